@@ -1,0 +1,75 @@
+# Everything runs from .venv, which the first target that needs it makes; `make` alone lists the targets.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo serve test check schema requirements clean \
+        check-style check-types check-imports check-schema check-compose
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: .venv/.project ## Fill a demo workspace, serve it, print its address and a token
+	@$(BIN)/proteus demo
+
+serve: .venv/.project ## Serve an empty workspace, or the database of PROTEUS_DATABASE_URL
+	@$(BIN)/proteus serve
+
+test: .venv/.project ## Run the tests; ARGS="-k board -x" goes to pytest
+	@$(BIN)/pytest $(ARGS)
+
+check: check-style check-types check-imports check-schema check-compose ## Lint, types, import rules, GraphQL schema, compose file
+
+schema: .venv/.project ## Write the GraphQL schema to api/schema.graphql
+	@$(BIN)/proteus schema > api/schema.graphql.new || { rm -f api/schema.graphql.new; exit 1; }
+	@mv api/schema.graphql.new api/schema.graphql
+
+clean: ## Remove .venv, caches and build results; databases stay
+	rm -rf .venv build dist proteus.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+check-style: .venv/.project
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+check-types: .venv/.project
+	@$(BIN)/mypy
+	@$(BIN)/basedpyright
+
+check-imports: .venv/.project
+	@$(BIN)/lint-imports
+
+check-schema: .venv/.project
+	@$(BIN)/proteus schema --check
+
+check-compose: .venv/.project
+	@$(BIN)/pytest --quiet tests/test_compose.py
+
+# ---- the environment: a change of the requirements makes it anew, a change of the project's own description only
+# ---- registers the project again
+
+.venv/.requirements: requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null || { \
+	  echo "Proteus needs Python 3.11 or newer, and '$(PYTHON)' is $$($(PYTHON) --version 2>&1 || echo missing)." >&2; \
+	  echo "Install it (Debian: apt install python3 python3-venv), or name another: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2> /dev/null || { \
+	  echo "'$(PYTHON)' cannot make virtual environments. Install them (Debian: apt install python3-venv) and run make again." >&2; \
+	  exit 1; }
+	@echo "Setting up .venv, once; this takes a minute or two."
+	@$(PYTHON) -m venv --clear .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
+	@touch $@
+
+.venv/.project: .venv/.requirements pyproject.toml
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Extra package locations of this machine must not leak into the files: neither their addresses nor their hashes.
+COMPILE = env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL PIP_CONFIG_FILE=/dev/null $(BIN)/pip-compile --quiet --generate-hashes \
+          --strip-extras --allow-unsafe --no-header --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-config
+
+requirements: .venv/.requirements ## Pin the dependencies of pyproject.toml anew; ARGS=--upgrade raises them
+	@$(COMPILE) --all-build-deps --output-file requirements.txt $(ARGS) pyproject.toml
+	@$(COMPILE) --all-build-deps --extra dev --constraint requirements.txt --output-file requirements-dev.txt $(ARGS) pyproject.toml
