@@ -1,0 +1,122 @@
+"""Who may do what: the one place that answers, asked by every command, every query and `viewerCan`.
+
+Scopes today; finer rights (per process, per client, per field) come here too, so callers pass the ticket.
+"""
+
+from enum import StrEnum
+from uuid import UUID
+
+import msgspec
+
+from domain import people, services, teams, tickets, workflows
+from domain.tickets import Ticket
+
+
+class Scope(StrEnum):
+    """What an API token was made for. A token may have several."""
+
+    REQUESTER = "requester"
+    """Opens tickets, sees its own, talks on them."""
+    AGENT = "agent"
+    """Works on every ticket of the workspace."""
+    MANAGER = "manager"
+    """As agent; also people, teams, services, dating back, acting for others."""
+    AUDITOR = "auditor"
+    """Reads everything, changes nothing."""
+    ADMIN = "admin"
+    """As manager; also roles and workflows."""
+
+
+class Actor(msgspec.Struct, frozen=True, kw_only=True):
+    """Who gives a command or asks a query: a person of one workspace and what their token allows."""
+
+    workspace: UUID
+    person: UUID
+    scopes: frozenset[Scope]
+
+    def has(self, *scopes: Scope) -> bool:
+        return not self.scopes.isdisjoint(scopes)
+
+    @property
+    def reads_all(self) -> bool:
+        """False for requesters: they see their own tickets and what is public in them."""
+        return self.has(Scope.AGENT, Scope.MANAGER, Scope.AUDITOR, Scope.ADMIN)
+
+
+Command = (
+    tickets.TicketCommand
+    | people.PersonCommand
+    | teams.TeamCommand
+    | services.ServiceCommand
+    | workflows.WorkflowsCommand
+)
+
+_STAFF = (Scope.AGENT, Scope.MANAGER, Scope.ADMIN)
+_HEADS = (Scope.MANAGER, Scope.ADMIN)
+
+_ALLOWED: dict[type[Command], tuple[Scope, ...]] = {
+    tickets.OpenTicket: _STAFF,
+    tickets.ChangeRole: _STAFF,
+    tickets.TransitionTicket: _STAFF,
+    tickets.AssignTicket: _STAFF,
+    tickets.SetPriority: _STAFF,
+    tickets.SetParent: _STAFF,
+    tickets.AddComment: _STAFF,
+    people.AddPerson: _HEADS,
+    people.RenamePerson: _HEADS,
+    people.DeactivatePerson: _HEADS,
+    people.ReactivatePerson: _HEADS,
+    teams.AddTeam: _HEADS,
+    teams.RenameTeam: _HEADS,
+    teams.JoinTeam: _HEADS,
+    teams.LeaveTeam: _HEADS,
+    services.AddService: _HEADS,
+    services.RenameService: _HEADS,
+    workflows.DefineWorkflow: (Scope.ADMIN,),
+    workflows.DefineRole: (Scope.ADMIN,),
+}
+
+
+def may(actor: Actor, command: type[Command] | Command, ticket: Ticket | None = None) -> bool:
+    """May this actor give this command (to this ticket)? Asked with the command's type, it answers whether any
+    such command may be given; with the command itself, whether this one may."""
+    kind = command if isinstance(command, type) else type(command)
+    if actor.has(*_ALLOWED[kind]):
+        return True
+    if not actor.has(Scope.REQUESTER):
+        return False
+    if kind is tickets.OpenTicket:
+        return isinstance(command, type) or _plain_request(actor, command)
+    if kind is tickets.AddComment and ticket is not None:
+        return sees(actor, ticket) and (isinstance(command, type) or _public(command))
+    return False
+
+
+def may_act_for_others(actor: Actor) -> bool:
+    """Date a command back, or give it on behalf of another person."""
+    return actor.has(*_HEADS)
+
+
+def may_import(actor: Actor) -> bool:
+    """Imports skip transition rules and keep the source's times."""
+    return actor.has(Scope.ADMIN)
+
+
+def sees(actor: Actor, ticket: Ticket) -> bool:
+    return actor.reads_all or ticket.requester == actor.person
+
+
+def _plain_request(actor: Actor, command: object) -> bool:
+    """A requester opens tickets in their own name and leaves the routing to staff."""
+    assert isinstance(command, tickets.OpenTicket)
+    return (
+        command.requester in (None, actor.person)
+        and command.assignee is None
+        and command.team is None
+        and command.parent is None
+    )
+
+
+def _public(command: object) -> bool:
+    assert isinstance(command, tickets.AddComment)
+    return command.visibility is tickets.Visibility.PUBLIC

@@ -1,0 +1,190 @@
+"""Refusals: facts that a person can mend. Each names a stable code, the input field it is about, and what to do."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+
+class ErrorCode(StrEnum):
+    """Stable codes of `userErrors`; clients branch on them, so none is ever renamed."""
+
+    TICKET_NOT_FOUND = "TICKET_NOT_FOUND"
+    PERSON_NOT_FOUND = "PERSON_NOT_FOUND"
+    TEAM_NOT_FOUND = "TEAM_NOT_FOUND"
+    SERVICE_NOT_FOUND = "SERVICE_NOT_FOUND"
+    ROLE_NOT_FOUND = "ROLE_NOT_FOUND"
+    STATUS_NOT_FOUND = "STATUS_NOT_FOUND"
+    COMMENT_NOT_FOUND = "COMMENT_NOT_FOUND"
+    FORBIDDEN = "FORBIDDEN"
+    CONFLICT = "CONFLICT"
+    COMMAND_ID_REUSED = "COMMAND_ID_REUSED"
+    TRANSITION_NOT_ALLOWED = "TRANSITION_NOT_ALLOWED"
+    TICKET_CLOSED = "TICKET_CLOSED"
+    FIELD_REQUIRED = "FIELD_REQUIRED"
+    REASON_REQUIRED = "REASON_REQUIRED"
+    INVALID_VALUE = "INVALID_VALUE"
+    KEY_TAKEN = "KEY_TAKEN"
+    WIP_LIMIT_REACHED = "WIP_LIMIT_REACHED"
+    PARENT_CYCLE = "PARENT_CYCLE"
+    OCCURRED_BEFORE_LAST = "OCCURRED_BEFORE_LAST"
+    OCCURRED_IN_FUTURE = "OCCURRED_IN_FUTURE"
+
+
+class Refused(Exception):
+    """A command was refused; nothing was written. `field` is the path into the input, in the input's own names."""
+
+    code: ErrorCode = ErrorCode.INVALID_VALUE
+
+    def __init__(self, message: str, field: tuple[str, ...] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+
+
+class TicketNotFound(Refused):
+    code = ErrorCode.TICKET_NOT_FOUND
+
+    def __init__(self, ticket: UUID, field: str = "ticket") -> None:
+        super().__init__(f"There is no ticket {ticket} here.", (field,))
+
+
+class PersonNotFound(Refused):
+    code = ErrorCode.PERSON_NOT_FOUND
+
+    def __init__(self, person: UUID, field: str) -> None:
+        super().__init__(f"There is no active person {person} here.", (field,))
+
+
+class TeamNotFound(Refused):
+    code = ErrorCode.TEAM_NOT_FOUND
+
+    def __init__(self, team: UUID, field: str = "team") -> None:
+        super().__init__(f"There is no team {team} here.", (field,))
+
+
+class ServiceNotFound(Refused):
+    code = ErrorCode.SERVICE_NOT_FOUND
+
+    def __init__(self, service: UUID, field: str = "service") -> None:
+        super().__init__(f"There is no service {service} here.", (field,))
+
+
+class RoleNotFound(Refused):
+    code = ErrorCode.ROLE_NOT_FOUND
+
+    def __init__(self, role: str, known: Iterable[str]) -> None:
+        super().__init__(f"There is no role {role!r}. Known roles: {', '.join(sorted(known))}.", ("role",))
+
+
+class StatusNotFound(Refused):
+    code = ErrorCode.STATUS_NOT_FOUND
+
+    def __init__(self, status: str, workflow: str, known: Iterable[str]) -> None:
+        super().__init__(
+            f"Workflow {workflow!r} has no status {status!r}. It has: {', '.join(known)}.", ("status",)
+        )
+
+
+class CommentNotFound(Refused):
+    code = ErrorCode.COMMENT_NOT_FOUND
+
+    def __init__(self, comment: UUID) -> None:
+        super().__init__(f"This ticket has no comment {comment} that you could answer.", ("inReplyTo",))
+
+
+class Forbidden(Refused):
+    code = ErrorCode.FORBIDDEN
+
+    def __init__(self, what: str, field: str | None = None) -> None:
+        super().__init__(f"Your token does not allow you to {what}.", (field,) if field else None)
+
+
+class Conflict(Refused):
+    code = ErrorCode.CONFLICT
+
+    def __init__(self, expected: int | None, actual: int | None) -> None:
+        if expected is None:
+            message = "Others changed this at the same moment, five times in a row. Send the command again."
+        else:
+            message = f"You expected version {expected}, it is at {actual}. Read it again, then decide again."
+        super().__init__(message, None if expected is None else ("expectedVersion",))
+        self.expected = expected
+        self.actual = actual
+
+
+class CommandIdReused(Refused):
+    code = ErrorCode.COMMAND_ID_REUSED
+
+    def __init__(self, command_id: UUID) -> None:
+        super().__init__(
+            f"Command id {command_id} was used before with another input. Make a new id for a new command.",
+            ("commandId",),
+        )
+
+
+class TransitionNotAllowed(Refused):
+    code = ErrorCode.TRANSITION_NOT_ALLOWED
+
+    def __init__(self, source: str, target: str, allowed: Iterable[str]) -> None:
+        ways = ", ".join(allowed) or "none"
+        super().__init__(
+            f"The workflow has no way from {source!r} to {target!r}. From here it allows: {ways}.", ("status",)
+        )
+
+
+class TicketIsClosed(Refused):
+    code = ErrorCode.TICKET_CLOSED
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"{key} is closed. Reopen it first: move it to an open status.", ("ticket",))
+
+
+class FieldRequired(Refused):
+    code = ErrorCode.FIELD_REQUIRED
+
+    def __init__(self, name: str, why: str, *, custom: bool = False) -> None:
+        super().__init__(f"{name} is required {why}.", ("fields", name) if custom else (name,))
+
+
+class ReasonRequired(Refused):
+    code = ErrorCode.REASON_REQUIRED
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"A reason is required {why}.", ("reason",))
+
+
+class InvalidValue(Refused):
+    code = ErrorCode.INVALID_VALUE
+
+
+class KeyTaken(Refused):
+    code = ErrorCode.KEY_TAKEN
+
+    def __init__(self, what: str, key: str) -> None:
+        super().__init__(f"There is a {what} with the key {key!r} already.", ("key",))
+
+
+class ParentCycle(Refused):
+    code = ErrorCode.PARENT_CYCLE
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"{key} would become its own ancestor.", ("parent",))
+
+
+class OccurredBeforeLast(Refused):
+    code = ErrorCode.OCCURRED_BEFORE_LAST
+
+    def __init__(self, at: datetime, last: datetime) -> None:
+        super().__init__(
+            f"{at.isoformat()} is before the last change, at {last.isoformat()}: "
+            "a ticket's own time never runs backwards.",
+            ("occurredAt",),
+        )
+
+
+class OccurredInFuture(Refused):
+    code = ErrorCode.OCCURRED_IN_FUTURE
+
+    def __init__(self, at: datetime) -> None:
+        super().__init__(f"{at.isoformat()} is in the future.", ("occurredAt",))

@@ -1,0 +1,116 @@
+"""People of a workspace: staff, clients, partners, and the system itself. A stream per person holds all personal data."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import assert_never
+from uuid import UUID
+
+import msgspec
+
+from domain import text
+from domain.errors import InvalidValue, PersonNotFound
+from domain.text import FreeText
+
+
+class PersonKind(StrEnum):
+    STAFF = "STAFF"
+    CLIENT = "CLIENT"
+    PARTNER = "PARTNER"
+    SYSTEM = "SYSTEM"
+
+
+# ---- events
+
+
+class PersonAdded(msgspec.Struct, frozen=True, kw_only=True):
+    kind: PersonKind
+    name: FreeText
+    email: FreeText | None = None
+
+
+class PersonRenamed(msgspec.Struct, frozen=True, kw_only=True):
+    name: FreeText
+
+
+class PersonDeactivated(msgspec.Struct, frozen=True, kw_only=True):
+    pass
+
+
+class PersonReactivated(msgspec.Struct, frozen=True, kw_only=True):
+    pass
+
+
+PersonEvent = PersonAdded | PersonRenamed | PersonDeactivated | PersonReactivated
+
+
+# ---- commands
+
+
+class AddPerson(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    kind: PersonKind = PersonKind.STAFF
+    email: str | None = None
+
+
+class RenamePerson(msgspec.Struct, frozen=True, kw_only=True):
+    person: UUID
+    name: str
+
+
+class DeactivatePerson(msgspec.Struct, frozen=True, kw_only=True):
+    """The person left: keeps what they hold and did, takes nothing new."""
+
+    person: UUID
+
+
+class ReactivatePerson(msgspec.Struct, frozen=True, kw_only=True):
+    person: UUID
+
+
+PersonCommand = AddPerson | RenamePerson | DeactivatePerson | ReactivatePerson
+
+
+# ---- state
+
+
+class Person(msgspec.Struct, frozen=True, kw_only=True):
+    kind: PersonKind
+    name: str
+    email: str | None
+    active: bool = True
+
+
+def decide(person: Person | None, command: PersonCommand) -> list[PersonEvent]:
+    """Raises InvalidValue, PersonNotFound."""
+    if isinstance(command, AddPerson):
+        email = None if command.email is None else text.line(command.email, "email", 254)
+        if email is not None and ("@" not in email or " " in email):
+            raise InvalidValue(f"{email[:80]!r} is not an e-mail address.", ("email",))
+        return [PersonAdded(kind=command.kind, name=text.line(command.name, "name"), email=email)]
+    if person is None:
+        raise PersonNotFound(command.person, "person")
+    match command:
+        case RenamePerson(name=name):
+            name = text.line(name, "name")
+            return [] if name == person.name else [PersonRenamed(name=name)]
+        case DeactivatePerson():
+            return [PersonDeactivated()] if person.active else []
+        case ReactivatePerson():
+            return [] if person.active else [PersonReactivated()]
+        case _:
+            assert_never(command)
+
+
+def evolve(person: Person | None, event: PersonEvent, at: datetime) -> Person:
+    if isinstance(event, PersonAdded):
+        return Person(kind=event.kind, name=event.name, email=event.email)
+    assert person is not None, "a person's first event is PersonAdded"
+    match event:
+        case PersonRenamed(name=name):
+            return msgspec.structs.replace(person, name=name)
+        case PersonDeactivated():
+            return msgspec.structs.replace(person, active=False)
+        case PersonReactivated():
+            return msgspec.structs.replace(person, active=True)
+        case _:
+            assert_never(event)
