@@ -1,1 +1,1 @@
-"""What the business is: events, state, evolve, commands, decide, errors. Standard library and msgspec only."""
+"""What the business is: events, state, evolve, commands, decide, errors. Needs msgspec alone."""

@@ -78,8 +78,8 @@ _ALLOWED: dict[type[Command], tuple[Scope, ...]] = {
 
 
 def may(actor: Actor, command: type[Command] | Command, ticket: Ticket | None = None) -> bool:
-    """May this actor give this command (to this ticket)? Asked with the command's type, it answers whether any
-    such command may be given; with the command itself, whether this one may."""
+    """May this actor give this command (to this ticket)? Asked with the command's type, it answers
+    whether any such command may be given; with the command itself, whether this one may."""
     kind = command if isinstance(command, type) else type(command)
     if actor.has(*_ALLOWED[kind]):
         return True
@@ -88,7 +88,7 @@ def may(actor: Actor, command: type[Command] | Command, ticket: Ticket | None = 
     if kind is tickets.OpenTicket:
         return isinstance(command, type) or _plain_request(actor, command)
     if kind is tickets.AddComment and ticket is not None:
-        return sees(actor, ticket) and (isinstance(command, type) or _public(command))
+        return _own(actor, ticket) and (isinstance(command, type) or _public(command))
     return False
 
 
@@ -103,7 +103,11 @@ def may_import(actor: Actor) -> bool:
 
 
 def sees(actor: Actor, ticket: Ticket) -> bool:
-    return actor.reads_all or ticket.requester == actor.person
+    return actor.reads_all or (actor.has(Scope.REQUESTER) and _own(actor, ticket))
+
+
+def _own(actor: Actor, ticket: Ticket) -> bool:
+    return ticket.requester == actor.person
 
 
 def _plain_request(actor: Actor, command: object) -> bool:

@@ -1,4 +1,4 @@
-"""Refusals: facts that a person can mend. Each names a stable code, the input field it is about, and what to do."""
+"""Refusals: facts that a person can mend. Each names a stable code, the input field it is about, a remedy."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -32,7 +32,7 @@ class ErrorCode(StrEnum):
 
 
 class Refused(Exception):
-    """A command was refused; nothing was written. `field` is the path into the input, in the input's own names."""
+    """A command was refused; nothing was written. `field`: the path into the input, in the API's names."""
 
     code: ErrorCode = ErrorCode.INVALID_VALUE
 
@@ -74,7 +74,9 @@ class RoleNotFound(Refused):
     code = ErrorCode.ROLE_NOT_FOUND
 
     def __init__(self, role: str, known: Iterable[str]) -> None:
-        super().__init__(f"There is no role {role!r}. Known roles: {', '.join(sorted(known))}.", ("role",))
+        super().__init__(
+            f"There is no role {role[:80]!r}. Known roles: {', '.join(sorted(known))}.", ("role",)
+        )
 
 
 class StatusNotFound(Refused):
@@ -82,7 +84,7 @@ class StatusNotFound(Refused):
 
     def __init__(self, status: str, workflow: str, known: Iterable[str]) -> None:
         super().__init__(
-            f"Workflow {workflow!r} has no status {status!r}. It has: {', '.join(known)}.", ("status",)
+            f"Workflow {workflow!r} has no status {status[:80]!r}. It has: {', '.join(known)}.", ("status",)
         )
 
 
@@ -129,7 +131,8 @@ class TransitionNotAllowed(Refused):
     def __init__(self, source: str, target: str, allowed: Iterable[str]) -> None:
         ways = ", ".join(allowed) or "none"
         super().__init__(
-            f"The workflow has no way from {source!r} to {target!r}. From here it allows: {ways}.", ("status",)
+            f"The workflow has no way from {source!r} to {target!r}. From here it allows: {ways}.",
+            ("status",),
         )
 
 

@@ -1,4 +1,4 @@
-"""The catalogue of services. A service's stream id is derived from its key, which keeps keys unique (as for teams)."""
+"""The catalogue of services. A service's stream id is derived from its key, as a team's is."""
 
 from datetime import datetime
 from typing import assert_never

@@ -1,5 +1,5 @@
-"""Teams. A team's stream id is derived from its key, so a second team with the same key conflicts on version 1:
-that is what keeps keys unique."""
+"""Teams. A team's stream id is derived from its key, so a second team with the same key conflicts on version
+1: that is what keeps keys unique."""
 
 from datetime import datetime
 from typing import assert_never

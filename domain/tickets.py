@@ -1,10 +1,11 @@
-"""The ticket: one entity for everything that the company does for somebody; its role changes, its history stays.
+"""The ticket: one entity for all that the company does for somebody; its role changes, its history stays.
 
-`decide` is pure: what it must know besides the ticket comes in `Surroundings`. `evolve` never fails and never decides.
+`decide` is pure: what it must know besides the ticket comes in `Surroundings`. `evolve` never fails and never
+decides.
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Literal, assert_never
 from uuid import UUID
@@ -33,7 +34,7 @@ from domain.people import Person
 from domain.services import Service
 from domain.teams import Team
 from domain.text import FieldValue, FreeText, SealedFields, SealedValue
-from domain.workflows import Role, Status, StatusCategory, Workflow, Workflows
+from domain.workflows import ANY, REASON, Role, Status, StatusCategory, Transition, Workflow, Workflows
 
 
 class Priority(StrEnum):
@@ -52,7 +53,8 @@ class Visibility(StrEnum):
 
 
 class TicketOpened(msgspec.Struct, frozen=True, kw_only=True):
-    """`channel`: by which way the request came (phone, site, …). `requester` is the data subject of the free text."""
+    """`channel`: by which way the request came (phone, site, …).
+    `requester`: the data subject of the free text."""
 
     number: int
     title: FreeText
@@ -193,7 +195,7 @@ class ChangeRole(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TransitionTicket(msgspec.Struct, frozen=True, kw_only=True):
-    """Closing, cancelling and reopening are transitions. `fields` sets custom fields that the way requires."""
+    """Closing, cancelling and reopening are transitions. `fields` sets custom fields that it requires."""
 
     ticket: UUID
     status: str
@@ -204,8 +206,8 @@ class AssignTicket(msgspec.Struct, frozen=True, kw_only=True):
     """Absent leaves as it is, None unassigns."""
 
     ticket: UUID
-    assignee: UUID | None | UnsetType = UNSET
-    team: UUID | None | UnsetType = UNSET
+    assignee: UUID | UnsetType | None = UNSET
+    team: UUID | UnsetType | None = UNSET
 
 
 class SetPriority(msgspec.Struct, frozen=True, kw_only=True):
@@ -214,8 +216,8 @@ class SetPriority(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SetParent(msgspec.Struct, frozen=True, kw_only=True):
-    """None makes it a top-level ticket. No cycles: held by the workspace's guard row `hierarchy`, whose version
-    the append checks, since the ancestors were read before."""
+    """None makes it a top-level ticket. No cycles: held by the workspace's guard row `hierarchy`, whose
+    version the append checks, since the ancestors were read before."""
 
     ticket: UUID
     parent: UUID | None
@@ -228,7 +230,9 @@ class AddComment(msgspec.Struct, frozen=True, kw_only=True):
     in_reply_to: UUID | None = None
 
 
-TicketCommand = OpenTicket | ChangeRole | TransitionTicket | AssignTicket | SetPriority | SetParent | AddComment
+TicketCommand = (
+    OpenTicket | ChangeRole | TransitionTicket | AssignTicket | SetPriority | SetParent | AddComment
+)
 CommandToTicket = ChangeRole | TransitionTicket | AssignTicket | SetPriority | SetParent | AddComment
 
 
@@ -236,8 +240,8 @@ CommandToTicket = ChangeRole | TransitionTicket | AssignTicket | SetPriority | S
 
 
 class Ticket(msgspec.Struct, frozen=True, kw_only=True):
-    """`version`: number of events. `last_at`: occurred_at of the last dated event; later ones are never before it.
-    `comments`: visibility by comment id, in the order they were written."""
+    """`version`: number of events. `last_at`: occurred_at of the last dated event; later ones are never
+    before it. `comments`: visibility by comment id, in the order they were written."""
 
     number: int
     version: int
@@ -304,26 +308,28 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def occurred_at(ticket: Ticket | None, events: list[TicketEvent], around: Surroundings) -> datetime:
-    """When the decided events happened: the named time if it is neither in the future nor before the ticket's last
-    change, else now, but never before that change, so that a skewed clock refuses nobody.
+    """When the decided events happened: the named time if it is neither in the future nor before the ticket's
+    last change, else now, but never before that change, so that a skewed clock refuses nobody.
 
-    Raises OccurredInFuture, OccurredBeforeLast.
+    Raises OccurredInFuture, OccurredBeforeLast, InvalidValue.
     """
     if around.at is None:
         return around.now if ticket is None else max(around.now, ticket.last_at)
-    if around.at > around.now:
-        raise OccurredInFuture(around.at)
+    at = _instant(around.at, "occurredAt")
+    if at > around.now:
+        raise OccurredInFuture(at)
     if ticket is not None:
         dated_back = all(isinstance(event, UNDATED) for event in events)
         earliest = ticket.opened_at if dated_back else ticket.last_at
-        if around.at < earliest:
-            raise OccurredBeforeLast(around.at, earliest)
-    return around.at
+        if at < earliest:
+            raise OccurredBeforeLast(at, earliest)
+    return at
 
 
 def decide(ticket: Ticket | None, command: TicketCommand, around: Surroundings) -> list[TicketEvent]:
     """What happens; [] when nothing changes. Raises a subclass of Refused that states why not."""
     if isinstance(command, OpenTicket):
+        assert ticket is None, "a new ticket has a new stream"
         return _open(command, around)
     if ticket is None:
         raise TicketNotFound(command.ticket)
@@ -356,7 +362,10 @@ def available_transitions(ticket: Ticket, workflows: Workflows) -> list[tuple[St
     """Statuses that the ticket may move to now, each with what it requires and the ticket still lacks."""
     workflow = governing(ticket, workflows)
     return [
-        (workflow.status(way.target), tuple(name for name in way.requires if not _has(ticket, name)))
+        (
+            workflow.status(way.target),
+            tuple(name for name in way.requires if name == REASON or not _has(ticket, name)),
+        )
         for way in workflow.transitions_from(ticket.status)
     ]
 
@@ -365,7 +374,9 @@ def governing(ticket: Ticket, workflows: Workflows) -> Workflow:
     """The version by which the next move is judged: the newest, or the ticket's own where the newest has lost
     the status it stands in (nobody is stranded)."""
     newest = workflows.newest(ticket.workflow)
-    return newest if newest.has(ticket.status) else workflows.version(ticket.workflow, ticket.workflow_version)
+    return (
+        newest if newest.has(ticket.status) else workflows.version(ticket.workflow, ticket.workflow_version)
+    )
 
 
 def _open(command: OpenTicket, around: Surroundings) -> list[TicketEvent]:
@@ -377,13 +388,11 @@ def _open(command: OpenTicket, around: Surroundings) -> list[TicketEvent]:
     _must_exist(command.team, command.service, around)
     if command.parent is not None and command.parent not in around.tickets:
         raise TicketNotFound(command.parent, "parent")
-    if command.due_at is not None:
-        _must_be_aware(command.due_at, "dueAt")
-    description = command.description
+    blank = text.is_blank(command.description or "")
     opened = TicketOpened(
         number=around.number,
         title=text.line(command.title, "title"),
-        description=text.prose(description, "description") if description and description.strip() else None,
+        description=None if blank else text.prose(command.description or "", "description"),
         role=role.key,
         workflow=workflow.key,
         workflow_version=workflow.version,
@@ -398,7 +407,7 @@ def _open(command: OpenTicket, around: Surroundings) -> list[TicketEvent]:
         parent=command.parent,
         tags=_tags(command.tags),
         fields=_fields(command.fields),
-        due_at=command.due_at,
+        due_at=None if command.due_at is None else _instant(command.due_at, "dueAt"),
     )
     _must_fulfil(role, evolve(None, opened, around.now))
     return [opened]
@@ -407,10 +416,16 @@ def _open(command: OpenTicket, around: Surroundings) -> list[TicketEvent]:
 def _change_role(ticket: Ticket, command: ChangeRole, around: Surroundings) -> list[TicketEvent]:
     role = around.workflows.role(command.role)
     workflow = around.workflows.newest(role.workflow)
-    if role.key == ticket.role and command.status in (None, ticket.status):
-        return []
+    if role.key == ticket.role and workflow.key == ticket.workflow:
+        if command.status in (None, ticket.status):
+            return []
+        raise InvalidValue(
+            f"{ticket.key} has this role already; a transition changes its status.", ("status",)
+        )
     if command.status is not None:
         status = workflow.status(command.status)
+        if way := workflow.transition(ANY, status.key):  # asked of every arrival, from another workflow too
+            _must_meet(way, ticket, around, f"to arrive in {status.key!r}")
     elif workflow.key == ticket.workflow and workflow.has(ticket.status) and not ticket.closed:
         status = workflow.status(ticket.status)
     else:
@@ -432,22 +447,20 @@ def _transition(ticket: Ticket, command: TransitionTicket, around: Surroundings)
     status = workflow.status(command.status)
     fields = _fields(command.fields)
     changed: list[TicketEvent] = [
-        FieldSet(key=key, value=value) for key, value in fields.items() if ticket.fields.get(key) != value
+        FieldSet(key=key, value=value)
+        for key, value in fields.items()
+        if not text.same_value(ticket.fields.get(key), value)
     ]
+    with_fields = replace(ticket, fields={**ticket.fields, **fields})
+    if len(with_fields.fields) > text.FIELDS_LIMIT:
+        raise InvalidValue(f"{ticket.key} would have more than {text.FIELDS_LIMIT} fields.", ("fields",))
     if status.key == ticket.status:
         return changed
     way = workflow.transition(ticket.status, status.key)
     if way is None:
         allowed = (other.target for other in workflow.transitions_from(ticket.status))
         raise TransitionNotAllowed(ticket.status, status.key, allowed)
-    with_fields = replace(ticket, fields={**ticket.fields, **fields})
-    for name in way.requires:
-        why = f"to move from {ticket.status!r} to {status.key!r}"
-        if name == "reason":
-            if not around.reason:
-                raise ReasonRequired(why)
-        elif not _has(with_fields, name):
-            raise FieldRequired(name, why, custom=name not in TICKET_FIELDS)
+    _must_meet(way, with_fields, around, f"to move from {ticket.status!r} to {status.key!r}")
     moved = StatusChanged(workflow_version=workflow.version, status=status.key, category=status.category)
     return [*changed, moved]
 
@@ -509,9 +522,23 @@ def _must_exist(team: UUID | None, service: UUID | None, around: Surroundings) -
         raise ServiceNotFound(service)
 
 
-def _must_be_aware(at: datetime, field: str) -> None:
-    if at.tzinfo is None:
+def _instant(at: datetime, field: str) -> datetime:
+    """The same instant in UTC. An offset of seconds, which RFC 3339 cannot write, would be lost otherwise."""
+    if at.utcoffset() is None:
         raise InvalidValue(f"{field} needs an offset, as in 2026-03-01T09:00:00+03:00.", (field,))
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        raise InvalidValue(f"{field} is outside the years 1 to 9999.", (field,)) from None
+
+
+def _must_meet(way: Transition, ticket: Ticket, around: Surroundings, why: str) -> None:
+    for name in way.requires:
+        if name == REASON:
+            if text.is_blank(around.reason or ""):
+                raise ReasonRequired(why)
+        elif not _has(ticket, name):
+            raise FieldRequired(name, why, custom=name not in TICKET_FIELDS)
 
 
 def _must_fulfil(role: Role, ticket: Ticket) -> None:
@@ -536,7 +563,8 @@ TICKET_FIELDS: Mapping[str, str] = {
 def _has(ticket: Ticket, name: str) -> bool:
     if name in TICKET_FIELDS:
         return getattr(ticket, TICKET_FIELDS[name]) is not None
-    return ticket.fields.get(name) not in (None, "")
+    value = ticket.fields.get(name)
+    return not text.is_blank(value) if isinstance(value, str) else value is not None
 
 
 def _tags(tags: tuple[str, ...]) -> tuple[str, ...]:
@@ -548,14 +576,7 @@ def _tags(tags: tuple[str, ...]) -> tuple[str, ...]:
 def _fields(fields: Mapping[str, FieldValue]) -> dict[str, FieldValue]:
     if len(fields) > text.FIELDS_LIMIT:
         raise InvalidValue(f"{len(fields)} fields; {text.FIELDS_LIMIT} is the limit.", ("fields",))
-    checked: dict[str, FieldValue] = {}
-    for key, value in fields.items():
-        if isinstance(value, str):
-            text.checked(value, "fields")
-            if len(value) > text.TEXT_LIMIT:
-                raise InvalidValue(f"fields.{key} is longer than {text.TEXT_LIMIT} characters.", ("fields", key))
-        checked[text.key(key, "fields")] = value
-    return checked
+    return {text.key(key, "fields"): text.field_value(key, value) for key, value in fields.items()}
 
 
 def evolve(ticket: Ticket | None, event: TicketEvent, at: datetime) -> Ticket:
@@ -636,7 +657,7 @@ def _opened(event: TicketOpened, at: datetime) -> Ticket:
 
 
 def _moved(ticket: Ticket, status: str, category: StatusCategory, at: datetime, workflow: str) -> Ticket:
-    """`closed_at` keeps the first closing of the current closed stretch: done -> cancelled does not move it."""
+    """`closed_at`: the first closing of the current closed stretch; done -> cancelled does not move it."""
     stays = status == ticket.status and workflow == ticket.workflow
     closed_at = (ticket.closed_at or at) if category.closed else None
     return replace(

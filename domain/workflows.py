@@ -1,9 +1,10 @@
-"""Roles and workflows as data: statuses with a category, allowed transitions, what they require, where a role lands.
+"""Roles and workflows as data: statuses, allowed transitions, what they require, where a role change lands.
 
-One stream per workspace holds them all, so that a definition is checked against every other one. Definitions are
-versioned: a ticket keeps the version that it entered until it moves.
+One stream per workspace holds them all, so that a definition is checked against every other one. Definitions
+are versioned: a ticket keeps the version that it entered until it moves.
 """
 
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -18,6 +19,9 @@ from domain.errors import InvalidValue, RoleNotFound, StatusNotFound
 
 ANY = "*"
 """Source of a transition that is allowed from every status."""
+
+REASON = "reason"
+"""In what a transition requires: the command's reason, not a field."""
 
 
 class StatusCategory(StrEnum):
@@ -45,22 +49,23 @@ COLORS: Mapping[StatusCategory, str] = {
 }
 
 
-class Status(msgspec.Struct, frozen=True, kw_only=True):
+class Status(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     key: str
     name: str
     category: StatusCategory
     color: str = ""
 
 
-class Transition(msgspec.Struct, frozen=True, kw_only=True):
-    """`source` may be ANY. `requires` names ticket fields (assignee, team, service, …), custom fields, or `reason`."""
+class Transition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`source` may be ANY. `requires` names ticket fields (assignee, team, service, …), custom fields, or
+    `reason`."""
 
     source: str
     target: str
     requires: tuple[str, ...] = ()
 
 
-class Workflow(msgspec.Struct, frozen=True, kw_only=True):
+class Workflow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`landing` maps the category of the status left behind to the status that a role change lands in;
     a category it does not name lands in `initial`."""
 
@@ -104,7 +109,7 @@ class Workflow(msgspec.Struct, frozen=True, kw_only=True):
         return self.status(self.landing.get(left, self.initial))
 
 
-class Role(msgspec.Struct, frozen=True, kw_only=True):
+class Role(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`requires`: ticket fields that a ticket must have to take this role."""
 
     key: str
@@ -131,7 +136,7 @@ WorkflowsEvent = WorkflowDefined | RoleDefined
 
 
 class DefineWorkflow(msgspec.Struct, frozen=True, kw_only=True):
-    """The version in `workflow` is ignored: a definition that differs from the newest becomes the next version."""
+    """The version in `workflow` is ignored: what differs from the newest becomes the next version."""
 
     workflow: Workflow
 
@@ -187,10 +192,17 @@ def decide(state: Workflows, command: WorkflowsCommand) -> list[WorkflowsEvent]:
                 return []
             return [WorkflowDefined(workflow=workflow)]
         case DefineRole(role=role):
-            text.key(role.key)
-            text.line(role.name, "name")
+            role = msgspec.structs.replace(role, key=text.key(role.key), name=text.line(role.name, "name"))
             if role.workflow not in state.versions:
-                raise InvalidValue(f"Role {role.key!r} names the unknown workflow {role.workflow!r}.", ("workflow",))
+                raise InvalidValue(
+                    f"Role {role.key!r} names the unknown workflow {role.workflow[:80]!r}.", ("workflow",)
+                )
+            if REASON in role.requires:
+                raise InvalidValue(
+                    f"Role {role.key!r}: a role requires fields; a transition a reason.", ("requires",)
+                )
+            for name in role.requires:
+                text.key(name, "requires")
             return [] if state.roles.get(role.key) == role else [RoleDefined(role=role)]
         case _:
             assert_never(command)
@@ -209,31 +221,59 @@ def evolve(state: Workflows | None, event: WorkflowsEvent, at: datetime) -> Work
 
 
 def _checked(workflow: Workflow) -> Workflow:
-    """A workflow in which every named status exists and every status can be reached or landed in."""
+    """A workflow in which every named status exists, tickets start open, and every status can be reached."""
     text.key(workflow.key)
-    text.line(workflow.name, "name")
-    keys = [status.key for status in workflow.statuses]
-    for status in workflow.statuses:
-        text.key(status.key, "statuses")
-        text.line(status.name, "statuses")
+    statuses = tuple(_checked_status(status) for status in workflow.statuses)
+    keys = [status.key for status in statuses]
     if len(set(keys)) != len(keys) or not keys:
         raise InvalidValue(f"Workflow {workflow.key!r} needs statuses with distinct keys.", ("statuses",))
     named = {workflow.initial, *workflow.landing.values()}
     for transition in workflow.transitions:
-        named |= {transition.target, transition.source} - {ANY}
+        named.add(transition.target)
+        if transition.source != ANY:
+            named.add(transition.source)
+        for name in transition.requires:
+            text.key(name, "transitions")
     if unknown := named - set(keys):
         raise InvalidValue(
-            f"Workflow {workflow.key!r} names statuses that it does not have: {', '.join(sorted(unknown))}.",
+            f"Workflow {workflow.key!r} names statuses that it does not have: "
+            f"{', '.join(repr(key[:80]) for key in sorted(unknown))}.",
             ("transitions",),
         )
-    colored = tuple(
-        status if status.color else msgspec.structs.replace(status, color=COLORS[status.category])
-        for status in workflow.statuses
-    )
-    return msgspec.structs.replace(workflow, statuses=colored)
+    workflow = msgspec.structs.replace(workflow, name=text.line(workflow.name, "name"), statuses=statuses)
+    if workflow.status(workflow.initial).category.closed:
+        raise InvalidValue(
+            f"Workflow {workflow.key!r}: tickets cannot start in a closed status.", ("initial",)
+        )
+    if unreachable := sorted(set(keys) - _reachable(workflow)):
+        raise InvalidValue(
+            f"Workflow {workflow.key!r} has statuses that no way leads to: {', '.join(unreachable)}.",
+            ("transitions",),
+        )
+    return workflow
 
 
-class Definitions(msgspec.Struct, frozen=True, kw_only=True):
+def _checked_status(status: Status) -> Status:
+    color = status.color or COLORS[status.category]
+    if not re.fullmatch("#[0-9a-fA-F]{6}", color):
+        raise InvalidValue(f"A color is written #rrggbb; got {color[:80]!r}.", ("statuses",))
+    key, name = text.key(status.key, "statuses"), text.line(status.name, "statuses")
+    return Status(key=key, name=name, category=status.category, color=color)
+
+
+def _reachable(workflow: Workflow) -> set[str]:
+    """Statuses that a ticket may come to: from the start, or from where role changes land."""
+    reached: set[str] = set()
+    ahead = [workflow.initial, *workflow.landing.values()]
+    while ahead:
+        status = ahead.pop()
+        if status not in reached:
+            reached.add(status)
+            ahead += (way.target for way in workflow.transitions_from(status))
+    return reached
+
+
+class Definitions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A file of workflows and roles, as `workflows.toml` beside this module."""
 
     workflows: tuple[Workflow, ...] = ()
