@@ -1,0 +1,1 @@
+"""The event store: how events are written, sealed, read and followed. Projections may import this package alone."""

@@ -1,0 +1,121 @@
+"""What surrounds an event when it is stored: where it stands, when it happened, who caused it and how."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from eventsourcing.persistence import StoredEvent
+
+from domain.people import Person, PersonEvent
+from domain.services import Service, ServiceEvent
+from domain.teams import Team, TeamEvent
+from domain.tickets import Ticket, TicketEvent
+from domain.workflows import Workflows, WorkflowsEvent
+
+DomainEvent = TicketEvent | PersonEvent | TeamEvent | ServiceEvent | WorkflowsEvent
+State = Ticket | Person | Team | Service | Workflows
+
+
+class Cause(msgspec.Struct, frozen=True, kw_only=True):
+    """Who caused an event and by which command. `channel`: by which way the command came."""
+
+    actor: UUID
+    command_id: UUID
+    correlation_id: UUID
+    channel: str
+    on_behalf_of: UUID | None = None
+    source: str | None = None
+    reason: str | None = None
+    causation_id: UUID | None = None
+    trace: str | None = None
+
+
+class Envelope(msgspec.Struct, frozen=True, kw_only=True):
+    """An event with its place. `subject`: whose key seals its free text; known when writing, read from the text
+    when reading. `position` and `recorded_at` come from the database."""
+
+    workspace: UUID
+    originator_id: UUID
+    originator_version: int
+    event: DomainEvent
+    occurred_at: datetime
+    cause: Cause
+    subject: UUID | None = None
+    command_hash: bytes | None = None
+    position: int = 0
+    recorded_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class StoredEnvelope(StoredEvent):
+    """The library's stored event (`topic` is the event's name) with the columns of our table."""
+
+    workspace: UUID
+    event_version: int
+    occurred_at: datetime
+    cause: Cause
+    command_hash: bytes | None
+    position: int = 0
+    recorded_at: datetime | None = None
+
+
+class Stream(msgspec.Struct, frozen=True):
+    """One stream folded up to `version`, whose event stands at `position` of the log."""
+
+    id: UUID
+    version: int
+    position: int
+    state: State
+
+
+Row = tuple[Any, ...]
+"""A row of the table `event`, in the order of its columns."""
+
+
+def stored(row: Row) -> StoredEnvelope:
+    (
+        position,
+        workspace,
+        stream,
+        version,
+        name,
+        event_version,
+        state,
+        occurred_at,
+        recorded_at,
+        actor,
+        on_behalf_of,
+        channel,
+        source,
+        reason,
+        command_id,
+        command_hash,
+        correlation_id,
+        causation_id,
+        trace,
+    ) = row
+    return StoredEnvelope(
+        originator_id=stream,
+        originator_version=version,
+        topic=name,
+        state=state,
+        workspace=workspace,
+        event_version=event_version,
+        occurred_at=occurred_at,
+        cause=Cause(
+            actor=actor,
+            on_behalf_of=on_behalf_of,
+            channel=channel,
+            source=source,
+            reason=reason,
+            command_id=command_id,
+            correlation_id=correlation_id,
+            causation_id=causation_id,
+            trace=trace,
+        ),
+        command_hash=command_hash,
+        position=position,
+        recorded_at=recorded_at,
+    )

@@ -1,0 +1,74 @@
+"""Every event that can be stored: its stable name and version, which of its fields are sealed, how it is folded.
+
+A changed shape gets the next version here, an upcaster from the one before, and keeps its samples in
+tests/application/events/.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from application.event_store.envelope import DomainEvent, Envelope, State, Stream
+from domain import people, services, teams, tickets, workflows
+from domain.text import SEALED
+
+Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+class EventType(msgspec.Struct, frozen=True):
+    """`sealed`: fields stored encrypted, by version, since an old version's fields are opened before it is upcast.
+    `upcasters[n]` makes version n + 1 of version n."""
+
+    name: str
+    version: int
+    cls: type[DomainEvent]
+    sealed: Mapping[int, tuple[str, ...]]
+    evolve: Callable[[Any, Any, datetime], State]
+    upcasters: Mapping[int, Upcaster] = {}
+
+
+def sealed_fields(cls: type[DomainEvent]) -> tuple[str, ...]:
+    """Fields whose type carries the mark of `domain.text`."""
+    info = msgspec.inspect.type_info(cls)
+    assert isinstance(info, msgspec.inspect.StructType)
+    return tuple(field.encode_name for field in info.fields if _marked(field.type))
+
+
+def _marked(kind: msgspec.inspect.Type) -> bool:
+    if isinstance(kind, msgspec.inspect.Metadata):
+        return bool((kind.extra or {}).get(SEALED)) or _marked(kind.type)
+    return isinstance(kind, msgspec.inspect.UnionType) and any(_marked(member) for member in kind.types)
+
+
+def _types(evolve: Callable[[Any, Any, datetime], State], union: Any) -> list[EventType]:
+    members: tuple[type[DomainEvent], ...] = union.__args__
+    return [
+        EventType(name=cls.__name__, version=1, cls=cls, sealed={1: sealed_fields(cls)}, evolve=evolve)
+        for cls in members
+    ]
+
+
+EVENT_TYPES: Mapping[str, EventType] = {
+    event_type.name: event_type
+    for event_type in (
+        *_types(tickets.evolve, tickets.TicketEvent),
+        *_types(people.evolve, people.PersonEvent),
+        *_types(teams.evolve, teams.TeamEvent),
+        *_types(services.evolve, services.ServiceEvent),
+        *_types(workflows.evolve, workflows.WorkflowsEvent),
+    )
+}
+"""By stored name. The name happens to be the class's; renaming a class keeps the name by an entry of its own."""
+
+NAMES: Mapping[type[DomainEvent], EventType] = {kind.cls: kind for kind in EVENT_TYPES.values()}
+
+
+def fold(stream: Stream | None, envelope: Envelope) -> Stream:
+    """The stream after this event. Versions are contiguous."""
+    version = envelope.originator_version
+    assert version == (stream.version if stream else 0) + 1, "a stream's versions have no gaps"
+    evolve = NAMES[type(envelope.event)].evolve
+    state = evolve(stream.state if stream else None, envelope.event, envelope.occurred_at)
+    return Stream(envelope.originator_id, version, envelope.position, state)

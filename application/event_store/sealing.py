@@ -1,0 +1,128 @@
+"""Personal data is sealed per data subject: AES-256-GCM, a key per subject. Deleting the key is the erasure.
+
+The additional data binds a sealed value to its place (stream, version, field), so that none can be moved elsewhere.
+"""
+
+import base64
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable
+from uuid import UUID
+
+import msgspec
+import psycopg
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from psycopg.rows import TupleRow
+from psycopg_pool import ConnectionPool
+
+CACHED_KEYS = 50_000
+NONCE_BYTES = 12
+_PREFIX = "1:"
+_SUBJECT = slice(len(_PREFIX), len(_PREFIX) + 32)
+_BOX = len(_PREFIX) + 33
+
+Subject = tuple[UUID, UUID]
+"""Workspace, and the person; the workspace itself where the text is about nobody in particular."""
+
+
+class SealBroken(Exception):
+    """A sealed value does not open with its subject's key: it was changed, or moved from another place."""
+
+
+def place(stream: UUID, version: int, field: str) -> bytes:
+    return stream.bytes + version.to_bytes(8, "big") + field.encode()
+
+
+def subject_of(sealed: str) -> UUID:
+    return UUID(sealed[_SUBJECT])
+
+
+class Keyring:
+    """Keys of data subjects, made when first needed, cached. Thread-safe.
+
+    A key lookup is made as the pool's role, with the workspace set for row-level security.
+    """
+
+    def __init__(self, pool: ConnectionPool[psycopg.Connection[TupleRow]]) -> None:
+        self._pool = pool
+        self._keys: OrderedDict[Subject, bytes | None] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def load(self, subjects: Iterable[Subject], *, make: bool = False) -> None:
+        """Brings these subjects' keys into the cache, in one query per workspace; makes missing ones if asked to."""
+        with self._lock:
+            missing = {subject for subject in subjects if subject not in self._keys}
+        for workspace in {workspace for workspace, _ in missing}:
+            wanted = [subject for owner, subject in missing if owner == workspace]
+            found = self._fetch(workspace, wanted)
+            unmade = [subject for subject in wanted if subject not in found]
+            if make and unmade:
+                found |= self._make(workspace, unmade)
+            with self._lock:
+                for subject, key in found.items():
+                    self._keys[workspace, subject] = key
+                while len(self._keys) > CACHED_KEYS:
+                    self._keys.popitem(last=False)
+
+    def key(self, workspace: UUID, subject: UUID, *, make: bool = False) -> bytes | None:
+        """None where the subject was erased (or, unless asked to make one, never had a key)."""
+        try:
+            return self._keys[workspace, subject]
+        except KeyError:
+            self.load([(workspace, subject)], make=make)
+            return self._keys.get((workspace, subject))
+
+    def _fetch(self, workspace: UUID, subjects: list[UUID]) -> dict[UUID, bytes | None]:
+        with self._pool.connection() as connection, connection.transaction():
+            _enter(connection, workspace)
+            rows = connection.execute(
+                "select subject, key from subject_key where workspace = %s and subject = any(%s)", (workspace, subjects)
+            ).fetchall()
+        return dict(rows)
+
+    def _make(self, workspace: UUID, subjects: list[UUID]) -> dict[UUID, bytes | None]:
+        """Two that make a key for one subject at the same time end with the same one: the first to insert wins."""
+        keys = [AESGCM.generate_key(256) for _ in subjects]
+        with self._pool.connection() as connection, connection.transaction():
+            _enter(connection, workspace)
+            connection.execute(
+                "insert into subject_key (workspace, subject, key)"
+                " select %s, * from unnest(%s::uuid[], %s::bytea[]) on conflict do nothing",
+                (workspace, subjects, keys),
+            )
+        return self._fetch(workspace, subjects)
+
+
+def _enter(connection: psycopg.Connection[TupleRow], workspace: UUID) -> None:
+    connection.execute("select set_config('proteus.workspace', %s, true)", (str(workspace),))
+
+
+class Sealer:
+    """Seals and opens single values: any JSON value in, a string out."""
+
+    def __init__(self, keyring: Keyring) -> None:
+        self.keyring = keyring
+
+    def seal(self, value: object, workspace: UUID, subject: UUID, at: bytes) -> str:
+        """Seals under the subject; under the workspace where the subject was erased."""
+        key = self.keyring.key(workspace, subject, make=True)
+        if key is None:
+            subject = workspace
+            key = self.keyring.key(workspace, workspace, make=True)
+        assert key is not None, "a workspace's key is never erased while it writes"
+        nonce = os.urandom(NONCE_BYTES)
+        box = nonce + AESGCM(key).encrypt(nonce, msgspec.json.encode(value), at)
+        return f"{_PREFIX}{subject.hex}:{base64.b64encode(box).decode('ascii')}"
+
+    def open(self, sealed: str, workspace: UUID, at: bytes) -> object:
+        """None where the subject was erased. Raises SealBroken."""
+        key = self.keyring.key(workspace, subject_of(sealed))
+        if key is None:
+            return None
+        box = base64.b64decode(sealed[_BOX:])
+        try:
+            return msgspec.json.decode(AESGCM(key).decrypt(box[:NONCE_BYTES], box[NONCE_BYTES:], at))
+        except InvalidTag:
+            raise SealBroken(f"A sealed value of subject {subject_of(sealed)} does not open.") from None

@@ -1,0 +1,179 @@
+"""Loading and saving streams of one workspace, through the library's Application and Repository."""
+
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
+from uuid import UUID
+
+from eventsourcing.application import Application, LRUCache, Repository
+from eventsourcing.domain import DomainEventProtocol
+from eventsourcing.utils import Environment
+
+from application.event_store.appender import Appender
+from application.event_store.database import Database, Role
+from application.event_store.envelope import Envelope, Stream
+from application.event_store.event_types import fold
+from application.event_store.mapper import EnvelopeMapper
+from application.event_store.recorder import Factory, Guard, Recorded, Recorder
+from application.event_store.sealing import Keyring, Sealer
+from application.event_store.wakeup import Wakeup
+
+CACHED_STREAMS = 5_000
+CACHED_WORKSPACES = 1_000
+NUMBER_BLOCK_LIMIT = 64
+POOL_SIZE = 8
+
+
+def project(stream: Stream | None, events: Iterable[DomainEventProtocol[UUID]]) -> Stream | None:
+    """The library's projector function for our streams."""
+    for event in events:
+        assert isinstance(event, Envelope)
+        stream = fold(stream, event)
+    return stream
+
+
+class Streams(Repository[UUID]):
+    """The library's repository, with several streams in one round trip. States are immutable: never copied."""
+
+    def __init__(self, mapper: EnvelopeMapper, recorder: Recorder, **options: Any) -> None:
+        super().__init__(cache_maxsize=CACHED_STREAMS, deepcopy_from_cache=False, **options)
+        self._mapper = mapper
+        self._recorder = recorder
+        self._cache_lock = threading.Lock()
+
+    def get_all(self, ids: Iterable[UUID], command: UUID | None = None) -> tuple[dict[UUID, Stream], Recorded | None]:
+        """These streams as recorded now, those that do not exist (here) left out; and what the command left behind,
+        if it was recorded before."""
+        cache = cast("LRUCache[UUID, Stream]", self.cache)
+        found: dict[UUID, Stream] = {}
+        after: dict[UUID, int] = {}
+        with self._cache_lock:
+            for id_ in ids:
+                try:
+                    found[id_] = cache.get(id_)
+                    after[id_] = found[id_].version
+                except KeyError:
+                    after[id_] = 0
+        changed: set[UUID] = set()
+        rows, earlier = self._recorder.load_for(after, command)
+        for envelope in self._mapper.to_envelopes(rows):
+            stream = envelope.originator_id
+            found[stream] = fold(found.get(stream), envelope)
+            changed.add(stream)
+        with self._cache_lock:
+            for id_ in changed:
+                cache.put(id_, found[id_])
+        return found, earlier[0] if earlier else None
+
+
+class WorkspaceStore(Application[UUID]):
+    """The library's application for one workspace: its repository reads, its save appends."""
+
+    name = "Proteus"
+
+    def __init__(self, workspace: UUID, recorder: Recorder, mapper: EnvelopeMapper) -> None:
+        self.workspace = workspace
+        self._recorder = recorder
+        self._mapper = mapper
+        self._numbers: list[int] = []
+        self._block, self._drawn_at = 1, 0.0
+        self._numbers_lock = threading.Lock()
+        super().__init__()
+
+    def construct_factory(self, env: Environment) -> Factory:
+        factory = Factory(env)
+        factory.recorder, factory.envelope_mapper = self._recorder, self._mapper
+        return factory
+
+    def construct_repository(self) -> Streams:
+        return Streams(self._mapper, self._recorder, event_store=self.events)
+
+    def load(self, ids: Iterable[UUID]) -> dict[UUID, Stream]:
+        """These streams as recorded now; those that do not exist here are left out."""
+        return self.load_for(ids, None)[0]
+
+    def load_for(self, ids: Iterable[UUID], command: UUID | None) -> tuple[dict[UUID, Stream], Recorded | None]:
+        """As load, and in the same round trip what the command left behind, if it was recorded before."""
+        repository = self.repository
+        assert isinstance(repository, Streams)
+        return repository.get_all(ids, command)
+
+    def record_unchanged(self, commands: Sequence[Recorded]) -> None:
+        """Remembers commands that changed nothing, so that a repeat of them is known."""
+        self._recorder.insert_events((), unchanged=commands)
+
+    def append(
+        self, envelopes: Sequence[Envelope], *, guards: Sequence[Guard] = (), unchanged: Sequence[Recorded] = ()
+    ) -> int:
+        """All or nothing; returns the last position (0 if there was no event).
+
+        Raises VersionConflict, AlreadyRecorded, StoreUnavailable.
+        """
+        recordings = self.save(*envelopes, guards=guards, unchanged=unchanged)
+        return max((recording.notification.id for recording in recordings), default=0)
+
+    def earlier(self, commands: Sequence[UUID]) -> dict[UUID, Recorded]:
+        return {recorded.command_id: recorded for recorded in self._recorder.earlier(commands)}
+
+    def guard(self, name: str) -> Guard:
+        return self._recorder.guard(name)
+
+    def draw_number(self) -> int:
+        """A ticket number that nobody else ever gets. Blocks double while the demand is hot, so that a quiet
+        workspace has few gaps and a busy one few round trips."""
+        with self._numbers_lock:
+            if not self._numbers:
+                hot = time.monotonic() - self._drawn_at < 1.0
+                self._block = min(self._block * 2, NUMBER_BLOCK_LIMIT) if hot else 1
+                self._numbers = self.draw_numbers(self._block)[::-1]
+                self._drawn_at = time.monotonic()
+            return self._numbers.pop()
+
+    def draw_numbers(self, wanted: int) -> list[int]:
+        last = self._recorder.draw_numbers(wanted)
+        return list(range(last - wanted + 1, last + 1))
+
+    def subject_key(self) -> bytes:
+        """The workspace's own key, which also keys the hashes of commands."""
+        key = self._mapper.sealer.keyring.key(self.workspace, self.workspace, make=True)
+        assert key is not None
+        return key
+
+    def prepare_keys(self, subjects: Iterable[UUID]) -> None:
+        """Makes many subjects' keys in one go, before a bulk append seals under them."""
+        self._mapper.sealer.keyring.load(((self.workspace, subject) for subject in subjects), make=True)
+
+
+class EventStore:
+    """One shard's event store: opened once per process, thread-safe, handed out per workspace."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.wakeup = Wakeup(database)
+        self._pool = database.pool(Role.APP, POOL_SIZE, statement_timeout="30s", transaction_timeout="60s")
+        self._appender = Appender(database, self.wakeup)
+        self.mapper = EnvelopeMapper(Sealer(Keyring(self._pool)))
+        self._workspaces: LRUCache[UUID, WorkspaceStore] = LRUCache(CACHED_WORKSPACES)
+        self._lock = threading.Lock()
+
+    def workspace(self, workspace: UUID) -> WorkspaceStore:
+        with self._lock:
+            try:
+                return self._workspaces.get(workspace)
+            except KeyError:
+                recorder = Recorder(workspace, self._pool, self._appender, self.wakeup)
+                opened = WorkspaceStore(workspace, recorder, self.mapper)
+                self._workspaces.put(workspace, opened)
+                return opened
+
+    def close(self) -> None:
+        self._appender.close()
+        self.wakeup.close()
+        self._pool.close()
+
+    def __enter__(self) -> "EventStore":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,123 @@
+"""Commands to tickets."""
+
+from typing import TypeVar
+from uuid import UUID
+
+from msgspec.structs import replace
+
+from application.event_store.envelope import Stream
+from application.event_store.streams import EventStore, WorkspaceStore
+from application.handling import Context, Decision, Outcome, execute, new_id, now
+from application.workflows import workflows_in, workflows_stream
+from domain import tickets
+from domain.access import may, sees
+from domain.errors import Forbidden, TicketNotFound
+from domain.people import Person
+from domain.services import Service
+from domain.teams import Team
+from domain.tickets import (
+    AddComment,
+    AssignTicket,
+    OpenTicket,
+    SetParent,
+    Surroundings,
+    Ticket,
+    TicketCommand,
+    TicketOpened,
+)
+
+HIERARCHY = "hierarchy"
+"""Guard row of a workspace: moved by every command that gives a ticket another parent."""
+
+
+def handle(store: EventStore, context: Context, command: TicketCommand) -> Outcome:
+    """Raises Refused, StoreUnavailable."""
+    workspace = store.workspace(context.actor.workspace)
+    if isinstance(command, OpenTicket) and not may(context.actor, command):
+        raise Forbidden("open such a ticket")
+    if isinstance(command, OpenTicket) and command.requester is None and not context.actor.reads_all:
+        command = _own_request(command, context)
+    id_ = new_id() if isinstance(command, OpenTicket) else command.ticket
+    number = workspace.draw_number() if isinstance(command, OpenTicket) else 0
+    catalogue = workflows_stream(context.actor.workspace)
+
+    def decide(loaded: dict[UUID, Stream]) -> Decision:
+        ticket = ticket_in(loaded, id_)
+        _check_access(context, command, ticket)
+        around = Surroundings(
+            now=now(),
+            at=context.occurred_at,
+            workflows=workflows_in(loaded, context.actor.workspace),
+            reason=context.reason,
+            channel=context.channel,
+            number=number,
+            new_id=new_id(),
+            people=_of(Person, loaded),
+            teams=_of(Team, loaded),
+            services=_of(Service, loaded),
+            tickets=_of(Ticket, loaded),
+            ancestors=_ancestors(workspace, command) if isinstance(command, SetParent) else (),
+        )
+        events = tickets.decide(ticket, command, around)
+        at = tickets.occurred_at(ticket, events, around)
+        return Decision(events=events, occurred_at=at, subject=_subject(ticket, events))
+
+    guard = HIERARCHY if isinstance(command, SetParent) else None
+    return execute(store, context, command, id_, [catalogue, *_named(command)], decide, guard=guard)
+
+
+def ticket_in(loaded: dict[UUID, Stream], id_: UUID) -> Ticket | None:
+    stream = loaded.get(id_)
+    return stream.state if stream is not None and isinstance(stream.state, Ticket) else None
+
+
+def _own_request(command: OpenTicket, context: Context) -> OpenTicket:
+    """A requester's own ticket is theirs without their saying so."""
+    return replace(command, requester=context.actor.person)
+
+
+def _check_access(context: Context, command: TicketCommand, ticket: Ticket | None) -> None:
+    if isinstance(command, OpenTicket):
+        return
+    if ticket is None or not sees(context.actor, ticket):
+        raise TicketNotFound(command.ticket)
+    if not may(context.actor, command, ticket):
+        raise Forbidden(f"give the command {type(command).__name__} to this ticket")
+
+
+def _named(command: TicketCommand) -> list[UUID | None]:
+    """Streams besides the ticket's that the decision must know."""
+    match command:
+        case OpenTicket():
+            return [command.requester, command.assignee, command.team, command.service, command.parent]
+        case AssignTicket(assignee=assignee, team=team):
+            return [id_ for id_ in (assignee, team) if isinstance(id_, UUID)]
+        case SetParent(parent=parent):
+            return [parent]
+        case _:
+            return []
+
+
+def _ancestors(workspace: WorkspaceStore, command: SetParent) -> tuple[UUID, ...]:
+    """The new parent and all above it. That nobody moves one of them meanwhile is what the guard is for."""
+    chain: list[UUID] = []
+    above = command.parent
+    while above is not None and above not in chain:
+        chain.append(above)
+        ticket = ticket_in(workspace.load([above]), above)
+        above = ticket.parent if ticket else None
+    return tuple(chain)
+
+
+def _subject(ticket: Ticket | None, events: list[tickets.TicketEvent]) -> UUID | None:
+    """Free text belongs to the requester at that moment: a leaving employee's erasure keeps the company's tickets."""
+    if ticket is not None:
+        return ticket.requester
+    return events[0].requester if events and isinstance(events[0], TicketOpened) else None
+
+
+T = TypeVar("T")
+
+
+def _of(kind: type[T], loaded: dict[UUID, Stream]) -> dict[UUID, T]:
+    return {id_: stream.state for id_, stream in loaded.items() if isinstance(stream.state, kind)}
