@@ -134,6 +134,7 @@ class LocalPostgres:
         """Start the server, or become the client of the process that owns it; the DSN when it answers."""
         if self._server is not None and self._server.poll() is None:
             return self.dsn
+        self.stop()  # a server of ours that died leaves its lock with us
         self._check_socket_path()
         deadline = time.monotonic() + timeout
         # Tried again and again: an owner that is just stopping leaves the folder to us.
@@ -339,7 +340,7 @@ class LocalPostgres:
 
     def _take_lock(self) -> bool:
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
+            self._make_root()
             lock = (self.root / "lock").open("ab")
         except OSError as error:
             raise FolderNotUsable(
@@ -353,6 +354,12 @@ class LocalPostgres:
             return False
         self._lock = lock
         return True
+
+    def _make_root(self) -> None:
+        for folder in reversed([path for path in (self.root, *self.root.parents) if not path.exists()]):
+            folder.mkdir(exist_ok=True)
+            if self._as_root:
+                folder.chmod(0o711)  # whatever the umask: the system account must pass through
 
     def _answers(self) -> bool:
         try:
