@@ -1,0 +1,190 @@
+"""How read models are asked: one connection pool per process, one view per viewer, pages by keyset."""
+
+import asyncio
+import base64
+import binascii
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, Generic, LiteralString, TypeVar
+from uuid import UUID
+
+import msgspec
+import psycopg
+from psycopg import sql
+from psycopg.rows import TupleRow
+from psycopg_pool import PoolTimeout
+
+from application.event_store.database import Database, Role
+from domain.access import Actor
+from projections.filters import AsOf, PageAsk
+
+PAGE_DEFAULT, PAGE_LIMIT = 50, 100
+WAIT_SECONDS = 2.0
+"""How long a query waits for its read model to reach `minPosition`."""
+
+T = TypeVar("T")
+Query = LiteralString | sql.Composable
+
+
+class BadInput(Exception):
+    """The question cannot be answered as asked: BAD_USER_INPUT. The message says what to change."""
+
+
+class ReadModelBehind(Exception):
+    """The read model did not reach the asked position in time: UNAVAILABLE, try again."""
+
+
+class ReadModelsUnavailable(Exception):
+    """No connection to PostgreSQL: UNAVAILABLE, try again."""
+
+
+class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
+    nodes: list[T]
+    cursors: list[str]
+    has_next: bool
+    has_previous: bool
+
+
+class Moment(msgspec.Struct, frozen=True, kw_only=True):
+    """An AsOf resolved: what was recorded up to `position` (None: all), at `occurred_at` (None: the end)."""
+
+    position: int | None = None
+    occurred_at: datetime | None = None
+
+    @property
+    def live(self) -> bool:
+        return self.position is None and self.occurred_at is None
+
+
+NOW = Moment()
+
+
+class ReadModels:
+    """One shard's read models: opened once per process, inside its event loop."""
+
+    def __init__(self, database: Database, size: int = 8) -> None:
+        self.database = database
+        self._pool = database.async_pool(Role.READER, size, statement_timeout="20s")
+
+    async def open(self) -> None:
+        await self._pool.open()
+
+    async def close(self) -> None:
+        await self._pool.close()
+
+    def view(self, actor: Actor) -> "View":
+        return View(self, actor)
+
+    async def fetch(self, workspace: UUID | None, query: Query, arguments: Sequence[object] | dict[str, Any]) -> list[TupleRow]:
+        """One round trip: the workspace for row-level security is set in the same pipeline."""
+        setting = str(workspace) if workspace else ""
+        for attempt in (1, 2):
+            try:
+                async with self._pool.connection() as connection:
+                    async with connection.pipeline():
+                        await connection.execute("select set_config('proteus.workspace', %s, false)", (setting,))
+                        cursor = await connection.execute(query, arguments)
+                    return await cursor.fetchall()
+            except PoolTimeout as error:
+                raise ReadModelsUnavailable(str(error)) from None
+            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+                if isinstance(error, psycopg.errors.QueryCanceled) or attempt == 2:
+                    raise ReadModelsUnavailable(str(error)) from None
+        raise AssertionError("unreachable")
+
+    async def authenticate(self, digest: bytes) -> Any:
+        """The row that `application.tokens.bearer` reads, or None."""
+        rows = await self.fetch(None, "select * from authenticate(%s)", (digest,))
+        return rows[0] if rows else None
+
+    async def wait_for(self, position: int, *names: str) -> None:
+        """Waits until these read models have passed a position. Raises ReadModelBehind, BadInput."""
+        deadline = time.monotonic() + WAIT_SECONDS
+        pause = 0.002
+        while True:
+            rows = await self.fetch(
+                None, "select coalesce(min(position), 0) from tracking where name = any(%s)", (list(names),)
+            )
+            if rows[0][0] >= position:
+                return
+            if time.monotonic() > deadline:
+                raise ReadModelBehind(f"The read models stand at {rows[0][0]}, before {position}.")
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, 0.05)
+
+
+class View:
+    """What one actor may see; made per request. Every query goes through it, so that none forgets the workspace."""
+
+    def __init__(self, models: ReadModels, actor: Actor) -> None:
+        self.models = models
+        self.actor = actor
+
+    async def fetch(self, query: Query, arguments: dict[str, Any] | None = None) -> list[TupleRow]:
+        """`%(workspace)s` and `%(viewer)s` are always there."""
+        given = {"workspace": self.actor.workspace, "viewer": self.actor.person, **(arguments or {})}
+        return await self.models.fetch(self.actor.workspace, query, given)
+
+    async def moment(self, as_of: AsOf | None) -> Moment:
+        """Raises BadInput."""
+        if as_of is None:
+            return NOW
+        position = as_of.position
+        for at in (as_of.recorded_at, as_of.occurred_at):
+            if at is not None and at.tzinfo is None:
+                raise BadInput("asOf needs times with an offset, as in 2026-03-01T09:00:00+03:00.")
+        if as_of.recorded_at is not None:
+            if position is not None:
+                raise BadInput("asOf takes position or recordedAt, not both.")
+            position = await self._position_at(as_of.recorded_at)
+        return Moment(position=position, occurred_at=as_of.occurred_at)
+
+    async def _position_at(self, recorded_at: datetime) -> int:
+        """The greatest position such that it and all before it were recorded by then."""
+        rows = await self.fetch(
+            "select position from timeline where workspace = %(workspace)s and recorded_max <= %(at)s"
+            " order by recorded_max desc, position desc limit 1",
+            {"at": recorded_at},
+        )
+        return rows[0][0] if rows else 0
+
+
+def page_size(ask: PageAsk) -> int:
+    """Raises BadInput."""
+    if ask.first is not None and ask.last is not None:
+        raise BadInput("Ask for first or last, not both.")
+    if (ask.after is not None and ask.last is not None) or (ask.before is not None and ask.first is not None):
+        raise BadInput("after goes with first, before with last.")
+    size = ask.first if ask.first is not None else ask.last if ask.last is not None else PAGE_DEFAULT
+    if not 1 <= size <= PAGE_LIMIT:
+        raise BadInput(f"first and last are 1 to {PAGE_LIMIT}.")
+    return size
+
+
+def backwards(ask: PageAsk) -> bool:
+    return ask.last is not None or ask.before is not None
+
+
+def to_page(rows: list[T], ask: PageAsk, cursor: Callable[[T], str]) -> Page[T]:
+    """Of at most `page_size + 1` rows that were read in the direction of the page."""
+    size = page_size(ask)
+    more = len(rows) > size
+    rows = rows[:size]
+    if backwards(ask):
+        return Page(
+            nodes=rows[::-1], cursors=[cursor(r) for r in rows[::-1]], has_next=ask.before is not None, has_previous=more
+        )
+    return Page(nodes=rows, cursors=[cursor(r) for r in rows], has_next=more, has_previous=ask.after is not None)
+
+
+def encode_cursor(values: Sequence[object]) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode(values)).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str, kind: type[T]) -> T:
+    """Raises BadInput where the cursor is not one of the same list in the same order."""
+    try:
+        return msgspec.json.decode(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=kind)
+    except (binascii.Error, ValueError, msgspec.DecodeError):
+        raise BadInput("This cursor does not belong to this list in this order.") from None
