@@ -59,11 +59,11 @@ check-compose: .venv/.project
 	  exit 1; }
 	@echo "Setting up .venv, once; this takes a minute or two."
 	@$(PYTHON) -m venv --clear .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
 	@touch $@
 
 .venv/.project: .venv/.requirements pyproject.toml
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 # Extra package locations of this machine must not leak into the files: neither their addresses nor their hashes.

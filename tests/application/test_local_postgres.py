@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import threading
 import time
@@ -38,7 +37,7 @@ with LocalPostgres(Path(sys.argv[1])) as postgres:
 # So that a Python from outside of the virtual environment finds the same packages.
 OTHER_ENVIRONMENT = {
     **os.environ,
-    "PYTHONPATH": f"{CHECKOUT}:{sysconfig.get_path('platlib')}",
+    "PYTHONPATH": f"{CHECKOUT}:{Path(psycopg.__file__).parents[1]}",
     "PYTHONDONTWRITEBYTECODE": "1",
 }
 
