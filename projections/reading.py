@@ -24,7 +24,7 @@ WAIT_SECONDS = 2.0
 """How long a query waits for its read model to reach `minPosition`."""
 
 T = TypeVar("T")
-Query = LiteralString | sql.Composable
+Query = LiteralString | sql.SQL | sql.Composed
 
 
 class BadInput(Exception):

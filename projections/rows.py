@@ -1,0 +1,185 @@
+"""What queries return: the rows that the GraphQL types of the same names show."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from domain.people import PersonKind
+from domain.text import FieldValue
+from domain.tickets import Priority, Visibility, ticket_key
+from domain.workflows import Status, StatusCategory
+from projections.reading import NOW, Moment
+
+
+class TicketRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A ticket as its span shows it at one moment. What spans do not hold comes from `tickets.details`."""
+
+    id: UUID
+    number: int
+    external_key: str | None
+    title: str
+    role: str
+    workflow: str
+    workflow_version: int
+    status: str
+    category: StatusCategory
+    status_since: datetime
+    rank: str
+    priority: Priority
+    channel: str
+    assignee: UUID | None
+    team: UUID | None
+    requester: UUID | None
+    service: UUID | None
+    parent: UUID | None
+    tags: list[str]
+    fields: dict[str, FieldValue]
+    due_at: datetime | None
+    opened_at: datetime
+    closed_at: datetime | None
+    moment: Moment = NOW
+
+    @property
+    def key(self) -> str:
+        return ticket_key(self.number)
+
+
+class TicketDetails(msgspec.Struct, frozen=True, kw_only=True):
+    description: str | None
+    opened_by: UUID
+    updated_at: datetime
+    version: int
+    position: int
+    comment_count: int
+
+
+class ChildCounts(msgspec.Struct, frozen=True):
+    children: int = 0
+    done: int = 0
+
+
+class CommentRow(msgspec.Struct, frozen=True, kw_only=True):
+    id: UUID
+    author: UUID
+    body: str
+    visibility: Visibility
+    created_at: datetime
+    in_reply_to: UUID | None
+    position: int
+
+
+class ChangeRow(msgspec.Struct, frozen=True, kw_only=True):
+    """`from_` and `to` are JSON values; ids in them are plain UUID strings."""
+
+    path: str
+    from_: Any = msgspec.field(name="from", default=None)
+    to: Any = None
+
+
+class EventRow(msgspec.Struct, frozen=True, kw_only=True):
+    """`ticket` is set for events of tickets only; `stream` always."""
+
+    position: int
+    stream: UUID
+    version: int
+    type: str
+    ticket: UUID | None
+    occurred_at: datetime
+    recorded_at: datetime
+    actor: UUID
+    on_behalf_of: UUID | None
+    channel: str
+    source: str | None
+    reason: str | None
+    command_id: UUID
+    correlation_id: UUID
+    causation_id: UUID | None
+    changes: list[ChangeRow]
+    data: Any
+
+
+class SpanRow(msgspec.Struct, frozen=True, kw_only=True):
+    """`opened_position`, `closed_position`: of the events that opened and closed it."""
+
+    ticket: UUID
+    from_: datetime
+    to: datetime | None
+    seconds: int
+    role: str
+    workflow: str
+    workflow_version: int
+    status: str
+    assignee: UUID | None
+    team: UUID | None
+    priority: Priority
+    service: UUID | None
+    opened_position: int
+    closed_position: int | None
+
+
+class PersonRow(msgspec.Struct, frozen=True, kw_only=True):
+    id: UUID
+    name: str
+    kind: PersonKind
+    email: str | None
+    active: bool
+    erased: bool = False
+
+
+class TeamRow(msgspec.Struct, frozen=True, kw_only=True):
+    id: UUID
+    key: str
+    name: str
+
+
+class ServiceRow(msgspec.Struct, frozen=True, kw_only=True):
+    id: UUID
+    key: str
+    name: str
+    active: bool
+
+
+class BoardLineRow(msgspec.Struct, frozen=True, kw_only=True):
+    """`key` is "" for tickets without a value on the axis. Ids in keys are plain UUID strings."""
+
+    key: str
+    name: str
+    count: int
+    status: Status | None = None
+    person: UUID | None = None
+    team: UUID | None = None
+    service: UUID | None = None
+
+
+class BoardCellRow(msgspec.Struct, frozen=True, kw_only=True):
+    """`cards`: the first ones in rank order; `cursors` of the same length, for `boardCell`."""
+
+    column: str
+    row: str | None
+    count: int
+    cards: list[TicketRow]
+    cursors: list[str]
+
+
+class BoardRow(msgspec.Struct, frozen=True, kw_only=True):
+    columns: list[BoardLineRow]
+    rows: list[BoardLineRow]
+    cells: list[BoardCellRow]
+    total_count: int
+    position: int
+
+
+class ProjectionStatusRow(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    position: int
+    lag_events: int
+    lag_seconds: float
+    parked_streams: int
+    rebuilding: bool
+
+
+class ServerStatusRow(msgspec.Struct, frozen=True, kw_only=True):
+    head: int
+    projections: list[ProjectionStatusRow]
