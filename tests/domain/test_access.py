@@ -1,0 +1,169 @@
+"""Who may do what, by the scopes of the token: asked with a command, and with its type (viewerCan)."""
+
+from typing import get_args
+
+import msgspec
+import pytest
+
+from domain import access, people, services, teams, tickets, workflows
+from domain.access import Actor, Scope
+from domain.tickets import Visibility
+from tests.domain.given import (
+    ANNA,
+    BORIS,
+    FIRST_LINE,
+    HOSTING,
+    OPENED,
+    PARENT,
+    START,
+    STRANGER,
+    TICKET,
+    an_id,
+)
+
+SUPPORT = workflows.defaults().workflows[0]
+INQUIRY = workflows.defaults().roles[0]
+
+OPEN = tickets.OpenTicket(title="Help", role="INQUIRY")
+COMMENT = tickets.AddComment(ticket=TICKET, body="Thanks")
+INTERNAL = tickets.AddComment(ticket=TICKET, body="Psst", visibility=Visibility.INTERNAL)
+
+WORK: list[access.Command] = [
+    OPEN,
+    msgspec.structs.replace(OPEN, requester=ANNA, assignee=ANNA, team=FIRST_LINE, parent=PARENT),
+    tickets.ChangeRole(ticket=TICKET, role="TASK"),
+    tickets.TransitionTicket(ticket=TICKET, status="done"),
+    tickets.AssignTicket(ticket=TICKET, assignee=ANNA),
+    tickets.SetPriority(ticket=TICKET, priority=tickets.Priority.HIGH),
+    tickets.SetParent(ticket=TICKET, parent=PARENT),
+    COMMENT,
+    INTERNAL,
+]
+CATALOGUES: list[access.Command] = [
+    people.AddPerson(name="New"),
+    people.RenamePerson(person=ANNA, name="New"),
+    people.DeactivatePerson(person=ANNA),
+    people.ReactivatePerson(person=ANNA),
+    teams.AddTeam(key="a", name="A"),
+    teams.RenameTeam(team=FIRST_LINE, name="A"),
+    teams.JoinTeam(team=FIRST_LINE, person=ANNA),
+    teams.LeaveTeam(team=FIRST_LINE, person=ANNA),
+    services.AddService(key="a", name="A"),
+    services.RenameService(service=HOSTING, name="A"),
+]
+DEFINITIONS: list[access.Command] = [
+    workflows.DefineWorkflow(workflow=SUPPORT),
+    workflows.DefineRole(role=INQUIRY),
+]
+EVERYTHING = [*WORK, *CATALOGUES, *DEFINITIONS]
+
+THEIRS = tickets.evolve(None, OPENED, START)  # Boris asked for it
+NOBODYS = msgspec.structs.replace(THEIRS, requester=None)
+
+
+def actor(*scopes: Scope) -> Actor:
+    return Actor(workspace=an_id(99), person=BORIS, scopes=frozenset(scopes))
+
+
+def allowed(who: Actor, commands: list[access.Command]) -> set[bool]:
+    """What `may` answers to these commands and to their types, of another's ticket, nobody's, and none."""
+    other = msgspec.structs.replace(THEIRS, requester=STRANGER)
+    return {
+        access.may(who, asked, ticket)
+        for command in commands
+        for asked in (command, type(command))
+        for ticket in (other, NOBODYS, None)
+    }
+
+
+def test_every_command_that_there_is_has_its_rule() -> None:
+    assert {type(command) for command in EVERYTHING} == set(get_args(access.Command))
+    assert allowed(actor(), EVERYTHING) == {False}  # and none is forgotten, which would be a KeyError
+
+
+def test_an_agent_works_on_every_ticket_and_leaves_the_rest() -> None:
+    assert allowed(actor(Scope.AGENT), WORK) == {True}
+    assert allowed(actor(Scope.AGENT), [*CATALOGUES, *DEFINITIONS]) == {False}
+
+
+def test_a_manager_also_keeps_people_teams_and_services() -> None:
+    assert allowed(actor(Scope.MANAGER), [*WORK, *CATALOGUES]) == {True}
+    assert allowed(actor(Scope.MANAGER), DEFINITIONS) == {False}
+
+
+def test_an_admin_may_give_every_command() -> None:
+    assert allowed(actor(Scope.ADMIN), EVERYTHING) == {True}
+
+
+def test_an_auditor_changes_nothing() -> None:
+    assert allowed(actor(Scope.AUDITOR), EVERYTHING) == {False}
+    assert not access.may(actor(Scope.AUDITOR), COMMENT, THEIRS)
+
+
+def test_a_requester_opens_tickets_in_their_own_name() -> None:
+    who = actor(Scope.REQUESTER)
+    assert access.may(who, tickets.OpenTicket)
+    assert access.may(who, OPEN)
+    assert access.may(who, msgspec.structs.replace(OPEN, requester=BORIS))
+
+
+@pytest.mark.parametrize(
+    "routing", [{"requester": ANNA}, {"assignee": BORIS}, {"team": FIRST_LINE}, {"parent": PARENT}], ids=str
+)
+def test_a_requester_leaves_the_routing_to_staff(routing: dict[str, object]) -> None:
+    assert not access.may(actor(Scope.REQUESTER), msgspec.structs.replace(OPEN, **routing))
+
+
+def test_a_requester_talks_on_their_own_tickets_in_public() -> None:
+    who = actor(Scope.REQUESTER)
+    assert access.may(who, tickets.AddComment, THEIRS)
+    assert access.may(who, COMMENT, THEIRS)
+    assert not access.may(who, INTERNAL, THEIRS)
+
+
+def test_a_requester_does_not_talk_on_the_tickets_of_others_or_of_nobody() -> None:
+    who = actor(Scope.REQUESTER)
+    assert allowed(who, [COMMENT, INTERNAL]) == {False}
+
+
+def test_a_requester_gives_no_other_command_even_to_their_own_ticket() -> None:
+    who = actor(Scope.REQUESTER)
+    for command in EVERYTHING:
+        if not isinstance(command, tickets.OpenTicket | tickets.AddComment):
+            assert not access.may(who, command, THEIRS)
+            assert not access.may(who, type(command), THEIRS)
+
+
+def test_scopes_add_up_but_reading_all_is_not_talking_everywhere() -> None:
+    both = actor(Scope.REQUESTER, Scope.AUDITOR)
+    other = msgspec.structs.replace(THEIRS, requester=STRANGER)
+    assert access.sees(both, other)
+    assert access.may(both, COMMENT, THEIRS)
+    assert not access.may(both, COMMENT, other)
+    assert access.may(actor(Scope.REQUESTER, Scope.AGENT), INTERNAL, other)
+
+
+def test_everybody_but_requesters_sees_every_ticket() -> None:
+    for scope in (Scope.AGENT, Scope.MANAGER, Scope.AUDITOR, Scope.ADMIN):
+        assert access.sees(actor(scope), NOBODYS)
+        assert actor(scope).reads_all
+    assert access.sees(actor(Scope.REQUESTER), THEIRS)
+    assert not access.sees(actor(Scope.REQUESTER), NOBODYS)
+    assert not access.sees(actor(), THEIRS)
+
+
+@pytest.mark.parametrize(
+    ("scope", "for_others", "imports"),
+    [
+        (Scope.REQUESTER, False, False),
+        (Scope.AGENT, False, False),
+        (Scope.MANAGER, True, False),
+        (Scope.AUDITOR, False, False),
+        (Scope.ADMIN, True, True),
+    ],
+)
+def test_heads_act_for_others_and_date_back_and_admins_import(
+    scope: Scope, for_others: bool, imports: bool
+) -> None:
+    assert access.may_act_for_others(actor(scope)) is for_others
+    assert access.may_import(actor(scope)) is imports

@@ -1,0 +1,77 @@
+"""People: added, renamed, deactivated when they leave, reactivated when they come back."""
+
+import pytest
+
+from domain.errors import InvalidValue, PersonNotFound
+from domain.people import (
+    AddPerson,
+    DeactivatePerson,
+    PersonAdded,
+    PersonDeactivated,
+    PersonKind,
+    PersonReactivated,
+    PersonRenamed,
+    ReactivatePerson,
+    RenamePerson,
+)
+from tests.domain.given import ANNA, person
+
+ADDED = PersonAdded(kind=PersonKind.STAFF, name="Anna Ivanova", email="anna@example.org")
+
+
+def test_a_person_is_added_as_staff_unless_said_otherwise() -> None:
+    person.when(AddPerson(name=" Anna  Ivanova ", email="anna@example.org")).then(ADDED)
+    person.when(AddPerson(name="Client", kind=PersonKind.CLIENT)).then(
+        PersonAdded(kind=PersonKind.CLIENT, name="Client")
+    )
+
+
+def test_a_person_without_a_name_is_refused() -> None:
+    person.when(AddPerson(name="\u200b ")).refused(InvalidValue, "name")
+
+
+@pytest.mark.parametrize("email", ["anna", "@", "anna@", "@example.org", "a b@example.org", "a@b@c", ""])
+def test_what_cannot_be_an_email_address_is_refused(email: str) -> None:
+    person.when(AddPerson(name="Anna", email=email)).refused(InvalidValue, "email")
+
+
+def test_an_email_address_longer_than_mail_allows_is_refused() -> None:
+    person.when(AddPerson(name="Anna", email="a" * 250 + "@b.cc")).refused(InvalidValue, "email")
+
+
+def test_a_person_is_renamed() -> None:
+    person.given(ADDED).when(RenamePerson(person=ANNA, name="Anna Petrova")).then(
+        PersonRenamed(name="Anna Petrova")
+    )
+
+
+def test_renaming_to_the_same_name_changes_nothing() -> None:
+    person.given(ADDED).when(RenamePerson(person=ANNA, name="  Anna Ivanova")).nothing()
+
+
+def test_an_empty_new_name_is_refused() -> None:
+    person.given(ADDED).when(RenamePerson(person=ANNA, name=" ")).refused(InvalidValue, "name")
+
+
+def test_who_leaves_is_deactivated_once() -> None:
+    person.given(ADDED).when(DeactivatePerson(person=ANNA)).then(PersonDeactivated())
+    person.given(ADDED, PersonDeactivated()).when(DeactivatePerson(person=ANNA)).nothing()
+
+
+def test_who_comes_back_is_reactivated_once_and_keeps_name_and_address() -> None:
+    left = person.given(ADDED, PersonRenamed(name="Anna Petrova"), PersonDeactivated())
+    outcome = left.when(ReactivatePerson(person=ANNA))
+    outcome.then(PersonReactivated())
+    assert outcome.after is not None
+    assert (outcome.after.name, outcome.after.email, outcome.after.active) == (
+        "Anna Petrova",
+        "anna@example.org",
+        True,
+    )
+    person.given(ADDED).when(ReactivatePerson(person=ANNA)).nothing()
+
+
+def test_nobody_can_be_renamed_deactivated_or_reactivated_before_being_added() -> None:
+    person.when(RenamePerson(person=ANNA, name="Anna")).refused(PersonNotFound, "person")
+    person.when(DeactivatePerson(person=ANNA)).refused(PersonNotFound, "person")
+    person.when(ReactivatePerson(person=ANNA)).refused(PersonNotFound, "person")
