@@ -52,7 +52,7 @@ check-compose: .venv/.project
 
 .venv/.requirements: requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null || { \
-	  echo "Proteus needs Python 3.11 or newer, and '$(PYTHON)' is $$($(PYTHON) --version 2>&1 || echo missing)." >&2; \
+	  echo "Proteus needs Python 3.11 or newer, and '$(PYTHON)' is $$($(PYTHON) --version 2> /dev/null || echo missing)." >&2; \
 	  echo "Install it (Debian: apt install python3 python3-venv), or name another: make PYTHON=python3.12 ..." >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2> /dev/null || { \
 	  echo "'$(PYTHON)' cannot make virtual environments. Install them (Debian: apt install python3-venv) and run make again." >&2; \
