@@ -314,6 +314,12 @@ def test_a_role_change_within_one_workflow_keeps_the_status_and_its_clock() -> N
     assert outcome.after.status_since == hour(2)
 
 
+def test_a_status_of_the_same_name_in_another_workflow_is_another_status() -> None:
+    outcome = ticket.given(OPENED, HELD, STARTED).when(ChangeRole(ticket=TICKET, role="TASK"))
+    assert outcome.after is not None
+    assert (outcome.after.status, outcome.after.status_since) == ("in_progress", hour(3))
+
+
 def test_a_closed_ticket_opens_again_in_its_new_role() -> None:
     for role, status in (("INCIDENT", "new"), ("PROJECT", "draft")):
         outcome = ticket.given(OPENED, DONE).when(ChangeRole(ticket=TICKET, role=role))
@@ -530,7 +536,10 @@ def test_a_ticket_keeps_the_version_that_it_entered_until_it_moves() -> None:
 def test_a_move_is_judged_by_the_newest_version_and_enters_it() -> None:
     subject = knowing(workflows=NO_WAITING).given(OPENED)
     subject.when(TransitionTicket(ticket=TICKET, status="waiting")).refused(StatusNotFound, "status")
-    subject.when(TransitionTicket(ticket=TICKET, status="done")).then(moved("done", StatusCategory.DONE, 2))
+    outcome = subject.when(TransitionTicket(ticket=TICKET, status="done"))
+    outcome.then(moved("done", StatusCategory.DONE, version=2))
+    assert outcome.after is not None
+    assert outcome.after.workflow_version == 2
 
 
 def test_nobody_is_stranded_in_a_status_that_the_newest_version_lost() -> None:
@@ -865,7 +874,7 @@ TRIAGE = support("waiting", "new", initial="triage")
 TRIAGE = msgspec.structs.replace(
     TRIAGE,
     statuses=(Status(key="triage", name="Triage", category=StatusCategory.NEW), *TRIAGE.statuses),
-    transitions=(*TRIAGE.transitions, Transition(source=ANY, target="in_progress")),
+    transitions=(*TRIAGE.transitions, Transition(source=ANY, target="triage")),
 )
 REDEFINITIONS: list[workflows.WorkflowsCommand] = [
     DefineWorkflow(workflow=support()),
