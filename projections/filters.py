@@ -14,14 +14,14 @@ from domain.workflows import StatusCategory
 
 
 class KeyFilter(msgspec.Struct, frozen=True, kw_only=True):
-    eq: str | UnsetType = UNSET
+    eq: str | None | UnsetType = UNSET
     in_: list[str] | UnsetType = UNSET
     not_in: list[str] | UnsetType = UNSET
     is_null: bool | UnsetType = UNSET
 
 
 class IdFilter(msgspec.Struct, frozen=True, kw_only=True):
-    eq: UUID | UnsetType = UNSET
+    eq: UUID | None | UnsetType = UNSET
     in_: list[UUID] | UnsetType = UNSET
     not_in: list[UUID] | UnsetType = UNSET
     is_null: bool | UnsetType = UNSET
@@ -43,13 +43,13 @@ class TimeFilter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CategoryFilter(msgspec.Struct, frozen=True, kw_only=True):
-    eq: StatusCategory | UnsetType = UNSET
+    eq: StatusCategory | None | UnsetType = UNSET
     in_: list[StatusCategory] | UnsetType = UNSET
     not_in: list[StatusCategory] | UnsetType = UNSET
 
 
 class PriorityFilter(msgspec.Struct, frozen=True, kw_only=True):
-    eq: Priority | UnsetType = UNSET
+    eq: Priority | None | UnsetType = UNSET
     in_: list[Priority] | UnsetType = UNSET
     not_in: list[Priority] | UnsetType = UNSET
 

@@ -262,3 +262,20 @@ begin
   return drawn;
 end
 $$;
+
+-- How far each follower is behind the real head of the log, over all workspaces: numbers only.
+create function follower_status()
+  returns table (name text, "position" bigint, head bigint, lag_events bigint, lag_seconds double precision,
+                 rebuilding boolean)
+  language sql stable security definer as
+$$
+  select t.name, t.position, coalesce((select max(e.position) from event e), 0),
+         (select count(*) from (select 1 from event e where e.position > t.position limit 1000000) ahead),
+         coalesce(extract(epoch from clock_timestamp() - (
+           select e.recorded_at from event e where e.position > t.position order by e.position limit 1)), 0),
+         to_regnamespace(current_schema() || '_rebuild_' || t.name) is not null
+    from tracking t order by t.name
+$$;
+alter function follower_status() set search_path from current;
+revoke execute on function follower_status() from public;
+grant execute on function follower_status() to proteus_app, proteus_reader, proteus_projector;

@@ -1,57 +1,49 @@
-"""Telling followers that there is something new: a signal inside the process, a coalesced NOTIFY to other processes.
+"""Telling followers that there is something new: a call inside the process, a coalesced NOTIFY to other processes.
 
 Neither is needed for correctness: followers poll as well, so a lost NOTIFY costs milliseconds, not events. It is
 sent outside the append transaction, because NOTIFY takes a lock that lets only one transaction commit at a time.
 """
 
-import logging
 import threading
 import time
+from collections.abc import Callable
 
 import psycopg
 
 from application.event_store.database import Database, Role
-
-log = logging.getLogger(__name__)
 
 CHANNEL = "proteus_events"
 COALESCE_SECONDS = 0.01
 
 
 class Wakeup:
-    """Thread-safe. `appended` is cheap: it sets a flag."""
+    """Thread-safe. `appended` is cheap: it sets flags."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._changed = threading.Condition()
-        self._count = 0
+        self._listeners: list[Callable[[], None]] = []
         self._closing = threading.Event()
         self._notify = threading.Event()
         self._thread = threading.Thread(target=self._run, name="proteus-notify", daemon=True)
         self._thread.start()
 
-    def appended(self) -> None:
-        with self._changed:
-            self._count += 1
-            self._changed.notify_all()
-        self._notify.set()
+    def call(self, listener: Callable[[], None]) -> None:
+        """Calls it after every append of this process; it must be quick."""
+        self._listeners.append(listener)
 
-    def wait(self, seen: int, timeout: float) -> int:
-        """Waits until something was appended since `seen`, or for `timeout` seconds; returns the new count."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._count != seen or self._closing.is_set(), timeout)
-            return self._count
+    def appended(self) -> None:
+        for listener in self._listeners:
+            listener()
+        self._notify.set()
 
     def close(self) -> None:
         self._closing.set()
-        with self._changed:
-            self._changed.notify_all()
         self._notify.set()
         self._thread.join(timeout=5)
 
     def _run(self) -> None:
         connection: psycopg.Connection[tuple[object, ...]] | None = None
-        while not self._closing.is_set():
+        while True:
             self._notify.wait()
             self._notify.clear()
             if self._closing.is_set():

@@ -1,0 +1,191 @@
+"""Following the log: every committed event once, in order of position, and never one that another skips past.
+
+Positions are drawn before a transaction commits, so a reader that goes by the highest visible position would skip
+events still in flight. The fence is the lock that every INSERT takes on the event table anyway: at a gap, whoever
+holds it may still fill the gap; when those transactions are gone, what is not there will never be.
+"""
+
+import threading
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+import psycopg
+from psycopg.rows import TupleRow
+
+from application.event_store.database import Database, Role
+from application.event_store.envelope import Row, StoredEnvelope, stored
+
+Connection = psycopg.Connection[TupleRow]
+
+FENCE_PAUSE = 0.002
+FENCE_PATIENCE = 0.25
+"""Seconds after which a wait at a gap returns, so that its caller can look around; it then comes back."""
+
+# Deliberately a statement of its own, run after the rows were read: rows and holders in one snapshot would miss a
+# writer that commits in between.
+_HOLDERS = """
+select virtualtransaction from pg_locks
+ where granted and locktype = 'relation' and relation = 'event'::regclass and mode = 'RowExclusiveLock'
+   and database = (select oid from pg_database where datname = current_database())
+   and pid <> pg_backend_pid()
+"""
+_SELECT = "select * from event where position > %s and position <= %s order by position limit %s"
+_MAX_POSITION = 2**63 - 1
+
+
+class Deposed(Exception):
+    """Another follower leads under this name now; nothing was written."""
+
+
+class LogReader:
+    """Reads the whole log in order of position. One connection in the projector's role, autocommit: a snapshot that
+    outlives a statement would break the fence, as would a standby or a connection pooler between."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def read(self, after: int, limit: int) -> list[StoredEnvelope]:
+        """The next events after a position; [] if there are none, or a writer in flight may still put one first."""
+        rows = self._select(after, limit)
+        ready = _contiguous(rows, after)
+        if len(ready) < len(rows):
+            ready = self._past_the_gap(after, limit, horizon=rows[-1][0], ready=ready)
+        return [stored(row) for row in ready]
+
+    def head(self) -> int:
+        row = self._connection.execute("select coalesce(max(position), 0) from event").fetchone()
+        return row[0] if row else 0
+
+    def streams(self, below: dict[UUID, int]) -> list[StoredEnvelope]:
+        """The events of several streams, each below a version, ordered by stream and version."""
+        rows = self._connection.execute(
+            "select e.* from unnest(%s::uuid[], %s::int[]) as w(stream, version)"
+            " join event e on e.stream = w.stream and e.version < w.version order by e.stream, e.version",
+            (list(below), list(below.values())),
+            binary=True,
+        ).fetchall()
+        return [stored(row) for row in rows]
+
+    def _past_the_gap(self, after: int, limit: int, horizon: int, ready: list[Row]) -> list[Row]:
+        """Hands over what stands before the gap rather than wait; waits only where the gap comes first.
+
+        Rows above the horizon are never accepted here: their neighbours may have begun after the fence was taken.
+        """
+        fence = self._holders()
+        deadline = time.monotonic() + FENCE_PATIENCE
+        while True:
+            over = not fence  # before the next read
+            if over or not ready:
+                rows = self._select(after, limit, horizon)
+                ready = rows if over else _contiguous(rows, after)
+            if over or ready or time.monotonic() > deadline:
+                return ready
+            time.sleep(FENCE_PAUSE)
+            fence &= self._holders()
+
+    def _select(self, after: int, limit: int, up_to: int = _MAX_POSITION) -> list[Row]:
+        return self._connection.execute(_SELECT, (after, up_to, limit), binary=True).fetchall()
+
+    def _holders(self) -> set[str]:
+        return {row[0] for row in self._connection.execute(_HOLDERS)}
+
+
+def _contiguous(rows: Sequence[Row], after: int) -> list[Row]:
+    """The rows before the first gap. Positions grow by one, so this is where the offset stops being constant."""
+    if not rows or rows[-1][0] == after + len(rows):
+        return list(rows)
+    return [row for n, row in enumerate(rows, start=after + 1) if row[0] == n]
+
+
+class Place(msgspec.Struct):
+    """Where a leader stands, and under which epoch it may write."""
+
+    position: int
+    epoch: int
+    recorded_at: datetime
+
+
+class Leadership:
+    """Who follows the log under which name: a session advisory lock picks the leader, an epoch on the tracking row
+    keeps a leader that was paused, and replaced meanwhile, from writing."""
+
+    def __init__(self, database: Database, connection: Connection) -> None:
+        self._database = database
+        self._connection = connection
+        self.places: dict[str, Place] = {}
+
+    def acquire(self, name: str) -> bool:
+        """Tries to lead; True if this process does now."""
+        if name in self.places:
+            return True
+        lock = (f"{self._database.schema} {name}",)
+        row = self._connection.execute("select pg_try_advisory_lock(hashtextextended(%s, 0))", lock).fetchone()
+        if row is None or not row[0]:
+            return False
+        found = self._connection.execute(
+            "update tracking set epoch = epoch + 1, updated_at = clock_timestamp() where name = %s"
+            " returning position, epoch, recorded_at",
+            (name,),
+        ).fetchone()
+        if found is None:
+            self._unlock(name)
+            return False
+        self.places[name] = Place(*found)
+        return True
+
+    def advance(self, name: str, position: int, recorded_at: datetime) -> None:
+        """Moves the tracking row, inside the caller's transaction; call `advanced` once that is committed.
+        Raises Deposed."""
+        place = self.places[name]
+        moved = self._connection.execute(
+            "update tracking set position = %s, recorded_at = %s, updated_at = clock_timestamp()"
+            " where name = %s and epoch = %s and position = %s",
+            (position, max(recorded_at, place.recorded_at), name, place.epoch, place.position),
+        ).rowcount
+        if not moved:
+            raise Deposed(name)
+
+    def advanced(self, name: str, position: int, recorded_at: datetime) -> None:
+        place = self.places[name]
+        place.position, place.recorded_at = position, max(recorded_at, place.recorded_at)
+
+    def resign(self, name: str) -> None:
+        if self.places.pop(name, None) is not None:
+            self._unlock(name)
+
+    def _unlock(self, name: str) -> None:
+        self._connection.execute(
+            "select pg_advisory_unlock(hashtextextended(%s, 0))", (f"{self._database.schema} {name}",)
+        )
+
+
+class Listener:
+    """Hears of appends by other processes. Losing it costs milliseconds: whoever waits polls as well."""
+
+    def __init__(self, database: Database, channel: str, heard: threading.Event) -> None:
+        self._database, self._channel, self._heard = database, channel, heard
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="proteus-listen", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._closing.set()
+        self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        pause = 0.1
+        while not self._closing.is_set():
+            try:
+                with self._database.connect(Role.PROJECTOR) as connection:
+                    connection.execute(f"listen {self._channel}".encode())
+                    self._heard.set()
+                    pause = 0.1
+                    while not self._closing.is_set():
+                        for _ in connection.notifies(timeout=0.5, stop_after=1):
+                            self._heard.set()
+            except psycopg.Error:
+                self._closing.wait(pause)
+                pause = min(pause * 2, 5.0)

@@ -1,0 +1,285 @@
+"""The board: tickets in the cells of one or two axes, counted exactly, the first of each cell as cards."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, LiteralString
+from uuid import UUID
+
+import msgspec
+from psycopg import sql
+
+from domain.workflows import Status, StatusCategory, Workflow, Workflows
+from projections import directory
+from projections.conditions import names
+from projections.filters import BoardAxis, PageAsk, TicketFilter
+from projections.reading import BadInput, Moment, Page, View, decode_cursor, encode_cursor, page_size, to_page
+from projections.rows import BoardCellRow, BoardLineRow, BoardRow, TicketRow
+from projections.spans import PRIORITIES
+from projections.tickets import COLUMNS, SELECTED, Matching, ticket_row
+
+CARDS_LIMIT = 500
+"""Cards of one board, over all its cells."""
+CLOSED_STAY = timedelta(days=14)
+"""How long a closed ticket stays on a board whose filter says nothing about closing."""
+NOTHING = ""
+"""Key of the line of tickets that have no value on the axis."""
+
+_AXES: dict[BoardAxis, LiteralString] = {
+    BoardAxis.STATUS: "s.status",
+    BoardAxis.CATEGORY: "s.category",
+    BoardAxis.ASSIGNEE: "coalesce(s.assignee::text, '')",
+    BoardAxis.TEAM: "coalesce(s.team::text, '')",
+    BoardAxis.PRIORITY: "(array['CRITICAL', 'HIGH', 'NORMAL', 'LOW'])[s.priority + 1]",
+    BoardAxis.SERVICE: "coalesce(s.service::text, '')",
+    BoardAxis.ROLE: "s.role",
+    BoardAxis.WORKFLOW: "s.workflow",
+}
+
+
+class BoardAsk(msgspec.Struct, frozen=True, kw_only=True):
+    columns: BoardAxis = BoardAxis.STATUS
+    rows: BoardAxis | None = None
+    workflow: str | None = None
+    filter: TicketFilter | None = None
+    cards_per_cell: int = 50
+
+
+async def board(view: View, ask: BoardAsk, moment: Moment) -> BoardRow:
+    """Cells without a ticket are left out. Raises BadInput."""
+    if not 0 <= ask.cards_per_cell <= CARDS_LIMIT:
+        raise BadInput(f"cardsPerCell is 0 to {CARDS_LIMIT}.")
+    workflows = await directory.workflows(view)
+    if ask.workflow is not None and ask.workflow not in workflows.versions:
+        raise BadInput(f"There is no workflow {ask.workflow[:80]!r}. There are: {', '.join(workflows.versions)}.")
+    on_board = await _on_board(view, ask, moment)
+    rows = await view.fetch(
+        sql.SQL(_BOARD).format(
+            column=_axis(ask.columns), row=_axis(ask.rows), source=on_board.source(), columns=SELECTED
+        ),
+        {**on_board.arguments, "per_cell": ask.cards_per_cell, "cards_limit": CARDS_LIMIT},
+    )
+    cells = _cells(rows, moment, by_row=ask.rows is not None)
+    lines = _Lines(view, ask, workflows, _statuses_seen(rows))
+    return BoardRow(
+        columns=await lines.along(ask.columns, _sums((cell.column, cell.count) for cell in cells)),
+        rows=await lines.along(ask.rows, _sums((cell.row or NOTHING, cell.count) for cell in cells)),
+        cells=cells,
+        total_count=sum(cell.count for cell in cells),
+        position=moment.position if moment.position is not None else await _stand(view),
+    )
+
+
+async def board_cell(
+    view: View, ask: BoardAsk, column: str, row: str | None, page: PageAsk, moment: Moment
+) -> Page[TicketRow]:
+    """More cards of one cell, in rank order. Raises BadInput."""
+    if page.last is not None or page.before is not None:
+        raise BadInput("A cell is read forwards: first and after.")
+    start = decode_cursor(page.after, tuple[str, int]) if page.after else None
+    condition, arguments = await _cell(view, ask, column, row, moment)
+    rows = await view.fetch(
+        sql.SQL(
+            "select {columns} {cell} and (%(rank)s::text is null or (s.rank, s.number) > (%(rank)s, %(number)s))"
+            " order by s.rank, s.number limit %(limit)s"
+        ).format(columns=SELECTED, cell=condition),
+        {
+            **arguments,
+            "rank": start[0] if start else None,
+            "number": start[1] if start else None,
+            "limit": page_size(page) + 1,
+        },
+    )
+    return to_page([ticket_row(found, moment) for found in rows], page, card_cursor)
+
+
+async def cell_count(view: View, ask: BoardAsk, column: str, row: str | None, moment: Moment) -> int:
+    condition, arguments = await _cell(view, ask, column, row, moment)
+    rows = await view.fetch(sql.SQL("select count(*) {}").format(condition), arguments)
+    return int(rows[0][0])
+
+
+def card_cursor(card: TicketRow) -> str:
+    return encode_cursor([card.rank, card.number])
+
+
+# Cells are counted and ranked on narrow rows; only the cards that are shown are read in full.
+_BOARD = """
+with matching as (
+  select s.ticket, s.version, s.rank, s.number, {column} as board_column, {row} as board_row {source}
+), cell as (
+  select board_column, board_row, count(*) as total from matching group by 1, 2
+), ranked as (
+  select m.*, row_number() over (partition by m.board_column, m.board_row order by m.rank, m.number) as place
+    from matching m
+), share as (
+  select least(%(per_cell)s::bigint, %(cards_limit)s / greatest(count(*), 1)) as cards from cell
+)
+select c.board_column, c.board_row, c.total, r.place, {columns}
+  from cell c
+  left join ranked r on r.board_column = c.board_column and r.board_row is not distinct from c.board_row
+        and r.place <= (select cards from share)
+  left join span s on s.ticket = r.ticket and s.version = r.version
+ order by c.board_column, c.board_row, r.place
+"""
+
+
+async def _on_board(view: View, ask: BoardAsk, moment: Moment) -> Matching:
+    filter_ = ask.filter or TicketFilter()
+    matching = Matching(view, filter_, None, moment)
+    parts: list[sql.Composable] = [matching.condition]
+    if ask.workflow is not None:
+        parts.append(sql.SQL("s.workflow = %(workflow)s"))
+        matching.arguments["workflow"] = ask.workflow
+    if not names(filter_, "status", "category", "closed_at"):
+        # The categories repeat what closed_at says, for the index of open tickets to be of use.
+        parts.append(
+            sql.SQL(
+                "((s.category not in ('DONE', 'CANCELLED')) or"
+                " (s.category in ('DONE', 'CANCELLED') and s.closed_at > %(closed_since)s))"
+            )
+        )
+        matching.arguments["closed_since"] = await _instant(view, moment) - CLOSED_STAY
+    matching.condition = sql.SQL(" and ").join(parts)
+    return matching
+
+
+async def _instant(view: View, moment: Moment) -> datetime:
+    """The moment looked at, as a time."""
+    if moment.occurred_at is not None:
+        return moment.occurred_at
+    if moment.position is not None:
+        rows = await view.fetch(
+            "select recorded_max from timeline where workspace = %(workspace)s and position <= %(position)s"
+            " order by position desc limit 1",
+            {"position": moment.position},
+        )
+        if rows:
+            recorded: datetime = rows[0][0]
+            return recorded
+    return datetime.now(UTC)
+
+
+async def _cell(
+    view: View, ask: BoardAsk, column: str, row: str | None, moment: Moment
+) -> tuple[sql.Composed, dict[str, Any]]:
+    if (row is None) != (ask.rows is None):
+        raise BadInput("A cell of a board with rows is named by column and row, of one without by column alone.")
+    matching = await _on_board(view, ask, moment)
+    arguments = {**matching.arguments, "column": column}
+    condition = sql.SQL("{} and {} = %(column)s").format(matching.source(), _axis(ask.columns))
+    if ask.rows is not None and row is not None:
+        condition = sql.SQL("{} and {} = %(row)s").format(condition, _axis(ask.rows))
+        arguments["row"] = row
+    return condition, arguments
+
+
+def _axis(axis: BoardAxis | None) -> sql.Composable:
+    return sql.SQL("null::text") if axis is None else sql.SQL(_AXES[axis])
+
+
+def _cells(rows: Sequence[Sequence[Any]], moment: Moment, *, by_row: bool) -> list[BoardCellRow]:
+    found: dict[tuple[str, str | None], BoardCellRow] = {}
+    for column, row, total, place, *values in rows:
+        cell = found.setdefault(
+            (column, row),
+            BoardCellRow(column=column, row=row if by_row else None, count=total, cards=[], cursors=[]),
+        )
+        if place is not None:
+            card = ticket_row(values, moment)
+            cell.cards.append(card)
+            cell.cursors.append(card_cursor(card))
+    return list(found.values())
+
+
+def _sums(counts: Iterable[tuple[str, int]]) -> dict[str, int]:
+    sums: dict[str, int] = {}
+    for key, count in counts:
+        sums[key] = sums.get(key, 0) + count
+    return sums
+
+
+def _statuses_seen(rows: Sequence[Sequence[Any]]) -> dict[str, tuple[str, int]]:
+    """Where a status that stands on the board is defined: workflow and version, from any card that shows it."""
+    workflow, version, status = (4 + COLUMNS.index(name) for name in ("workflow", "workflow_version", "status"))
+    return {row[status]: (row[workflow], row[version]) for row in rows if row[3] is not None}
+
+
+async def _stand(view: View) -> int:
+    rows = await view.fetch("select position from tracking where name = 'spans'")
+    return int(rows[0][0])
+
+
+class _Lines:
+    """Names and orders the lines along an axis. Statuses of the board's workflow, categories and priorities are
+    shown even where they are empty."""
+
+    def __init__(
+        self, view: View, ask: BoardAsk, workflows: Workflows, seen: dict[str, tuple[str, int]]
+    ) -> None:
+        self._view, self._ask, self._workflows, self._seen = view, ask, workflows, seen
+
+    async def along(self, axis: BoardAxis | None, counts: dict[str, int]) -> list[BoardLineRow]:
+        match axis:
+            case None:
+                return []
+            case BoardAxis.STATUS:
+                return self._statuses(counts)
+            case BoardAxis.CATEGORY:
+                return [_line(key.value, key.value.capitalize(), counts) for key in StatusCategory]
+            case BoardAxis.PRIORITY:
+                return [_line(key.value, key.value.capitalize(), counts) for key in PRIORITIES]
+            case BoardAxis.ROLE:
+                roles = self._workflows.roles
+                return [_line(key, roles[key].name if key in roles else key, counts) for key in sorted(counts)]
+            case BoardAxis.WORKFLOW:
+                return [_line(key, self._workflow_name(key), counts) for key in sorted(counts)]
+            case BoardAxis.ASSIGNEE:
+                people = await directory.people_by_ids(self._view, _ids(counts))
+                return _by_name(counts, {str(id_): row.name for id_, row in people.items()}, "Unassigned", "person")
+            case BoardAxis.TEAM:
+                teams = await directory.teams_by_ids(self._view, _ids(counts))
+                return _by_name(counts, {str(id_): row.name for id_, row in teams.items()}, "No team", "team")
+            case BoardAxis.SERVICE:
+                services = await directory.services_by_ids(self._view, _ids(counts))
+                return _by_name(counts, {str(id_): row.name for id_, row in services.items()}, "No service", "service")
+
+    def _statuses(self, counts: dict[str, int]) -> list[BoardLineRow]:
+        known: dict[str, tuple[int, int, Status]] = {}
+        for workflow in self._shown_workflows():
+            for order, status in enumerate(workflow.statuses):
+                known.setdefault(status.key, (_CATEGORY_ORDER[status.category], order, status))
+        for key, (workflow_key, version) in self._seen.items():
+            if key not in known:  # a status that only an older version of the workflow has
+                status = self._workflows.version(workflow_key, version).status(key)
+                known[key] = (_CATEGORY_ORDER[status.category], len(known), status)
+        empty_too = self._ask.workflow is not None
+        shown = [place for key, place in known.items() if empty_too or key in counts]
+        # Within one workflow its own order of statuses counts, over several the category comes first.
+        shown.sort(key=lambda place: place[1] if empty_too else place[0] * 1000 + place[1])
+        return [_line(status.key, status.name, counts, status=status) for _, _, status in shown]
+
+    def _shown_workflows(self) -> list[Workflow]:
+        if self._ask.workflow is None:
+            return [versions[-1] for versions in self._workflows.versions.values()]
+        return [self._workflows.newest(self._ask.workflow)]
+
+    def _workflow_name(self, key: str) -> str:
+        return self._workflows.newest(key).name if key in self._workflows.versions else key
+
+
+_CATEGORY_ORDER = {category: n for n, category in enumerate(StatusCategory)}
+
+
+def _line(key: str, name: str, counts: dict[str, int], **more: Any) -> BoardLineRow:
+    return BoardLineRow(key=key, name=name, count=counts.get(key, 0), **more)
+
+
+def _ids(counts: dict[str, int]) -> list[UUID]:
+    return [UUID(key) for key in counts if key != NOTHING]
+
+
+def _by_name(counts: dict[str, int], names: dict[str, str], nobody: str, kind: str) -> list[BoardLineRow]:
+    """By name; those that have nothing on the axis come first."""
+    lines = [_line(key, names.get(key, key), counts, **{kind: UUID(key)}) for key in counts if key != NOTHING]
+    lines.sort(key=lambda line: (line.name.casefold(), line.key))
+    return [_line(NOTHING, nobody, counts), *lines] if NOTHING in counts else lines

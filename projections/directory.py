@@ -1,0 +1,332 @@
+"""The directory: people, teams, services, roles and workflows of a workspace, as they are now."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from domain.people import Person, PersonKind
+from domain.services import Service
+from domain.teams import Team
+from domain.workflows import NO_WORKFLOWS, Workflows
+from projections import conditions
+from projections.engine import Change, Connection, Projection
+from projections.filters import PageAsk, PersonFilter
+from projections.reading import Page, View, backwards, decode_cursor, encode_cursor, page_size, to_page
+from projections.rows import PersonRow, ServiceRow, TeamRow
+
+DDL = """
+create table person (
+  workspace  uuid not null,
+  id         uuid primary key,
+  name       text not null,
+  kind       text not null,
+  email      text,
+  active     boolean not null
+);
+create table team (
+  workspace  uuid not null,
+  id         uuid primary key,
+  key        text not null,
+  name       text not null
+);
+create table team_member (
+  workspace  uuid not null,
+  team       uuid not null,
+  person     uuid not null,
+  primary key (team, person)
+);
+create table service (
+  workspace  uuid not null,
+  id         uuid primary key,
+  key        text not null,
+  name       text not null,
+  active     boolean not null
+);
+create table workflows (
+  workspace   uuid primary key,
+  position    bigint not null,
+  definition  jsonb not null  -- every role, every version of every workflow
+);
+"""
+
+INDEXES = """
+create index person_name on person (workspace, lower(name), id);
+create index team_key on team (workspace, key);
+create index team_member_person on team_member (workspace, person);
+create index service_key on service (workspace, key);
+"""
+
+
+def fold(connection: Connection, changes: Sequence[Change]) -> None:
+    """Only the last state of each stream matters here."""
+    last: dict[UUID, Change] = {change.envelope.originator_id: change for change in changes}
+    people: list[tuple[Any, ...]] = []
+    teams: list[tuple[Any, ...]] = []
+    members: list[tuple[Any, ...]] = []
+    services: list[tuple[Any, ...]] = []
+    for id_, change in last.items():
+        workspace = change.envelope.workspace
+        match change.after:
+            case Person(name=name, kind=kind, email=email, active=active):
+                people.append((workspace, id_, name, kind.value, email, active))
+            case Team(key=key, name=name):
+                teams.append((workspace, id_, key, name))
+                members += [(workspace, id_, person) for person in change.after.members]
+            case Service(key=key, name=name, active=active):
+                services.append((workspace, id_, key, name, active))
+            case Workflows():
+                definition = Jsonb(change.after, dumps=msgspec.json.encode)
+                connection.execute(_WORKFLOWS, (workspace, change.envelope.position, definition))
+            case _:
+                pass
+    if people:
+        connection.execute(_PEOPLE, _columns(people))
+    if teams:
+        connection.execute(_TEAMS, _columns(teams))
+        connection.execute("delete from team_member where team = any(%s)", ([team[1] for team in teams],))
+    if members:
+        connection.execute(_MEMBERS, _columns(members))
+    if services:
+        connection.execute(_SERVICES, _columns(services))
+
+
+_PEOPLE = """
+insert into person (workspace, id, name, kind, email, active)
+select * from unnest(%s::uuid[], %s::uuid[], %s::text[], %s::text[], %s::text[], %s::bool[])
+on conflict (id) do update set name = excluded.name, kind = excluded.kind, email = excluded.email,
+  active = excluded.active
+"""
+_TEAMS = """
+insert into team (workspace, id, key, name) select * from unnest(%s::uuid[], %s::uuid[], %s::text[], %s::text[])
+on conflict (id) do update set name = excluded.name
+"""
+_MEMBERS = "insert into team_member (workspace, team, person) select * from unnest(%s::uuid[], %s::uuid[], %s::uuid[])"
+_SERVICES = """
+insert into service (workspace, id, key, name, active)
+select * from unnest(%s::uuid[], %s::uuid[], %s::text[], %s::text[], %s::bool[])
+on conflict (id) do update set name = excluded.name, active = excluded.active
+"""
+_WORKFLOWS = """
+insert into workflows (workspace, position, definition) values (%s, %s, %s)
+on conflict (workspace) do update set position = excluded.position, definition = excluded.definition
+"""
+
+
+def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+PROJECTION = Projection(
+    name="directory",
+    tables=("person", "team", "team_member", "service", "workflows"),
+    keys={
+        "person": ("id",),
+        "team": ("id",),
+        "team_member": ("team", "person"),
+        "service": ("id",),
+        "workflows": ("workspace",),
+    },
+    ddl=DDL,
+    indexes=INDEXES,
+    fold=fold,
+    personal={"person": ("name", "email")},
+)
+
+
+# ---- queries
+
+
+def _person(row: Sequence[Any]) -> PersonRow:
+    return PersonRow(id=row[0], name=row[1], kind=PersonKind(row[2]), email=row[3], active=row[4])
+
+
+def _team(row: Sequence[Any]) -> TeamRow:
+    return TeamRow(id=row[0], key=row[1], name=row[2])
+
+
+def _service(row: Sequence[Any]) -> ServiceRow:
+    return ServiceRow(id=row[0], key=row[1], name=row[2], active=row[3])
+
+
+async def people_by_ids(view: View, ids: Sequence[UUID]) -> dict[UUID, PersonRow]:
+    rows = await view.fetch(
+        "select id, name, kind, email, active from person where workspace = %(workspace)s and id = any(%(ids)s)",
+        {"ids": list(ids)},
+    )
+    return {row[0]: _person(row) for row in rows}
+
+
+async def teams_by_ids(view: View, ids: Sequence[UUID]) -> dict[UUID, TeamRow]:
+    rows = await view.fetch(
+        "select id, key, name from team where workspace = %(workspace)s and id = any(%(ids)s)", {"ids": list(ids)}
+    )
+    return {row[0]: _team(row) for row in rows}
+
+
+async def services_by_ids(view: View, ids: Sequence[UUID]) -> dict[UUID, ServiceRow]:
+    rows = await view.fetch(
+        "select id, key, name, active from service where workspace = %(workspace)s and id = any(%(ids)s)",
+        {"ids": list(ids)},
+    )
+    return {row[0]: _service(row) for row in rows}
+
+
+async def people(view: View, filter: PersonFilter | None, ask: PageAsk) -> Page[PersonRow]:
+    """By name. Raises BadInput."""
+    source, arguments = _people(filter)
+    return await _people_page(view, source, arguments, ask)
+
+
+async def people_count(view: View, filter: PersonFilter | None) -> int:
+    source, arguments = _people(filter)
+    rows = await view.fetch(sql.SQL("select count(*) {}").format(source), arguments)
+    return int(rows[0][0])
+
+
+async def members(view: View, team: UUID, ask: PageAsk) -> Page[PersonRow]:
+    """By name. Raises BadInput."""
+    return await _people_page(view, _MEMBERS_OF, {"team": team}, ask)
+
+
+async def member_count(view: View, team: UUID) -> int:
+    rows = await view.fetch(sql.SQL("select count(*) {}").format(_MEMBERS_OF), {"team": team})
+    return int(rows[0][0])
+
+
+_MEMBERS_OF = sql.SQL(
+    "from person p where p.workspace = %(workspace)s"
+    " and p.id in (select m.person from team_member m where m.workspace = %(workspace)s and m.team = %(team)s)"
+)
+
+
+def _people(asked: PersonFilter | None) -> tuple[sql.Composable, dict[str, Any]]:
+    wanted = conditions.Conditions()
+    parts: list[sql.Composable] = [sql.SQL("p.workspace = %(workspace)s")]
+    if asked is not None:
+        if isinstance(asked.name, msgspec.Struct):
+            parts.append(conditions.text(wanted, sql.SQL("p.name"), asked.name))
+        if asked.kind is not UNSET and asked.kind is not None:
+            parts.append(wanted.compare(sql.SQL("p.kind"), "=", asked.kind.value))
+        if asked.active is not UNSET and asked.active is not None:
+            parts.append(wanted.compare(sql.SQL("p.active"), "=", asked.active))
+        if isinstance(asked.team, msgspec.Struct):
+            inside = conditions.values(wanted, sql.SQL("m.team"), asked.team)
+            parts.append(
+                sql.SQL(
+                    "exists (select from team_member m"
+                    " where m.workspace = %(workspace)s and m.person = p.id and {})"
+                ).format(inside)
+            )
+    return sql.SQL("from person p where {}").format(sql.SQL(" and ").join(parts)), wanted.arguments
+
+
+async def _people_page(
+    view: View, source: sql.Composable, arguments: dict[str, Any], ask: PageAsk
+) -> Page[PersonRow]:
+    down = backwards(ask)
+    cursor = ask.before if down else ask.after
+    start = decode_cursor(cursor, tuple[str, UUID]) if cursor else None
+    rows = await view.fetch(
+        sql.SQL(
+            "select p.id, p.name, p.kind, p.email, p.active {source}"
+            " and (%(name)s::text is null or (lower(p.name), p.id) {beyond} (lower(%(name)s), %(id)s::uuid))"
+            " order by lower(p.name) {direction}, p.id {direction} limit %(limit)s"
+        ).format(
+            source=source,
+            beyond=sql.SQL("<" if down else ">"),
+            direction=sql.SQL("desc" if down else "asc"),
+        ),
+        {**arguments, "name": start[0] if start else None, "id": start[1] if start else None, "limit": page_size(ask) + 1},
+    )
+    return to_page([_person(row) for row in rows], ask, lambda row: encode_cursor([row.name, row.id]))
+
+
+async def teams(view: View, ask: PageAsk) -> Page[TeamRow]:
+    """By key. Raises BadInput."""
+    rows = await _by_key(view, sql.SQL("select id, key, name from team"), ask)
+    return to_page([_team(row) for row in rows], ask, lambda row: encode_cursor([row.key]))
+
+
+async def services(view: View, ask: PageAsk) -> Page[ServiceRow]:
+    """By key. Raises BadInput."""
+    rows = await _by_key(view, sql.SQL("select id, key, name, active from service"), ask)
+    return to_page([_service(row) for row in rows], ask, lambda row: encode_cursor([row.key]))
+
+
+async def _by_key(view: View, select: sql.Composable, ask: PageAsk) -> list[tuple[Any, ...]]:
+    down = backwards(ask)
+    cursor = ask.before if down else ask.after
+    return await view.fetch(
+        sql.SQL(
+            "{select} where workspace = %(workspace)s and (%(start)s::text is null or key {beyond} %(start)s)"
+            " order by key {direction} limit %(limit)s"
+        ).format(
+            select=select, beyond=sql.SQL("<" if down else ">"), direction=sql.SQL("desc" if down else "asc")
+        ),
+        {"start": decode_cursor(cursor, tuple[str])[0] if cursor else None, "limit": page_size(ask) + 1},
+    )
+
+
+async def team_count(view: View) -> int:
+    rows = await view.fetch("select count(*) from team where workspace = %(workspace)s")
+    return int(rows[0][0])
+
+
+async def service_count(view: View) -> int:
+    rows = await view.fetch("select count(*) from service where workspace = %(workspace)s")
+    return int(rows[0][0])
+
+
+async def teams_of(view: View, people: Sequence[UUID]) -> dict[UUID, list[TeamRow]]:
+    rows = await view.fetch(
+        "select m.person, t.id, t.key, t.name from team_member m join team t on t.id = m.team"
+        " where m.workspace = %(workspace)s and m.person = any(%(people)s) order by t.key",
+        {"people": list(people)},
+    )
+    found: dict[UUID, list[TeamRow]] = {}
+    for person, *team in rows:
+        found.setdefault(person, []).append(_team(team))
+    return found
+
+
+class WorkspaceRow(msgspec.Struct, frozen=True, kw_only=True):
+    id: UUID
+    key: str
+    name: str
+
+
+async def workspace(view: View) -> WorkspaceRow:
+    rows = await view.fetch("select id, key, name from workspace where id = %(workspace)s")
+    return WorkspaceRow(id=rows[0][0], key=rows[0][1], name=rows[0][2])
+
+
+_CACHED_WORKFLOWS = 200
+_workflows_cache: OrderedDict[tuple[str, UUID], tuple[int, Workflows]] = OrderedDict()
+
+
+async def workflows(view: View) -> Workflows:
+    """Every role and workflow. Kept in memory per workspace, and fetched again only when its position has moved."""
+    key = (view.models.database.url, view.actor.workspace)
+    known = _workflows_cache.get(key)
+    rows = await view.fetch(
+        "select position, case when position <> %(known)s then definition::text end"
+        "  from workflows where workspace = %(workspace)s",
+        {"known": known[0] if known else 0},
+    )
+    if not rows:
+        return NO_WORKFLOWS
+    position, definition = rows[0]
+    if definition is None:
+        assert known is not None
+        return known[1]
+    found = msgspec.json.decode(definition, type=Workflows)
+    _workflows_cache[key] = (position, found)
+    while len(_workflows_cache) > _CACHED_WORKFLOWS:
+        _workflows_cache.popitem(last=False)
+    return found

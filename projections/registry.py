@@ -1,0 +1,27 @@
+"""Every read model. A new one is its file and a line here."""
+
+from projections import directory, engine, spans, tickets, timeline
+from projections.engine import Connection, Projection
+
+PROJECTIONS: tuple[Projection, ...] = (
+    directory.PROJECTION,
+    spans.PROJECTION,
+    tickets.PROJECTION,
+    timeline.PROJECTION,
+)
+
+NAMES = tuple(projection.name for projection in PROJECTIONS)
+
+PERSONAL_COLUMNS: dict[str, tuple[str, ...]] = {
+    table: columns for projection in PROJECTIONS for table, columns in projection.personal.items()
+}
+"""Every column of a read model that holds personal data in plain text: what an erasure must wipe."""
+
+
+def install(connection: Connection) -> None:
+    """Makes the read models that are missing; for `Database.migrate`."""
+    engine.install(connection, PROJECTIONS)
+
+
+def find(name: str) -> Projection | None:
+    return next((projection for projection in PROJECTIONS if projection.name == name), None)

@@ -1,0 +1,358 @@
+"""Spans: one row per stretch during which all that a board or a list can show or filter by stayed the same.
+
+The open span of a ticket is the live board; the same query with an instant is the board as of then. A span carries
+both times: when it was so (`occurred_from`, `occurred_to`: half-open) and when that became known (the positions of
+the events that opened and closed it). A ticket's own time never runs backwards, so spans only grow at the end.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from domain.tickets import Priority, Ticket
+from projections.engine import Change, Connection, Projection
+from projections.filters import PageAsk
+from projections.reading import Moment, Page, View, backwards, decode_cursor, encode_cursor, page_size, to_page
+from projections.rows import SpanRow
+
+PRIORITY_ORDER = {priority: n for n, priority in enumerate(Priority)}
+PRIORITIES = tuple(Priority)
+
+SHOWN = (
+    "external_key",
+    "title",
+    "role",
+    "workflow",
+    "workflow_version",
+    "status",
+    "category",
+    "status_since",
+    "rank",
+    "priority",
+    "channel",
+    "assignee",
+    "team",
+    "requester",
+    "service",
+    "parent",
+    "tags",
+    "fields",
+    "due_at",
+    "opened_at",
+    "closed_at",
+)
+"""What a span holds, besides its ends: attributes of a ticket, by the names of the columns."""
+
+DDL = """
+create table span (
+  workspace         uuid not null,
+  ticket            uuid not null,
+  version           integer not null, -- of the event that opened the span
+  opened_position   bigint not null,
+  closed_position   bigint,           -- null: this is how the ticket stands
+  occurred_from     timestamptz not null,
+  occurred_to       timestamptz,
+  number            bigint not null,
+  external_key      text,
+  title             text not null,
+  role              text not null,
+  workflow          text not null,
+  workflow_version  integer not null,
+  status            text not null,
+  category          text not null,
+  status_since      timestamptz not null,
+  rank              text collate "C" not null,
+  priority          smallint not null, -- 0 is the most urgent
+  channel           text not null,
+  assignee          uuid,
+  team              uuid,
+  requester         uuid,
+  service           uuid,
+  parent            uuid,
+  tags              text[] not null,
+  fields            jsonb not null,
+  due_at            timestamptz,
+  opened_at         timestamptz not null,
+  closed_at         timestamptz,
+  primary key (ticket, version)
+);
+create unique index span_open on span (ticket) where closed_position is null;
+"""
+
+INDEXES = """
+create index span_board on span (workspace, workflow, status, rank)
+  where closed_position is null and category not in ('DONE', 'CANCELLED');
+create index span_closed on span (workspace, closed_at) where closed_position is null;
+create index span_number on span (workspace, number) where closed_position is null;
+create index span_assignee on span (workspace, assignee) where closed_position is null;
+create index span_requester on span (workspace, requester);
+create index span_parent on span (workspace, parent) where parent is not null;
+create index span_external_key on span (workspace, external_key) where external_key is not null;
+create index span_past on span (workspace, occurred_from, occurred_to);
+"""
+
+_COPY = sql.SQL("copy span ({}) from stdin (format binary)").format(
+    sql.SQL(", ").join(
+        map(
+            sql.Identifier,
+            (
+                "workspace",
+                "ticket",
+                "version",
+                "opened_position",
+                "closed_position",
+                "occurred_from",
+                "occurred_to",
+                "number",
+                *SHOWN,
+            ),
+        )
+    )
+)
+_TYPES = (
+    *("uuid", "uuid", "int4", "int8", "int8", "timestamptz", "timestamptz", "int8"),
+    *("text", "text", "text", "text", "int4", "text", "text", "timestamptz", "text", "int2", "text"),
+    *("uuid", "uuid", "uuid", "uuid", "uuid", "text[]", "jsonb", "timestamptz", "timestamptz", "timestamptz"),
+)
+_CLOSE = """
+update span set closed_position = c.position, occurred_to = c.at
+  from unnest(%s::uuid[], %s::bigint[], %s::timestamptz[]) as c(ticket, position, at)
+ where span.ticket = c.ticket and span.closed_position is null
+"""
+
+
+class _Span(msgspec.Struct):
+    """A span that this batch opened."""
+
+    workspace: UUID
+    ticket: UUID
+    version: int
+    opened_position: int
+    occurred_from: datetime
+    number: int
+    shown: tuple[Any, ...]
+    closed_position: int | None = None
+    occurred_to: datetime | None = None
+
+
+def shown(ticket: Ticket) -> tuple[Any, ...]:
+    return (
+        ticket.external_key,
+        ticket.title,
+        ticket.role,
+        ticket.workflow,
+        ticket.workflow_version,
+        ticket.status,
+        ticket.category,
+        ticket.status_since,
+        ticket.rank,
+        PRIORITY_ORDER[ticket.priority],
+        ticket.channel,
+        ticket.assignee,
+        ticket.team,
+        ticket.requester,
+        ticket.service,
+        ticket.parent,
+        ticket.tags,
+        ticket.fields,
+        ticket.due_at,
+        ticket.opened_at,
+        ticket.closed_at,
+    )
+
+
+def fold(connection: Connection, changes: Sequence[Change]) -> None:
+    opened: list[_Span] = []
+    newest: dict[UUID, _Span] = {}
+    closed: dict[UUID, tuple[int, datetime]] = {}
+    for change in changes:
+        if not isinstance(change.after, Ticket):
+            continue
+        values = shown(change.after)
+        if isinstance(change.before, Ticket):
+            if shown(change.before) == values:
+                continue
+            _close(change, newest, closed)
+        envelope = change.envelope
+        span = _Span(
+            workspace=envelope.workspace,
+            ticket=envelope.originator_id,
+            version=envelope.originator_version,
+            opened_position=envelope.position,
+            occurred_from=envelope.occurred_at,
+            number=change.after.number,
+            shown=values,
+        )
+        newest[span.ticket] = span
+        opened.append(span)
+    if closed:
+        positions, times = zip(*closed.values(), strict=True)
+        connection.execute(_CLOSE, (list(closed), list(positions), list(times)))
+    if opened:
+        _write(connection, opened)
+
+
+def _close(change: Change, newest: dict[UUID, _Span], closed: dict[UUID, tuple[int, datetime]]) -> None:
+    envelope = change.envelope
+    span = newest.get(envelope.originator_id)
+    if span is None:
+        closed[envelope.originator_id] = (envelope.position, envelope.occurred_at)
+    else:
+        span.closed_position, span.occurred_to = envelope.position, envelope.occurred_at
+
+
+def _write(connection: Connection, spans: Sequence[_Span]) -> None:
+    with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
+        copy.set_types(_TYPES)
+        for span in spans:
+            values = list(span.shown)
+            values[16], values[17] = list(values[16]), Jsonb(values[17], dumps=msgspec.json.encode)
+            copy.write_row(
+                (
+                    span.workspace,
+                    span.ticket,
+                    span.version,
+                    span.opened_position,
+                    span.closed_position,
+                    span.occurred_from,
+                    span.occurred_to,
+                    span.number,
+                    *values,
+                )
+            )
+
+
+PROJECTION = Projection(
+    name="spans",
+    tables=("span",),
+    keys={"span": ("ticket", "version")},
+    ddl=DDL,
+    indexes=INDEXES,
+    fold=fold,
+    personal={"span": ("title", "fields", "tags")},
+)
+
+
+# ---- queries
+
+
+def at(moment: Moment, alias: str = "s") -> tuple[sql.Composed, dict[str, Any]]:
+    """The condition that picks each ticket's span at a moment, and its arguments."""
+    names = {name: sql.Identifier(alias, name) for name in _ENDS}
+    if moment.live:
+        return sql.SQL("{closed_position} is null").format(**names), {}
+    arguments = {"as_of_position": moment.position, "as_of_time": moment.occurred_at}
+    if moment.position is None:
+        condition = _AT_TIME
+    elif moment.occurred_at is None:
+        condition = _AT_POSITION
+    else:
+        condition = _AT_BOTH
+    return condition.format(**names), arguments
+
+
+_ENDS = ("opened_position", "closed_position", "occurred_from", "occurred_to")
+_AT_POSITION = sql.SQL(
+    "{opened_position} <= %(as_of_position)s"
+    " and ({closed_position} is null or {closed_position} > %(as_of_position)s)"
+)
+_AT_TIME = sql.SQL(
+    "{occurred_from} <= %(as_of_time)s and ({occurred_to} is null or {occurred_to} > %(as_of_time)s)"
+)
+# What was known at the position: a span closed later was still open then.
+_AT_BOTH = sql.SQL(
+    "{opened_position} <= %(as_of_position)s and {occurred_from} <= %(as_of_time)s and ({closed_position} is null"
+    " or {closed_position} > %(as_of_position)s or {occurred_to} > %(as_of_time)s)"
+)
+
+
+async def spans(view: View, ticket: UUID, ask: PageAsk, moment: Moment) -> Page[SpanRow]:
+    """A ticket's stretches of unchanged state, oldest first. Raises BadInput."""
+    size, down = page_size(ask), backwards(ask)
+    cursor = ask.before if down else ask.after
+    start = decode_cursor(cursor, tuple[int]) if cursor else None
+    rows = await view.fetch(
+        sql.SQL(
+            "select ticket, version, occurred_from, {closed_at}, role, workflow, workflow_version, status, assignee,"
+            " team, priority, service, opened_position, {closed_position},"
+            " extract(epoch from coalesce({closed_at}, %(until)s, now()) - occurred_from)::bigint"
+            "  from span s where workspace = %(workspace)s and ticket = %(ticket)s and {known} and {own}"
+            "   and (%(start)s::int is null or {after}) order by version {direction} limit %(limit)s"
+        ).format(
+            closed_at=_KNOWN_END,
+            closed_position=_KNOWN_CLOSING,
+            known=_KNOWN,
+            own=own(view),
+            after=sql.SQL("version < %(start)s" if down else "version > %(start)s"),
+            direction=sql.SQL("desc" if down else "asc"),
+        ),
+        {
+            "ticket": ticket,
+            "start": start[0] if start else None,
+            "limit": size + 1,
+            "until": moment.occurred_at,
+            "as_of_position": moment.position,
+            "as_of_time": moment.occurred_at,
+        },
+    )
+    found = [(row[1], _span_row(row)) for row in rows]
+    page = to_page(found, ask, lambda pair: encode_cursor([pair[0]]))
+    return Page(
+        nodes=[row for _, row in page.nodes],
+        cursors=page.cursors,
+        has_next=page.has_next,
+        has_previous=page.has_previous,
+    )
+
+
+async def span_count(view: View, ticket: UUID, moment: Moment) -> int:
+    rows = await view.fetch(
+        sql.SQL(
+            "select count(*) from span s where workspace = %(workspace)s and ticket = %(ticket)s and {known} and {own}"
+        ).format(known=_KNOWN, own=own(view)),
+        {"ticket": ticket, "as_of_position": moment.position, "as_of_time": moment.occurred_at},
+    )
+    return int(rows[0][0])
+
+
+def own(view: View) -> sql.SQL:
+    """A requester sees the tickets that are theirs."""
+    return sql.SQL("true") if view.actor.reads_all else sql.SQL("s.requester = %(viewer)s")
+
+
+_KNOWN = sql.SQL(
+    "(%(as_of_position)s::bigint is null or opened_position <= %(as_of_position)s)"
+    " and (%(as_of_time)s::timestamptz is null or occurred_from <= %(as_of_time)s)"
+)
+_KNOWN_END = sql.SQL(
+    "case when closed_position <= coalesce(%(as_of_position)s::bigint, closed_position)"
+    " and occurred_to <= coalesce(%(as_of_time)s::timestamptz, occurred_to) then occurred_to end"
+)
+_KNOWN_CLOSING = sql.SQL(
+    "case when closed_position <= coalesce(%(as_of_position)s::bigint, closed_position)"
+    " and occurred_to <= coalesce(%(as_of_time)s::timestamptz, occurred_to) then closed_position end"
+)
+
+
+def _span_row(row: Sequence[Any]) -> SpanRow:
+    return SpanRow(
+        ticket=row[0],
+        from_=row[2],
+        to=row[3],
+        role=row[4],
+        workflow=row[5],
+        workflow_version=row[6],
+        status=row[7],
+        assignee=row[8],
+        team=row[9],
+        priority=PRIORITIES[row[10]],
+        service=row[11],
+        opened_position=row[12],
+        closed_position=row[13],
+        seconds=max(0, row[14]),
+    )

@@ -1,0 +1,23 @@
+"""Where the log and every read model stand: true lag, over all workspaces, against the real head."""
+
+from projections.reading import ReadModels
+from projections.rows import ProjectionStatusRow, ServerStatusRow
+
+
+async def status(models: ReadModels) -> ServerStatusRow:
+    """Raises ReadModelsUnavailable."""
+    rows = await models.fetch(None, "select * from follower_status()", ())
+    return ServerStatusRow(
+        head=rows[0][2] if rows else 0,
+        projections=[
+            ProjectionStatusRow(
+                name=name,
+                position=position,
+                lag_events=lag_events,
+                lag_seconds=lag_seconds,
+                parked_streams=0,  # a stream that cannot be folded stops its read model, visibly, by its lag
+                rebuilding=rebuilding,
+            )
+            for name, position, _, lag_events, lag_seconds, rebuilding in rows
+        ],
+    )

@@ -1,0 +1,455 @@
+"""Tickets: what spans do not hold (description, comments, counters), and lists over spans with it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from psycopg import sql
+
+from domain.tickets import CommentAdded, Ticket, Visibility
+from domain.workflows import StatusCategory
+from projections import spans
+from projections.conditions import Conditions, names
+from projections.engine import Change, Connection, Projection
+from projections.filters import Direction, PageAsk, TicketField, TicketFilter, TicketOrder
+from projections.reading import (
+    BadInput,
+    Moment,
+    Page,
+    View,
+    backwards,
+    decode_cursor,
+    encode_cursor,
+    page_size,
+    to_page,
+)
+from projections.rows import ChildCounts, CommentRow, TicketDetails, TicketRow
+from projections.spans import PRIORITIES
+
+DDL = """
+create table ticket (
+  workspace      uuid not null,
+  id             uuid primary key,
+  number         bigint not null,
+  description    text,
+  opened_by      uuid not null,
+  updated_at     timestamptz not null,
+  version        integer not null,
+  position       bigint not null,
+  comment_count  integer not null
+);
+create table comment (
+  workspace    uuid not null,
+  id           uuid primary key,
+  ticket       uuid not null,
+  position     bigint not null,
+  author       uuid not null,
+  body         text not null,
+  visibility   text not null,
+  created_at   timestamptz not null,
+  in_reply_to  uuid
+);
+"""
+
+INDEXES = """
+create unique index ticket_number_unique on ticket (workspace, number);
+create index ticket_updated on ticket (workspace, updated_at);
+create index comment_of_ticket on comment (workspace, ticket, created_at, position);
+"""
+
+_UPSERT = """
+insert into ticket (workspace, id, number, description, opened_by, updated_at, version, position, comment_count)
+select * from unnest(%s::uuid[], %s::uuid[], %s::bigint[], %s::text[], %s::uuid[], %s::timestamptz[], %s::int[],
+                     %s::bigint[], %s::int[])
+on conflict (id) do update set
+  updated_at = greatest(ticket.updated_at, excluded.updated_at), version = excluded.version,
+  position = excluded.position, comment_count = excluded.comment_count
+"""
+_COMMENTS = """
+insert into comment (workspace, id, ticket, position, author, body, visibility, created_at, in_reply_to)
+select * from unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::bigint[], %s::uuid[], %s::text[], %s::text[],
+                     %s::timestamptz[], %s::uuid[])
+"""
+
+
+class _Touched(msgspec.Struct):
+    """A ticket that this batch changes; `opened_by` and `description` matter where it is new."""
+
+    workspace: UUID
+    ticket: Ticket
+    updated_at: datetime
+    position: int
+    opened_by: UUID
+
+
+def fold(connection: Connection, changes: Sequence[Change]) -> None:
+    touched: dict[UUID, _Touched] = {}
+    comments: list[tuple[Any, ...]] = []
+    for change in changes:
+        if not isinstance(change.after, Ticket):
+            continue
+        envelope, event = change.envelope, change.envelope.event
+        id_ = envelope.originator_id
+        known = touched.get(id_)
+        touched[id_] = _Touched(
+            workspace=envelope.workspace,
+            ticket=change.after,
+            updated_at=max(known.updated_at, envelope.occurred_at) if known else envelope.occurred_at,
+            position=envelope.position,
+            opened_by=known.opened_by if known else envelope.cause.on_behalf_of or envelope.cause.actor,
+        )
+        if isinstance(event, CommentAdded):
+            comments.append(
+                (
+                    envelope.workspace,
+                    event.comment,
+                    id_,
+                    envelope.position,
+                    envelope.cause.on_behalf_of or envelope.cause.actor,
+                    event.body,
+                    event.visibility.value,
+                    envelope.occurred_at,
+                    event.in_reply_to,
+                )
+            )
+    if touched:
+        connection.execute(_UPSERT, _columns([_details_row(id_, one) for id_, one in touched.items()]))
+    if comments:
+        connection.execute(_COMMENTS, _columns(comments))
+
+
+def _details_row(id_: UUID, one: _Touched) -> tuple[Any, ...]:
+    return (
+        one.workspace,
+        id_,
+        one.ticket.number,
+        one.ticket.description,
+        one.opened_by,
+        one.updated_at,
+        one.ticket.version,
+        one.position,
+        len(one.ticket.comments),
+    )
+
+
+def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+PROJECTION = Projection(
+    name="tickets",
+    tables=("ticket", "comment"),
+    keys={"ticket": ("id",), "comment": ("id",)},
+    ddl=DDL,
+    indexes=INDEXES,
+    fold=fold,
+    personal={"ticket": ("description",), "comment": ("body",)},
+)
+
+
+# ---- queries
+
+COLUMNS = (
+    *("ticket", "number", "external_key", "title", "role", "workflow", "workflow_version", "status", "category"),
+    *("status_since", "rank", "priority", "channel", "assignee", "team", "requester", "service", "parent", "tags"),
+    *("fields", "due_at", "opened_at", "closed_at"),
+)
+SELECTED = sql.SQL(", ").join(sql.Identifier("s", name) for name in COLUMNS)
+_CATEGORY_ORDER = sql.SQL("array_position(array[{}], s.category)").format(
+    sql.SQL(", ").join(sql.Literal(category.value) for category in StatusCategory)
+)
+
+_SORTS: dict[TicketField, tuple[sql.Composable, str]] = {
+    TicketField.KEY: (sql.SQL("s.number"), "bigint"),
+    TicketField.TITLE: (sql.SQL("lower(s.title)"), "text"),
+    TicketField.STATUS: (sql.SQL("({} || s.status)").format(_CATEGORY_ORDER), "text"),
+    TicketField.PRIORITY: (sql.SQL("s.priority"), "smallint"),
+    TicketField.RANK: (sql.SQL("s.rank"), "text"),
+    TicketField.OPENED_AT: (sql.SQL("s.opened_at"), "timestamptz"),
+    TicketField.UPDATED_AT: (sql.SQL("t.updated_at"), "timestamptz"),
+    TicketField.CLOSED_AT: (sql.SQL("s.closed_at"), "timestamptz"),
+    TicketField.DUE_AT: (sql.SQL("s.due_at"), "timestamptz"),
+    TicketField.STATUS_SINCE: (sql.SQL("s.status_since"), "timestamptz"),
+}
+_NULLABLE = {TicketField.CLOSED_AT, TicketField.DUE_AT}
+NEWEST_FIRST = (TicketOrder(field=TicketField.KEY, direction=Direction.DESC),)
+
+
+def ticket_row(values: Sequence[Any], moment: Moment) -> TicketRow:
+    """Of the columns `COLUMNS`."""
+    row: dict[str, Any] = dict(zip(COLUMNS, values, strict=True))
+    row["id"] = row.pop("ticket")
+    row["category"] = StatusCategory(row["category"])
+    row["priority"] = PRIORITIES[row["priority"]]
+    return TicketRow(**row, moment=moment)
+
+
+class Matching:
+    """The tickets that a viewer may see, as they stood at a moment, that match a filter and a search."""
+
+    def __init__(self, view: View, filter_: TicketFilter | None, search: str | None, moment: Moment) -> None:
+        conditions = Conditions()
+        at, self.arguments = spans.at(moment)
+        parts: list[sql.Composable] = [sql.SQL("s.workspace = %(workspace)s"), at, spans.own(view)]
+        if filter_ is not None:
+            if not moment.live and names(filter_, "updated_at"):
+                raise BadInput("filter.updatedAt cannot be combined with asOf: spans do not hold it.")
+            parts.append(conditions.ticket(filter_))
+        if search is not None and search.strip():
+            parts.append(_search(conditions, search.strip()))
+        self.condition = sql.SQL(" and ").join(parts)
+        self.arguments |= conditions.arguments
+        self.needs_details = filter_ is not None and names(filter_, "updated_at")
+
+    def source(self, *, details: bool = False) -> sql.Composed:
+        joined = sql.SQL("span s join ticket t on t.id = s.ticket and t.workspace = s.workspace")
+        return sql.SQL("from {} where {}").format(
+            joined if details or self.needs_details else sql.SQL("span s"), self.condition
+        )
+
+
+def _search(conditions: Conditions, search: str) -> sql.Composable:
+    value = conditions.argument(search)
+    return sql.SQL(
+        "(strpos(lower(s.title), lower({0})) > 0 or upper({0}) = 'T-' || s.number"
+        " or starts_with(lower(s.external_key), lower({0})))"
+    ).format(value)
+
+
+async def ticket(view: View, *, id: UUID | None, key: str | None, moment: Moment) -> TicketRow | None:
+    """Raises BadInput."""
+    if (id is None) == (key is None):
+        raise BadInput("Name the ticket by id or by key.")
+    if id is not None:
+        return (await by_ids(view, [id], moment)).get(id)
+    assert key is not None
+    number = key.upper().removeprefix("T-")
+    if not (number.isascii() and number.isdigit() and len(number) < 19):
+        return None
+    at, arguments = spans.at(moment)
+    rows = await view.fetch(
+        sql.SQL("select {} from span s where s.workspace = %(workspace)s and s.number = %(number)s and {} and {}").format(
+            SELECTED, at, spans.own(view)
+        ),
+        {**arguments, "number": int(number)},
+    )
+    return ticket_row(rows[0], moment) if rows else None
+
+
+async def by_ids(view: View, ids: Sequence[UUID], moment: Moment) -> dict[UUID, TicketRow]:
+    at, arguments = spans.at(moment)
+    rows = await view.fetch(
+        sql.SQL("select {} from span s where s.workspace = %(workspace)s and s.ticket = any(%(ids)s) and {} and {}").format(
+            SELECTED, at, spans.own(view)
+        ),
+        {**arguments, "ids": list(ids)},
+    )
+    found = [ticket_row(row, moment) for row in rows]
+    return {row.id: row for row in found}
+
+
+async def tickets(
+    view: View,
+    filter: TicketFilter | None,
+    search: str | None,
+    order_by: Sequence[TicketOrder],
+    ask: PageAsk,
+    moment: Moment,
+) -> Page[TicketRow]:
+    """Raises BadInput."""
+    matching = Matching(view, filter, search, moment)
+    order = _Order(order_by or NEWEST_FIRST, ask, moment)
+    rows = await view.fetch(
+        sql.SQL("select {columns}, {keys} {source} and {after} order by {order} limit {limit}").format(
+            columns=SELECTED,
+            keys=order.keys,
+            source=matching.source(details=order.needs_details),
+            after=order.after,
+            order=order.by,
+            limit=sql.Literal(page_size(ask) + 1),
+        ),
+        {**matching.arguments, **order.arguments},
+    )
+    width = len(COLUMNS)
+    found = [(ticket_row(row[:width], moment), encode_cursor(row[width:])) for row in rows]
+    page = to_page(found, ask, lambda pair: pair[1])
+    return Page(
+        nodes=[row for row, _ in page.nodes],
+        cursors=page.cursors,
+        has_next=page.has_next,
+        has_previous=page.has_previous,
+    )
+
+
+async def count(view: View, filter: TicketFilter | None, search: str | None, moment: Moment) -> int:
+    matching = Matching(view, filter, search, moment)
+    rows = await view.fetch(sql.SQL("select count(*) {}").format(matching.source()), matching.arguments)
+    return int(rows[0][0])
+
+
+class _Order:
+    """Keyset order: what to sort by, the sort keys as cursor values, and where the page starts.
+
+    Null comes last in both directions. The ticket's number settles ties, so no page skips or repeats."""
+
+    def __init__(self, order_by: Sequence[TicketOrder], ask: PageAsk, moment: Moment) -> None:
+        if len(order_by) > 4:
+            raise BadInput("orderBy takes at most 4 fields.")
+        if not moment.live and any(order.field is TicketField.UPDATED_AT for order in order_by):
+            raise BadInput("orderBy UPDATED_AT cannot be combined with asOf: spans do not hold it.")
+        self.needs_details = any(order.field is TicketField.UPDATED_AT for order in order_by)
+        flip = backwards(ask)
+        parts: list[tuple[sql.Composable, str, bool]] = []
+        for order in order_by:
+            expression, kind = _SORTS[order.field]
+            descending = order.direction is Direction.DESC
+            if order.field in _NULLABLE:
+                last = sql.SQL("'-infinity'" if descending else "'infinity'")
+                expression = sql.SQL("coalesce({}, {})").format(expression, last)
+            parts.append((expression, kind, descending is not flip))
+        parts.append((sql.SQL("s.number"), "bigint", (order_by[-1].direction is Direction.DESC) is not flip))
+        self.keys = sql.SQL(", ").join(sql.SQL("({})::text").format(expression) for expression, _, _ in parts)
+        self.by = sql.SQL(", ").join(
+            sql.SQL("{} desc" if descending else "{} asc").format(expression) for expression, _, descending in parts
+        )
+        self.after, self.arguments = _after(parts, ask.before if flip else ask.after)
+
+
+def _after(
+    parts: Sequence[tuple[sql.Composable, str, bool]], cursor: str | None
+) -> tuple[sql.Composable, dict[str, Any]]:
+    if cursor is None:
+        return sql.SQL("true"), {}
+    values = decode_cursor(cursor, list[str])
+    if len(values) != len(parts):
+        raise BadInput("This cursor does not belong to this list in this order.")
+    arguments = {f"after{n}": value for n, value in enumerate(values)}
+    ways: list[sql.Composable] = []
+    for n, (expression, kind, descending) in enumerate(parts):
+        equal = [
+            sql.SQL("{} = {}::{}").format(parts[m][0], sql.Placeholder(f"after{m}"), sql.SQL(_TYPE[parts[m][1]]))
+            for m in range(n)
+        ]
+        beyond = sql.SQL("{} < {}::{}" if descending else "{} > {}::{}").format(
+            expression, sql.Placeholder(f"after{n}"), sql.SQL(_TYPE[kind])
+        )
+        ways.append(sql.SQL("({})").format(sql.SQL(" and ").join([*equal, beyond])))
+    return sql.SQL("({})").format(sql.SQL(" or ").join(ways)), arguments
+
+
+_TYPE: dict[str, Any] = {kind: kind for kind in ("bigint", "smallint", "text", "timestamptz")}
+
+
+async def details(view: View, ids: Sequence[UUID], moment: Moment) -> dict[UUID, TicketDetails]:
+    """What spans do not hold. At a past moment it is replayed from the timeline, for all these tickets at once."""
+    public = sql.SQL("true") if view.actor.reads_all else sql.SQL("not x.internal")
+    if moment.live:
+        query = sql.SQL(_DETAILS_NOW).format(
+            comments=sql.SQL("t.comment_count") if view.actor.reads_all else sql.SQL(_PUBLIC_COMMENTS)
+        )
+    else:
+        query = sql.SQL(_DETAILS_PAST).format(public=public)
+    rows = await view.fetch(
+        query, {"ids": list(ids), "as_of_position": moment.position, "as_of_time": moment.occurred_at}
+    )
+    return {
+        row[0]: TicketDetails(
+            description=row[1],
+            opened_by=row[2],
+            updated_at=row[3],
+            version=row[4],
+            position=row[5],
+            comment_count=row[6],
+        )
+        for row in rows
+    }
+
+
+_DETAILS_NOW = """
+select t.id, t.description, t.opened_by, t.updated_at, t.version, t.position, {comments}
+  from ticket t where t.workspace = %(workspace)s and t.id = any(%(ids)s)
+"""
+_PUBLIC_COMMENTS = "(select count(*) from comment c where c.ticket = t.id and c.visibility = 'PUBLIC')"
+_DETAILS_PAST = """
+select x.ticket, (array_agg(x.data ->> 'description' order by x.version) filter (where x.type = 'TicketOpened'))[1],
+       (array_agg(coalesce(x.on_behalf_of, x.actor) order by x.version))[1], max(x.occurred_at),
+       count(*)::int, max(x.position), count(*) filter (where x.type = 'CommentAdded' and {public})
+  from timeline x
+ where x.workspace = %(workspace)s and x.ticket = any(%(ids)s)
+   and (%(as_of_position)s::bigint is null or x.position <= %(as_of_position)s)
+   and (%(as_of_time)s::timestamptz is null or x.occurred_at <= %(as_of_time)s)
+ group by x.ticket
+"""
+
+
+async def child_counts(view: View, ids: Sequence[UUID], moment: Moment) -> dict[UUID, ChildCounts]:
+    """Of these tickets; one without children is left out."""
+    at, arguments = spans.at(moment)
+    rows = await view.fetch(
+        sql.SQL(
+            "select s.parent, count(*), count(*) filter (where s.category in ('DONE', 'CANCELLED')) from span s"
+            " where s.workspace = %(workspace)s and s.parent = any(%(ids)s) and {} and {} group by s.parent"
+        ).format(at, spans.own(view)),
+        {**arguments, "ids": list(ids)},
+    )
+    return {parent: ChildCounts(children, done) for parent, children, done in rows}
+
+
+async def comments(view: View, ticket: UUID, ask: PageAsk, moment: Moment) -> Page[CommentRow]:
+    """Oldest first; a requester gets the public ones. Raises BadInput."""
+    down = backwards(ask)
+    cursor = ask.before if down else ask.after
+    start = decode_cursor(cursor, tuple[datetime, int]) if cursor else None
+    rows = await view.fetch(
+        sql.SQL(
+            "select c.id, c.author, c.body, c.visibility, c.created_at, c.in_reply_to, c.position {}"
+            " and (%(at)s::timestamptz is null or (c.created_at, c.position) {} (%(at)s, %(start)s))"
+            " order by c.created_at {}, c.position {} limit %(limit)s"
+        ).format(
+            _comments_of(view),
+            sql.SQL("<" if down else ">"),
+            sql.SQL("desc" if down else "asc"),
+            sql.SQL("desc" if down else "asc"),
+        ),
+        {
+            **_comment_arguments(ticket, moment),
+            "at": start[0] if start else None,
+            "start": start[1] if start else None,
+            "limit": page_size(ask) + 1,
+        },
+    )
+    found = [
+        CommentRow(
+            id=row[0],
+            author=row[1],
+            body=row[2],
+            visibility=Visibility(row[3]),
+            created_at=row[4],
+            in_reply_to=row[5],
+            position=row[6],
+        )
+        for row in rows
+    ]
+    return to_page(found, ask, lambda row: encode_cursor([row.created_at, row.position]))
+
+
+async def comment_count(view: View, ticket: UUID, moment: Moment) -> int:
+    rows = await view.fetch(
+        sql.SQL("select count(*) {}").format(_comments_of(view)), _comment_arguments(ticket, moment)
+    )
+    return int(rows[0][0])
+
+
+def _comments_of(view: View) -> sql.Composed:
+    public = sql.SQL("true" if view.actor.reads_all else "c.visibility = 'PUBLIC'")
+    return sql.SQL(
+        "from comment c where c.workspace = %(workspace)s and c.ticket = %(ticket)s and {}"
+        " and (%(as_of_position)s::bigint is null or c.position <= %(as_of_position)s)"
+        " and (%(as_of_time)s::timestamptz is null or c.created_at <= %(as_of_time)s)"
+    ).format(public)
+
+
+def _comment_arguments(ticket: UUID, moment: Moment) -> dict[str, Any]:
+    return {"ticket": ticket, "as_of_position": moment.position, "as_of_time": moment.occurred_at}

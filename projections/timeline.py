@@ -1,0 +1,307 @@
+"""The timeline: every event of every stream, with what it changed, for histories, feeds and as-of by recorded time."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from application.event_store.envelope import State
+from domain.people import Person
+from domain.services import Service
+from domain.teams import Team
+from domain.tickets import CommentAdded, Ticket, Visibility
+from domain.workflows import Workflows
+from projections import conditions
+from projections.engine import Change, Connection, Projection
+from projections.filters import EventFilter, PageAsk
+from projections.reading import Moment, Page, View, backwards, decode_cursor, encode_cursor, page_size, to_page
+from projections.rows import ChangeRow, EventRow
+
+DDL = """
+create table timeline (
+  workspace       uuid not null,
+  position        bigint primary key,
+  stream          uuid not null,
+  version         integer not null,
+  type            text not null,
+  ticket          uuid,            -- null: an event of another kind of stream
+  internal        boolean not null, -- not for requesters
+  occurred_at     timestamptz not null,
+  recorded_at     timestamptz not null,
+  recorded_max    timestamptz not null, -- the latest at which it or any before it was recorded
+  actor           uuid not null,
+  on_behalf_of    uuid,
+  channel         text not null,
+  source          text,
+  reason          text,
+  command_id      uuid not null,
+  correlation_id  uuid not null,
+  causation_id    uuid,
+  changes         jsonb not null,
+  data            jsonb not null
+);
+"""
+
+INDEXES = """
+create index timeline_workspace on timeline (workspace, position);
+create index timeline_ticket on timeline (ticket, version) where ticket is not null;
+create index timeline_actor on timeline (workspace, actor, position);
+create index timeline_recorded on timeline (workspace, recorded_max, position);
+create index timeline_occurred on timeline (workspace, occurred_at);
+"""
+
+COLUMNS = (
+    *("workspace", "position", "stream", "version", "type", "ticket", "internal", "occurred_at", "recorded_at"),
+    *("recorded_max", "actor", "on_behalf_of", "channel", "source", "reason", "command_id", "correlation_id"),
+    *("causation_id", "changes", "data"),
+)
+_TYPES = (
+    *("uuid", "int8", "uuid", "int4", "text", "uuid", "bool", "timestamptz", "timestamptz", "timestamptz", "uuid"),
+    *("uuid", "text", "text", "text", "uuid", "uuid", "uuid", "jsonb", "jsonb"),
+)
+_COPY = sql.SQL("copy timeline ({}) from stdin (format binary)").format(
+    sql.SQL(", ").join(map(sql.Identifier, COLUMNS))
+)
+
+TICKET_PATHS: tuple[tuple[str, str], ...] = (
+    ("title", "title"),
+    ("description", "description"),
+    ("role", "role"),
+    ("workflow", "workflow"),
+    ("status", "status"),
+    ("assignee", "assignee"),
+    ("team", "team"),
+    ("priority", "priority"),
+    ("service", "service"),
+    ("requester", "requester"),
+    ("channel", "channel"),
+    ("parent", "parent"),
+    ("tags", "tags"),
+    ("fields", "fields"),
+    ("dueAt", "due_at"),
+    ("closedAt", "closed_at"),
+    ("externalKey", "external_key"),
+)
+_PATHS: dict[type[State], tuple[tuple[str, str], ...]] = {
+    Ticket: TICKET_PATHS,
+    Person: (("name", "name"), ("kind", "kind"), ("email", "email"), ("active", "active")),
+    Team: (("key", "key"), ("name", "name"), ("members", "members")),
+    Service: (("key", "key"), ("name", "name"), ("active", "active")),
+    Workflows: (("roles", "roles"), ("workflows", "versions")),
+}
+"""What counts as a change: the path that the API shows -> the attribute of the domain's state."""
+
+
+def changes_of(change: Change) -> list[ChangeRow]:
+    """What the event changed. A comment is a change too: it appears under its id."""
+    before, after = change.before, change.after
+    event = change.envelope.event
+    if isinstance(event, CommentAdded):
+        return [ChangeRow(path=f"comments.{event.comment}", to=event.body)]
+    rows: list[ChangeRow] = []
+    for path, attribute in _PATHS[type(after)]:
+        old = getattr(before, attribute) if before is not None else None
+        new = getattr(after, attribute)
+        if old == new or (before is None and not new and new is not False):
+            continue
+        if isinstance(new, dict):
+            rows += _by_key(path, old or {}, new)
+        else:
+            rows.append(ChangeRow(path=path, from_=old, to=new))
+    return rows
+
+
+def _by_key(path: str, old: dict[str, Any], new: dict[str, Any]) -> list[ChangeRow]:
+    return [
+        ChangeRow(path=f"{path}.{key}", from_=old.get(key), to=value)
+        for key, value in new.items()
+        if old.get(key) != value
+    ]
+
+
+def fold(connection: Connection, changes: Sequence[Change]) -> None:
+    with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
+        copy.set_types(_TYPES)
+        for change in changes:
+            copy.write_row(_row(change))
+
+
+def _row(change: Change) -> tuple[Any, ...]:
+    envelope, event = change.envelope, change.envelope.event
+    cause = envelope.cause
+    return (
+        envelope.workspace,
+        envelope.position,
+        envelope.originator_id,
+        envelope.originator_version,
+        type(event).__name__,
+        envelope.originator_id if isinstance(change.after, Ticket) else None,
+        isinstance(event, CommentAdded) and event.visibility is Visibility.INTERNAL,
+        envelope.occurred_at,
+        envelope.recorded_at,
+        change.recorded_max,
+        cause.actor,
+        cause.on_behalf_of,
+        cause.channel,
+        cause.source,
+        cause.reason,
+        cause.command_id,
+        cause.correlation_id,
+        cause.causation_id,
+        Jsonb(changes_of(change), dumps=msgspec.json.encode),
+        Jsonb(event, dumps=msgspec.json.encode),
+    )
+
+
+PROJECTION = Projection(
+    name="timeline",
+    tables=("timeline",),
+    keys={"timeline": ("position",)},
+    ddl=DDL,
+    indexes=INDEXES,
+    fold=fold,
+    personal={"timeline": ("reason", "changes", "data")},
+)
+
+
+# ---- queries
+
+_SELECTED = (
+    "x.position, x.stream, x.version, x.type, x.ticket, x.occurred_at, x.recorded_at, x.actor, x.on_behalf_of,"
+    " x.channel, x.source, x.reason, x.command_id, x.correlation_id, x.causation_id, x.changes, x.data"
+)
+
+
+def _event_row(row: Sequence[Any]) -> EventRow:
+    return EventRow(
+        position=row[0],
+        stream=row[1],
+        version=row[2],
+        type=row[3],
+        ticket=row[4],
+        occurred_at=row[5],
+        recorded_at=row[6],
+        actor=row[7],
+        on_behalf_of=row[8],
+        channel=row[9],
+        source=row[10],
+        reason=row[11],
+        command_id=row[12],
+        correlation_id=row[13],
+        causation_id=row[14],
+        changes=msgspec.convert(row[15], list[ChangeRow]),
+        data=row[16],
+    )
+
+
+def _visible(view: View) -> sql.SQL:
+    """A requester sees what is public in their own tickets."""
+    if view.actor.reads_all:
+        return sql.SQL("x.workspace = %(workspace)s")
+    return sql.SQL(
+        "x.workspace = %(workspace)s and not x.internal and x.ticket in (select s.ticket from span s"
+        " where s.workspace = %(workspace)s and s.closed_position is null and s.requester = %(viewer)s)"
+    )
+
+
+def _history_condition(view: View) -> sql.Composed:
+    return sql.SQL(
+        "{} and x.ticket = %(ticket)s and (%(types)s::text[] is null or x.type = any(%(types)s))"
+        " and (%(after_position)s::bigint is null or x.position > %(after_position)s)"
+        " and (%(as_of_position)s::bigint is null or x.position <= %(as_of_position)s)"
+        " and (%(as_of_time)s::timestamptz is null or x.occurred_at <= %(as_of_time)s)"
+    ).format(_visible(view))
+
+
+def _history_arguments(
+    ticket: UUID, types: list[str] | None, after_position: int | None, moment: Moment
+) -> dict[str, Any]:
+    return {
+        "ticket": ticket,
+        "types": types,
+        "after_position": after_position,
+        "as_of_position": moment.position,
+        "as_of_time": moment.occurred_at,
+    }
+
+
+async def history(
+    view: View, ticket: UUID, types: list[str] | None, after_position: int | None, ask: PageAsk, moment: Moment
+) -> Page[EventRow]:
+    """A ticket's events, oldest first. Raises BadInput."""
+    arguments = _history_arguments(ticket, types, after_position, moment)
+    return await _page(view, _history_condition(view), arguments, ask)
+
+
+async def history_count(
+    view: View, ticket: UUID, types: list[str] | None, after_position: int | None, moment: Moment
+) -> int:
+    arguments = _history_arguments(ticket, types, after_position, moment)
+    return await _count(view, _history_condition(view), arguments)
+
+
+async def events(view: View, filter: EventFilter, ask: PageAsk) -> Page[EventRow]:
+    """The events of a workspace in order of position. Raises BadInput."""
+    condition, arguments = _feed(view, filter)
+    return await _page(view, condition, arguments, ask)
+
+
+async def event_count(view: View, filter: EventFilter) -> int:
+    condition, arguments = _feed(view, filter)
+    return await _count(view, condition, arguments)
+
+
+def _feed(view: View, filter_: EventFilter) -> tuple[sql.Composable, dict[str, Any]]:
+    wanted = conditions.Conditions()
+    parts: list[sql.Composable] = [_visible(view)]
+    add: Callable[[sql.Composable], None] = parts.append
+    if filter_.after_position is not None:
+        add(wanted.compare(sql.SQL("x.position"), ">", filter_.after_position))
+    if filter_.types is not None:
+        add(sql.SQL("x.type = any({})").format(wanted.argument(filter_.types)))
+    if filter_.ticket is not None:
+        add(wanted.compare(sql.SQL("x.ticket"), "=", filter_.ticket))
+    if filter_.actor is not None:
+        add(wanted.compare(sql.SQL("x.actor"), "=", filter_.actor))
+    if isinstance(filter_.occurred_at, msgspec.Struct):
+        add(conditions.times(wanted, sql.SQL("x.occurred_at"), filter_.occurred_at))
+    return sql.SQL(" and ").join(parts), wanted.arguments
+
+
+async def by_positions(view: View, positions: Sequence[int]) -> dict[int, EventRow]:
+    rows = await view.fetch(
+        sql.SQL("select " + _SELECTED + " from timeline x where {} and x.position = any(%(positions)s)").format(
+            _visible(view)
+        ),
+        {"positions": list(positions)},
+    )
+    found = [_event_row(row) for row in rows]
+    return {row.position: row for row in found}
+
+
+async def _page(view: View, condition: sql.Composable, arguments: dict[str, Any], ask: PageAsk) -> Page[EventRow]:
+    down = backwards(ask)
+    cursor = ask.before if down else ask.after
+    start = decode_cursor(cursor, tuple[int])[0] if cursor else None
+    rows = await view.fetch(
+        sql.SQL(
+            "select "
+            + _SELECTED
+            + " from timeline x where {condition} and (%(start)s::bigint is null or x.position {beyond} %(start)s)"
+            " order by x.position {direction} limit %(limit)s"
+        ).format(
+            condition=condition,
+            beyond=sql.SQL("<" if down else ">"),
+            direction=sql.SQL("desc" if down else "asc"),
+        ),
+        {**arguments, "start": start, "limit": page_size(ask) + 1},
+    )
+    return to_page([_event_row(row) for row in rows], ask, lambda row: encode_cursor([row.position]))
+
+
+async def _count(view: View, condition: sql.Composable, arguments: dict[str, Any]) -> int:
+    rows = await view.fetch(sql.SQL("select count(*) from timeline x where {}").format(condition), arguments)
+    return int(rows[0][0])
