@@ -160,9 +160,7 @@ def checked(context: Context) -> Context:
         raise Forbidden("act on behalf of others", "onBehalfOf")
     if context.reason is not None:
         reason = context.reason.strip()
-        context = msgspec.structs.replace(
-            context, reason=prose(reason, "reason", TEXT_LIMIT) if reason else None
-        )
+        context = msgspec.structs.replace(context, reason=prose(reason, "reason", TEXT_LIMIT) if reason else None)
     return context
 
 

@@ -21,8 +21,6 @@ def handle(store: EventStore, context: Context, command: PersonCommand) -> Outco
         stream = loaded.get(id_)
         person = stream.state if stream is not None and isinstance(stream.state, Person) else None
         # All that is personal stands in the person's own stream, under their own key.
-        return Decision(
-            events=people.decide(person, command), occurred_at=context.occurred_at or now(), subject=id_
-        )
+        return Decision(events=people.decide(person, command), occurred_at=context.occurred_at or now(), subject=id_)
 
     return execute(store, context, command, id_, [], decide)

@@ -16,7 +16,6 @@ from domain.people import Person
 from domain.services import Service
 from domain.teams import Team
 from domain.tickets import (
-    AddComment,
     AssignTicket,
     OpenTicket,
     SetParent,

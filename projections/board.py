@@ -213,9 +213,7 @@ class _Lines:
     """Names and orders the lines along an axis. Statuses of the board's workflow, categories and priorities are
     shown even where they are empty."""
 
-    def __init__(
-        self, view: View, ask: BoardAsk, workflows: Workflows, seen: dict[str, tuple[str, int]]
-    ) -> None:
+    def __init__(self, view: View, ask: BoardAsk, workflows: Workflows, seen: dict[str, tuple[str, int]]) -> None:
         self._view, self._ask, self._workflows, self._seen = view, ask, workflows, seen
 
     async def along(self, axis: BoardAxis | None, counts: dict[str, int]) -> list[BoardLineRow]:

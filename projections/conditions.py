@@ -126,7 +126,13 @@ def times(conditions: Conditions, column: sql.Composable, asked: TimeFilter) -> 
     return _all(parts)
 
 
-_TIME_OPERATORS: tuple[tuple[str, LiteralString], ...] = (("gt", ">"), ("gte", ">="), ("lt", "<"), ("lte", "<="))
+_TIME_OPERATORS: tuple[tuple[str, LiteralString], ...] = (
+    ("gt", ">"),
+    ("gte", ">="),
+    ("lt", "<"),
+    ("lte", "<="),
+)
+_FIELD_OPERATORS: tuple[tuple[str, LiteralString], ...] = (("eq", "="), *_TIME_OPERATORS)
 
 
 def _tags(conditions: Conditions, asked: KeyFilter) -> sql.Composable:
@@ -150,7 +156,7 @@ def _field(conditions: Conditions, asked: FieldFilter) -> sql.Composable:
     """Compares JSON values of one type: a number is never greater than a text."""
     value = sql.SQL("(s.fields -> {})").format(conditions.argument(asked.key))
     parts: list[sql.Composable] = []
-    for name, operator in (("eq", "="), *_TIME_OPERATORS):
+    for name, operator in _FIELD_OPERATORS:
         other = getattr(asked, name)
         if other is UNSET:
             continue

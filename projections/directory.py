@@ -164,7 +164,8 @@ async def people_by_ids(view: View, ids: Sequence[UUID]) -> dict[UUID, PersonRow
 
 async def teams_by_ids(view: View, ids: Sequence[UUID]) -> dict[UUID, TeamRow]:
     rows = await view.fetch(
-        "select id, key, name from team where workspace = %(workspace)s and id = any(%(ids)s)", {"ids": list(ids)}
+        "select id, key, name from team where workspace = %(workspace)s and id = any(%(ids)s)",
+        {"ids": list(ids)},
     )
     return {row[0]: _team(row) for row in rows}
 
@@ -211,24 +212,21 @@ def _people(asked: PersonFilter | None) -> tuple[sql.Composable, dict[str, Any]]
     if asked is not None:
         if isinstance(asked.name, msgspec.Struct):
             parts.append(conditions.text(wanted, sql.SQL("p.name"), asked.name))
-        if asked.kind is not UNSET and asked.kind is not None:
+        if asked.kind is not UNSET:
             parts.append(wanted.compare(sql.SQL("p.kind"), "=", asked.kind.value))
-        if asked.active is not UNSET and asked.active is not None:
+        if asked.active is not UNSET:
             parts.append(wanted.compare(sql.SQL("p.active"), "=", asked.active))
         if isinstance(asked.team, msgspec.Struct):
             inside = conditions.values(wanted, sql.SQL("m.team"), asked.team)
             parts.append(
                 sql.SQL(
-                    "exists (select from team_member m"
-                    " where m.workspace = %(workspace)s and m.person = p.id and {})"
+                    "exists (select from team_member m where m.workspace = %(workspace)s and m.person = p.id and {})"
                 ).format(inside)
             )
     return sql.SQL("from person p where {}").format(sql.SQL(" and ").join(parts)), wanted.arguments
 
 
-async def _people_page(
-    view: View, source: sql.Composable, arguments: dict[str, Any], ask: PageAsk
-) -> Page[PersonRow]:
+async def _people_page(view: View, source: sql.Composable, arguments: dict[str, Any], ask: PageAsk) -> Page[PersonRow]:
     down = backwards(ask)
     cursor = ask.before if down else ask.after
     start = decode_cursor(cursor, tuple[str, UUID]) if cursor else None
@@ -242,7 +240,12 @@ async def _people_page(
             beyond=sql.SQL("<" if down else ">"),
             direction=sql.SQL("desc" if down else "asc"),
         ),
-        {**arguments, "name": start[0] if start else None, "id": start[1] if start else None, "limit": page_size(ask) + 1},
+        {
+            **arguments,
+            "name": start[0] if start else None,
+            "id": start[1] if start else None,
+            "limit": page_size(ask) + 1,
+        },
     )
     return to_page([_person(row) for row in rows], ask, lambda row: encode_cursor([row.name, row.id]))
 
@@ -266,9 +269,7 @@ async def _by_key(view: View, select: sql.Composable, ask: PageAsk) -> list[tupl
         sql.SQL(
             "{select} where workspace = %(workspace)s and (%(start)s::text is null or key {beyond} %(start)s)"
             " order by key {direction} limit %(limit)s"
-        ).format(
-            select=select, beyond=sql.SQL("<" if down else ">"), direction=sql.SQL("desc" if down else "asc")
-        ),
+        ).format(select=select, beyond=sql.SQL("<" if down else ">"), direction=sql.SQL("desc" if down else "asc")),
         {"start": decode_cursor(cursor, tuple[str])[0] if cursor else None, "limit": page_size(ask) + 1},
     )
 

@@ -207,6 +207,17 @@ class Session:
             pass
 
 
+def insert(connection: Connection, table: LiteralString, rows: Sequence[object]) -> None:
+    """Adds many rows at once; each encodes to a JSON object by the names of the columns. (COPY refuses tables with
+    row-level security.)"""
+    connection.execute(
+        sql.SQL("insert into {0} select * from json_populate_recordset(null::{0}, %s::text::json)").format(
+            sql.Identifier(table)
+        ),
+        (msgspec.json.encode(rows).decode(),),
+    )
+
+
 def install(connection: Connection, projections: Sequence[Projection]) -> None:
     """Makes the tables that are missing; call it as the owner, with the shard's search_path."""
     for projection in projections:

@@ -14,14 +14,14 @@ from domain.workflows import StatusCategory
 
 
 class KeyFilter(msgspec.Struct, frozen=True, kw_only=True):
-    eq: str | None | UnsetType = UNSET
+    eq: str | UnsetType | None = UNSET
     in_: list[str] | UnsetType = UNSET
     not_in: list[str] | UnsetType = UNSET
     is_null: bool | UnsetType = UNSET
 
 
 class IdFilter(msgspec.Struct, frozen=True, kw_only=True):
-    eq: UUID | None | UnsetType = UNSET
+    eq: UUID | UnsetType | None = UNSET
     in_: list[UUID] | UnsetType = UNSET
     not_in: list[UUID] | UnsetType = UNSET
     is_null: bool | UnsetType = UNSET
@@ -43,13 +43,13 @@ class TimeFilter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CategoryFilter(msgspec.Struct, frozen=True, kw_only=True):
-    eq: StatusCategory | None | UnsetType = UNSET
+    eq: StatusCategory | UnsetType | None = UNSET
     in_: list[StatusCategory] | UnsetType = UNSET
     not_in: list[StatusCategory] | UnsetType = UNSET
 
 
 class PriorityFilter(msgspec.Struct, frozen=True, kw_only=True):
-    eq: Priority | None | UnsetType = UNSET
+    eq: Priority | UnsetType | None = UNSET
     in_: list[Priority] | UnsetType = UNSET
     not_in: list[Priority] | UnsetType = UNSET
 

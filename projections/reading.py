@@ -76,7 +76,9 @@ class ReadModels:
     def view(self, actor: Actor) -> "View":
         return View(self, actor)
 
-    async def fetch(self, workspace: UUID | None, query: Query, arguments: Sequence[object] | dict[str, Any]) -> list[TupleRow]:
+    async def fetch(
+        self, workspace: UUID | None, query: Query, arguments: Sequence[object] | dict[str, Any]
+    ) -> list[TupleRow]:
         """One round trip: the workspace for row-level security is set in the same pipeline."""
         setting = str(workspace) if workspace else ""
         for attempt in (1, 2):
@@ -173,7 +175,10 @@ def to_page(rows: list[T], ask: PageAsk, cursor: Callable[[T], str]) -> Page[T]:
     rows = rows[:size]
     if backwards(ask):
         return Page(
-            nodes=rows[::-1], cursors=[cursor(r) for r in rows[::-1]], has_next=ask.before is not None, has_previous=more
+            nodes=rows[::-1],
+            cursors=[cursor(r) for r in rows[::-1]],
+            has_next=ask.before is not None,
+            has_previous=more,
         )
     return Page(nodes=rows, cursors=[cursor(r) for r in rows], has_next=more, has_previous=ask.after is not None)
 

@@ -37,7 +37,9 @@ class RebuildSummary(msgspec.Struct, frozen=True, kw_only=True):
     digests: dict[str, str]
 
 
-def rebuild(database: Database, projection: Projection, progress: Progress = lambda position, head: None) -> RebuildSummary:
+def rebuild(
+    database: Database, projection: Projection, progress: Progress = lambda position, head: None
+) -> RebuildSummary:
     """Raises RebuildBusy, psycopg.Error."""
     started = time.monotonic()
     with _Rebuild(database, projection) as under_way:
@@ -69,9 +71,7 @@ class _Rebuild:
         self.position, self.events, self._recorded_max = 0, 0, EARLIEST
 
     def __enter__(self) -> "_Rebuild":
-        lock = self._owner.execute(
-            "select pg_try_advisory_lock(hashtextextended(%s, 0))", (self._shadow,)
-        ).fetchone()
+        lock = self._owner.execute("select pg_try_advisory_lock(hashtextextended(%s, 0))", (self._shadow,)).fetchone()
         if lock is None or not lock[0]:
             self.__exit__()
             raise RebuildBusy(f"Another rebuild of {self._projection.name} is under way.")
@@ -134,9 +134,7 @@ class _Rebuild:
             if live[0] > self.position:
                 return False
             for table in self._projection.tables:
-                self._owner.execute(
-                    sql.SQL("drop table {}").format(sql.Identifier(self._live, table))
-                )
+                self._owner.execute(sql.SQL("drop table {}").format(sql.Identifier(self._live, table)))
                 self._owner.execute(
                     sql.SQL("alter table {} set schema {}").format(
                         sql.Identifier(self._shadow, table), sql.Identifier(self._live)
@@ -151,9 +149,7 @@ class _Rebuild:
         return True
 
     def _live_position(self) -> int:
-        row = self._writer.execute(
-            "select position from tracking where name = %s", (self._projection.name,)
-        ).fetchone()
+        row = self._writer.execute("select position from tracking where name = %s", (self._projection.name,)).fetchone()
         assert row is not None
         return int(row[0])
 

@@ -12,16 +12,24 @@ from uuid import UUID
 
 import msgspec
 from psycopg import sql
-from psycopg.types.json import Jsonb
 
 from domain.tickets import Priority, Ticket
-from projections.engine import Change, Connection, Projection
+from projections.engine import Change, Connection, Projection, insert
 from projections.filters import PageAsk
-from projections.reading import Moment, Page, View, backwards, decode_cursor, encode_cursor, page_size, to_page
+from projections.reading import (
+    Moment,
+    Page,
+    View,
+    backwards,
+    decode_cursor,
+    encode_cursor,
+    page_size,
+    to_page,
+)
 from projections.rows import SpanRow
 
 PRIORITY_ORDER = {priority: n for n, priority in enumerate(Priority)}
-PRIORITIES = tuple(Priority)
+PRIORITIES: tuple[Priority, ...] = tuple(Priority)
 
 SHOWN = (
     "external_key",
@@ -96,29 +104,6 @@ create index span_external_key on span (workspace, external_key) where external_
 create index span_past on span (workspace, occurred_from, occurred_to);
 """
 
-_COPY = sql.SQL("copy span ({}) from stdin (format binary)").format(
-    sql.SQL(", ").join(
-        map(
-            sql.Identifier,
-            (
-                "workspace",
-                "ticket",
-                "version",
-                "opened_position",
-                "closed_position",
-                "occurred_from",
-                "occurred_to",
-                "number",
-                *SHOWN,
-            ),
-        )
-    )
-)
-_TYPES = (
-    *("uuid", "uuid", "int4", "int8", "int8", "timestamptz", "timestamptz", "int8"),
-    *("text", "text", "text", "text", "int4", "text", "text", "timestamptz", "text", "int2", "text"),
-    *("uuid", "uuid", "uuid", "uuid", "uuid", "text[]", "jsonb", "timestamptz", "timestamptz", "timestamptz"),
-)
 _CLOSE = """
 update span set closed_position = c.position, occurred_to = c.at
   from unnest(%s::uuid[], %s::bigint[], %s::timestamptz[]) as c(ticket, position, at)
@@ -127,7 +112,7 @@ update span set closed_position = c.position, occurred_to = c.at
 
 
 class _Span(msgspec.Struct):
-    """A span that this batch opened."""
+    """A span that this batch opened: a row of the table, but for what is shown."""
 
     workspace: UUID
     ticket: UUID
@@ -138,6 +123,11 @@ class _Span(msgspec.Struct):
     shown: tuple[Any, ...]
     closed_position: int | None = None
     occurred_to: datetime | None = None
+
+    def row(self) -> dict[str, Any]:
+        row = msgspec.structs.asdict(self)
+        row.update(zip(SHOWN, row.pop("shown"), strict=True))
+        return row
 
 
 def shown(ticket: Ticket) -> tuple[Any, ...]:
@@ -194,7 +184,7 @@ def fold(connection: Connection, changes: Sequence[Change]) -> None:
         positions, times = zip(*closed.values(), strict=True)
         connection.execute(_CLOSE, (list(closed), list(positions), list(times)))
     if opened:
-        _write(connection, opened)
+        insert(connection, "span", [span.row() for span in opened])
 
 
 def _close(change: Change, newest: dict[UUID, _Span], closed: dict[UUID, tuple[int, datetime]]) -> None:
@@ -204,27 +194,6 @@ def _close(change: Change, newest: dict[UUID, _Span], closed: dict[UUID, tuple[i
         closed[envelope.originator_id] = (envelope.position, envelope.occurred_at)
     else:
         span.closed_position, span.occurred_to = envelope.position, envelope.occurred_at
-
-
-def _write(connection: Connection, spans: Sequence[_Span]) -> None:
-    with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
-        copy.set_types(_TYPES)
-        for span in spans:
-            values = list(span.shown)
-            values[16], values[17] = list(values[16]), Jsonb(values[17], dumps=msgspec.json.encode)
-            copy.write_row(
-                (
-                    span.workspace,
-                    span.ticket,
-                    span.version,
-                    span.opened_position,
-                    span.closed_position,
-                    span.occurred_from,
-                    span.occurred_to,
-                    span.number,
-                    *values,
-                )
-            )
 
 
 PROJECTION = Projection(
@@ -258,12 +227,9 @@ def at(moment: Moment, alias: str = "s") -> tuple[sql.Composed, dict[str, Any]]:
 
 _ENDS = ("opened_position", "closed_position", "occurred_from", "occurred_to")
 _AT_POSITION = sql.SQL(
-    "{opened_position} <= %(as_of_position)s"
-    " and ({closed_position} is null or {closed_position} > %(as_of_position)s)"
+    "{opened_position} <= %(as_of_position)s and ({closed_position} is null or {closed_position} > %(as_of_position)s)"
 )
-_AT_TIME = sql.SQL(
-    "{occurred_from} <= %(as_of_time)s and ({occurred_to} is null or {occurred_to} > %(as_of_time)s)"
-)
+_AT_TIME = sql.SQL("{occurred_from} <= %(as_of_time)s and ({occurred_to} is null or {occurred_to} > %(as_of_time)s)")
 # What was known at the position: a span closed later was still open then.
 _AT_BOTH = sql.SQL(
     "{opened_position} <= %(as_of_position)s and {occurred_from} <= %(as_of_time)s and ({closed_position} is null"
@@ -350,7 +316,7 @@ def _span_row(row: Sequence[Any]) -> SpanRow:
         status=row[7],
         assignee=row[8],
         team=row[9],
-        priority=PRIORITIES[row[10]],
+        priority=PRIORITIES[int(row[10])],
         service=row[11],
         opened_position=row[12],
         closed_position=row[13],

@@ -12,7 +12,7 @@ from domain.tickets import CommentAdded, Ticket, Visibility
 from domain.workflows import StatusCategory
 from projections import spans
 from projections.conditions import Conditions, names
-from projections.engine import Change, Connection, Projection
+from projections.engine import Change, Connection, Projection, insert
 from projections.filters import Direction, PageAsk, TicketField, TicketFilter, TicketOrder
 from projections.reading import (
     BadInput,
@@ -67,11 +67,6 @@ on conflict (id) do update set
   updated_at = greatest(ticket.updated_at, excluded.updated_at), version = excluded.version,
   position = excluded.position, comment_count = excluded.comment_count
 """
-_COMMENTS = """
-insert into comment (workspace, id, ticket, position, author, body, visibility, created_at, in_reply_to)
-select * from unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::bigint[], %s::uuid[], %s::text[], %s::text[],
-                     %s::timestamptz[], %s::uuid[])
-"""
 
 
 class _Touched(msgspec.Struct):
@@ -86,7 +81,7 @@ class _Touched(msgspec.Struct):
 
 def fold(connection: Connection, changes: Sequence[Change]) -> None:
     touched: dict[UUID, _Touched] = {}
-    comments: list[tuple[Any, ...]] = []
+    comments: list[dict[str, Any]] = []
     for change in changes:
         if not isinstance(change.after, Ticket):
             continue
@@ -102,22 +97,23 @@ def fold(connection: Connection, changes: Sequence[Change]) -> None:
         )
         if isinstance(event, CommentAdded):
             comments.append(
-                (
-                    envelope.workspace,
-                    event.comment,
-                    id_,
-                    envelope.position,
-                    envelope.cause.on_behalf_of or envelope.cause.actor,
-                    event.body,
-                    event.visibility.value,
-                    envelope.occurred_at,
-                    event.in_reply_to,
-                )
+                {
+                    "workspace": envelope.workspace,
+                    "id": event.comment,
+                    "ticket": id_,
+                    "position": envelope.position,
+                    "author": envelope.cause.on_behalf_of or envelope.cause.actor,
+                    "body": event.body,
+                    "visibility": event.visibility,
+                    "created_at": envelope.occurred_at,
+                    "in_reply_to": event.in_reply_to,
+                }
             )
     if touched:
-        connection.execute(_UPSERT, _columns([_details_row(id_, one) for id_, one in touched.items()]))
+        rows = [_details_row(id_, one) for id_, one in touched.items()]
+        connection.execute(_UPSERT, [list(column) for column in zip(*rows, strict=True)])
     if comments:
-        connection.execute(_COMMENTS, _columns(comments))
+        insert(connection, "comment", comments)
 
 
 def _details_row(id_: UUID, one: _Touched) -> tuple[Any, ...]:
@@ -134,10 +130,6 @@ def _details_row(id_: UUID, one: _Touched) -> tuple[Any, ...]:
     )
 
 
-def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)]
-
-
 PROJECTION = Projection(
     name="tickets",
     tables=("ticket", "comment"),
@@ -152,8 +144,29 @@ PROJECTION = Projection(
 # ---- queries
 
 COLUMNS = (
-    *("ticket", "number", "external_key", "title", "role", "workflow", "workflow_version", "status", "category"),
-    *("status_since", "rank", "priority", "channel", "assignee", "team", "requester", "service", "parent", "tags"),
+    *(
+        "ticket",
+        "number",
+        "external_key",
+        "title",
+        "role",
+        "workflow",
+        "workflow_version",
+        "status",
+        "category",
+    ),
+    *(
+        "status_since",
+        "rank",
+        "priority",
+        "channel",
+        "assignee",
+        "team",
+        "requester",
+        "service",
+        "parent",
+        "tags",
+    ),
     *("fields", "due_at", "opened_at", "closed_at"),
 )
 SELECTED = sql.SQL(", ").join(sql.Identifier("s", name) for name in COLUMNS)
@@ -230,9 +243,9 @@ async def ticket(view: View, *, id: UUID | None, key: str | None, moment: Moment
         return None
     at, arguments = spans.at(moment)
     rows = await view.fetch(
-        sql.SQL("select {} from span s where s.workspace = %(workspace)s and s.number = %(number)s and {} and {}").format(
-            SELECTED, at, spans.own(view)
-        ),
+        sql.SQL(
+            "select {} from span s where s.workspace = %(workspace)s and s.number = %(number)s and {} and {}"
+        ).format(SELECTED, at, spans.own(view)),
         {**arguments, "number": int(number)},
     )
     return ticket_row(rows[0], moment) if rows else None
@@ -241,9 +254,9 @@ async def ticket(view: View, *, id: UUID | None, key: str | None, moment: Moment
 async def by_ids(view: View, ids: Sequence[UUID], moment: Moment) -> dict[UUID, TicketRow]:
     at, arguments = spans.at(moment)
     rows = await view.fetch(
-        sql.SQL("select {} from span s where s.workspace = %(workspace)s and s.ticket = any(%(ids)s) and {} and {}").format(
-            SELECTED, at, spans.own(view)
-        ),
+        sql.SQL(
+            "select {} from span s where s.workspace = %(workspace)s and s.ticket = any(%(ids)s) and {} and {}"
+        ).format(SELECTED, at, spans.own(view)),
         {**arguments, "ids": list(ids)},
     )
     found = [ticket_row(row, moment) for row in rows]

@@ -1,12 +1,11 @@
 """The timeline: every event of every stream, with what it changed, for histories, feeds and as-of by recorded time."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import msgspec
 from psycopg import sql
-from psycopg.types.json import Jsonb
 
 from application.event_store.envelope import State
 from domain.people import Person
@@ -15,9 +14,18 @@ from domain.teams import Team
 from domain.tickets import CommentAdded, Ticket, Visibility
 from domain.workflows import Workflows
 from projections import conditions
-from projections.engine import Change, Connection, Projection
+from projections.engine import Change, Connection, Projection, insert
 from projections.filters import EventFilter, PageAsk
-from projections.reading import Moment, Page, View, backwards, decode_cursor, encode_cursor, page_size, to_page
+from projections.reading import (
+    Moment,
+    Page,
+    View,
+    backwards,
+    decode_cursor,
+    encode_cursor,
+    page_size,
+    to_page,
+)
 from projections.rows import ChangeRow, EventRow
 
 DDL = """
@@ -52,19 +60,6 @@ create index timeline_actor on timeline (workspace, actor, position);
 create index timeline_recorded on timeline (workspace, recorded_max, position);
 create index timeline_occurred on timeline (workspace, occurred_at);
 """
-
-COLUMNS = (
-    *("workspace", "position", "stream", "version", "type", "ticket", "internal", "occurred_at", "recorded_at"),
-    *("recorded_max", "actor", "on_behalf_of", "channel", "source", "reason", "command_id", "correlation_id"),
-    *("causation_id", "changes", "data"),
-)
-_TYPES = (
-    *("uuid", "int8", "uuid", "int4", "text", "uuid", "bool", "timestamptz", "timestamptz", "timestamptz", "uuid"),
-    *("uuid", "text", "text", "text", "uuid", "uuid", "uuid", "jsonb", "jsonb"),
-)
-_COPY = sql.SQL("copy timeline ({}) from stdin (format binary)").format(
-    sql.SQL(", ").join(map(sql.Identifier, COLUMNS))
-)
 
 TICKET_PATHS: tuple[tuple[str, str], ...] = (
     ("title", "title"),
@@ -104,11 +99,11 @@ def changes_of(change: Change) -> list[ChangeRow]:
     rows: list[ChangeRow] = []
     for path, attribute in _PATHS[type(after)]:
         old = getattr(before, attribute) if before is not None else None
-        new = getattr(after, attribute)
+        new: Any = getattr(after, attribute)
         if old == new or (before is None and not new and new is not False):
             continue
         if isinstance(new, dict):
-            rows += _by_key(path, old or {}, new)
+            rows += _by_key(path, old or {}, cast("dict[str, Any]", new))
         else:
             rows.append(ChangeRow(path=path, from_=old, to=new))
     return rows
@@ -123,37 +118,34 @@ def _by_key(path: str, old: dict[str, Any], new: dict[str, Any]) -> list[ChangeR
 
 
 def fold(connection: Connection, changes: Sequence[Change]) -> None:
-    with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
-        copy.set_types(_TYPES)
-        for change in changes:
-            copy.write_row(_row(change))
+    insert(connection, "timeline", [_row(change) for change in changes])
 
 
-def _row(change: Change) -> tuple[Any, ...]:
+def _row(change: Change) -> dict[str, Any]:
     envelope, event = change.envelope, change.envelope.event
     cause = envelope.cause
-    return (
-        envelope.workspace,
-        envelope.position,
-        envelope.originator_id,
-        envelope.originator_version,
-        type(event).__name__,
-        envelope.originator_id if isinstance(change.after, Ticket) else None,
-        isinstance(event, CommentAdded) and event.visibility is Visibility.INTERNAL,
-        envelope.occurred_at,
-        envelope.recorded_at,
-        change.recorded_max,
-        cause.actor,
-        cause.on_behalf_of,
-        cause.channel,
-        cause.source,
-        cause.reason,
-        cause.command_id,
-        cause.correlation_id,
-        cause.causation_id,
-        Jsonb(changes_of(change), dumps=msgspec.json.encode),
-        Jsonb(event, dumps=msgspec.json.encode),
-    )
+    return {
+        "workspace": envelope.workspace,
+        "position": envelope.position,
+        "stream": envelope.originator_id,
+        "version": envelope.originator_version,
+        "type": type(event).__name__,
+        "ticket": envelope.originator_id if isinstance(change.after, Ticket) else None,
+        "internal": isinstance(event, CommentAdded) and event.visibility is Visibility.INTERNAL,
+        "occurred_at": envelope.occurred_at,
+        "recorded_at": envelope.recorded_at,
+        "recorded_max": change.recorded_max,
+        "actor": cause.actor,
+        "on_behalf_of": cause.on_behalf_of,
+        "channel": cause.channel,
+        "source": cause.source,
+        "reason": cause.reason,
+        "command_id": cause.command_id,
+        "correlation_id": cause.correlation_id,
+        "causation_id": cause.causation_id,
+        "changes": changes_of(change),
+        "data": event,
+    }
 
 
 PROJECTION = Projection(
@@ -229,7 +221,12 @@ def _history_arguments(
 
 
 async def history(
-    view: View, ticket: UUID, types: list[str] | None, after_position: int | None, ask: PageAsk, moment: Moment
+    view: View,
+    ticket: UUID,
+    types: list[str] | None,
+    after_position: int | None,
+    ask: PageAsk,
+    moment: Moment,
 ) -> Page[EventRow]:
     """A ticket's events, oldest first. Raises BadInput."""
     arguments = _history_arguments(ticket, types, after_position, moment)

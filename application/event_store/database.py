@@ -1,4 +1,4 @@
-"""One shard is one Postgres schema. Who connects: one login, which takes a role without log-in for each kind of work."""
+"""One shard is one Postgres schema. Who connects: one login, which takes a role without login for each kind of work."""
 
 import re
 from collections.abc import Callable

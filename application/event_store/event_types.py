@@ -6,7 +6,7 @@ tests/application/events/.
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -38,7 +38,8 @@ def sealed_fields(cls: type[DomainEvent]) -> tuple[str, ...]:
 
 def _marked(kind: msgspec.inspect.Type) -> bool:
     if isinstance(kind, msgspec.inspect.Metadata):
-        return bool((kind.extra or {}).get(SEALED)) or _marked(kind.type)
+        extra = cast("dict[str, object]", kind.extra or {})
+        return bool(extra.get(SEALED)) or _marked(kind.type)
     return isinstance(kind, msgspec.inspect.UnionType) and any(_marked(member) for member in kind.types)
 
 

@@ -87,9 +87,7 @@ class EnvelopeMapper(Mapper[UUID]):
             texts[REASON] = row.cause.reason
         return kind, state, {field: text for field, text in texts.items() if text and isinstance(text, str)}
 
-    def _open(
-        self, row: StoredEnvelope, kind: EventType, state: Any, texts: dict[str, str]
-    ) -> Envelope:
+    def _open(self, row: StoredEnvelope, kind: EventType, state: Any, texts: dict[str, str]) -> Envelope:
         cause, subject = row.cause, None
         opened: dict[str, Any] = {}
         for field, text in texts.items():

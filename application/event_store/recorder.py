@@ -25,7 +25,6 @@ from application.event_store.appender import Appender, StoreUnavailable, encode_
 from application.event_store.envelope import StoredEnvelope, stored
 from application.event_store.wakeup import Wakeup
 
-
 EARLIER: LiteralString = "select * from earlier(%s, %s::uuid[])"
 
 
@@ -64,7 +63,11 @@ class Recorder(ApplicationRecorder):
     """Reads and writes one workspace. Cheap: pool and appender are the shard's."""
 
     def __init__(
-        self, workspace: UUID, pool: ConnectionPool[psycopg.Connection[TupleRow]], appender: Appender, wakeup: Wakeup
+        self,
+        workspace: UUID,
+        pool: ConnectionPool[psycopg.Connection[TupleRow]],
+        appender: Appender,
+        wakeup: Wakeup,
     ) -> None:
         self.workspace = workspace
         self._pool = pool
@@ -103,7 +106,9 @@ class Recorder(ApplicationRecorder):
             msgspec.json.encode([_hexed(one) for one in unchanged]).decode(),
         )
         try:
-            found = self._query("select * from append_together(%s, %s::text::json, %s::text::json, %s::text::json)", arguments)
+            found = self._query(
+                "select * from append_together(%s, %s::text::json, %s::text::json, %s::text::json)", arguments
+            )
         except psycopg.errors.SerializationFailure as error:
             raise VersionConflict(str(error)) from None
         except psycopg.errors.UniqueViolation as error:

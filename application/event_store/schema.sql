@@ -75,7 +75,7 @@ create table tracking (
   name         text primary key,
   position     bigint not null default 0,
   epoch        bigint not null default 0,
-  recorded_at  timestamptz not null default '-infinity', -- running maximum over all events passed
+  recorded_at  timestamptz not null default '0001-01-01T00:00:00Z', -- running maximum over all events passed
   updated_at   timestamptz not null default clock_timestamp()
 );
 
@@ -218,7 +218,7 @@ $$;
 -- What a command with this id left behind, if it was recorded.
 create function earlier(target uuid, commands uuid[])
   returns table (command_id uuid, command_hash bytea, stream uuid, version integer, "position" bigint)
-  language plpgsql as
+  language plpgsql set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as
 $$
 begin
   perform set_config('proteus.workspace', target::text, true);
@@ -237,8 +237,10 @@ end
 $$;
 
 -- The events of several streams, each after a version that the caller has already folded.
+-- By index whatever the statistics say: a plan made while the table was young and kept by the session would otherwise
+-- read all of it for every command (measured: 2,000 streams of 120,000 events, 1.2 s instead of 2 ms).
 create function load(target uuid, streams uuid[], after integer[]) returns setof event
-  language plpgsql as
+  language plpgsql set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as
 $$
 begin
   perform set_config('proteus.workspace', target::text, true);

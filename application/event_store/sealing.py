@@ -78,7 +78,8 @@ class Keyring:
         with self._pool.connection() as connection, connection.transaction():
             _enter(connection, workspace)
             rows = connection.execute(
-                "select subject, key from subject_key where workspace = %s and subject = any(%s)", (workspace, subjects)
+                "select subject, key from subject_key where workspace = %s and subject = any(%s)",
+                (workspace, subjects),
             ).fetchall()
         return dict(rows)
 

@@ -104,7 +104,11 @@ class WorkspaceStore(Application[UUID]):
         self._recorder.insert_events((), unchanged=commands)
 
     def append(
-        self, envelopes: Sequence[Envelope], *, guards: Sequence[Guard] = (), unchanged: Sequence[Recorded] = ()
+        self,
+        envelopes: Sequence[Envelope],
+        *,
+        guards: Sequence[Guard] = (),
+        unchanged: Sequence[Recorded] = (),
     ) -> int:
         """All or nothing; returns the last position (0 if there was no event).
 
