@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.resources import files
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
@@ -183,7 +183,7 @@ def _set_role(connection: psycopg.Connection[TupleRow], role: Role) -> None:
     _run(connection, "set local role {}", role.value)
 
 
-def _run(connection: psycopg.Connection[Any], statement: str, *names: str) -> None:
+def _run(connection: psycopg.Connection[Any], statement: LiteralString, *names: str) -> None:
     query = sql.SQL(statement).format(*map(sql.Identifier, names))
     connection.execute(query)
 

@@ -218,18 +218,20 @@ $$;
 -- What a command with this id left behind, if it was recorded.
 create function earlier(target uuid, commands uuid[])
   returns table (command_id uuid, command_hash bytea, stream uuid, version integer, "position" bigint)
-  language plpgsql set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as
+  language plpgsql set enable_seqscan = off as
 $$
 begin
   perform set_config('proteus.workspace', target::text, true);
   return query
   select f.command_id, f.command_hash, f.stream, l.version, l.position
-    from event f
+    from unnest(commands) as w(id)
+    cross join lateral (
+      select e.command_id, e.command_hash, e.stream, e.version from event e
+       where e.workspace = target and e.command_id = w.id and e.command_hash is not null) f
     cross join lateral (
       select e.version, e.position from event e
        where e.stream = f.stream and e.version >= f.version and e.command_id = f.command_id
        order by e.version desc limit 1) l
-   where f.workspace = target and f.command_id = any(commands) and f.command_hash is not null
   union all
   select c.command_id, c.command_hash, c.stream, c.version, c.position
     from command c where c.workspace = target and c.command_id = any(commands);
@@ -237,16 +239,19 @@ end
 $$;
 
 -- The events of several streams, each after a version that the caller has already folded.
--- By index whatever the statistics say: a plan made while the table was young and kept by the session would otherwise
--- read all of it for every command (measured: 2,000 streams of 120,000 events, 1.2 s instead of 2 ms).
+-- Lateral, so that each stream is found by its index whatever the statistics say: a plan that a session made while the
+-- table was young, and keeps, would otherwise read the whole workspace every time (500 streams, 120,000 events: 2 s
+-- instead of 2 ms).
 create function load(target uuid, streams uuid[], after integer[]) returns setof event
-  language plpgsql set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as
+  language plpgsql set enable_seqscan = off as
 $$
 begin
   perform set_config('proteus.workspace', target::text, true);
   return query
   select e.* from unnest(streams, after) as w(stream, version)
-    join event e on e.stream = w.stream and e.version > w.version and e.workspace = target
+   cross join lateral (
+     select * from event f where f.stream = w.stream and f.version > w.version and f.workspace = target
+      order by f.version) e
    order by e.stream, e.version;
 end
 $$;
