@@ -1,0 +1,142 @@
+"""Import: rows of another system's history become the events that commands produce, one per real change.
+
+A decision of its own, because real histories break transition rules, and because it keeps the source's times. Its
+right is `domain.access.may_import`.
+"""
+
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from domain import text
+from domain.errors import InvalidValue
+from domain.tickets import (
+    Priority,
+    PriorityChanged,
+    RequesterChanged,
+    RoleChanged,
+    ServiceBound,
+    ServiceUnbound,
+    StatusChanged,
+    TeamAssigned,
+    TeamUnassigned,
+    Ticket,
+    TicketAssigned,
+    TicketEvent,
+    TicketOpened,
+    TicketUnassigned,
+)
+from domain.workflows import Status, Workflow
+
+
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """What all rows of one import have in common. `role`: of tickets whose rows name none."""
+
+    workflow: Workflow
+    role: str
+
+
+class ImportRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What the source says of a ticket at one moment, ids resolved. UNSET: it says nothing, nothing changes;
+    None: it says that there is none. `number` and what follows it is asked of the first row alone."""
+
+    status: Status | UnsetType = UNSET
+    role: str | UnsetType = UNSET
+    assignee: UUID | UnsetType | None = UNSET
+    team: UUID | UnsetType | None = UNSET
+    priority: Priority | UnsetType = UNSET
+    service: UUID | UnsetType | None = UNSET
+    requester: UUID | UnsetType | None = UNSET
+    number: int = 0
+    external_key: str = ""
+    title: str = ""
+    description: str | None = None
+    channel: str | None = None
+
+
+def decide(ticket: Ticket | None, row: ImportRow, origin: Origin) -> list[TicketEvent]:
+    """One event per real change; [] when nothing changes. Raises InvalidValue where a person has moved the ticket
+    to another workflow meanwhile: a status of the source's says nothing there."""
+    if ticket is None:
+        return [_opened(row, origin)]
+    events: list[TicketEvent] = []
+    role = ticket.role if row.role is UNSET else row.role
+    status = row.status
+    if ticket.workflow != origin.workflow.key and (status is not UNSET or role != ticket.role):
+        raise InvalidValue(
+            f"{ticket.key} was moved to the workflow {ticket.workflow!r} here; this row's status belongs to "
+            f"{origin.workflow.key!r}.",
+            ("status",),
+        )
+    if role != ticket.role:
+        events.append(_changed_role(ticket, role, status, origin.workflow))
+    elif status is not UNSET and status.key != ticket.status:
+        events.append(
+            StatusChanged(workflow_version=origin.workflow.version, status=status.key, category=status.category)
+        )
+    # Most rows change one thing or none, so each comparison stands here, before any call.
+    if row.requester is not UNSET and row.requester != ticket.requester:
+        events.append(RequesterChanged(requester=row.requester))
+    if row.team is not UNSET and row.team != ticket.team:
+        events.append(TeamUnassigned() if row.team is None else TeamAssigned(team=row.team))
+    if row.assignee is not UNSET and row.assignee != ticket.assignee:
+        events.append(TicketUnassigned() if row.assignee is None else TicketAssigned(assignee=row.assignee))
+    if row.priority is not UNSET and row.priority is not ticket.priority:
+        events.append(PriorityChanged(priority=row.priority))
+    if row.service is not UNSET and row.service != ticket.service:
+        events.append(ServiceUnbound() if row.service is None else ServiceBound(service=row.service))
+    return events
+
+
+def _opened(row: ImportRow, origin: Origin) -> TicketOpened:
+    workflow = origin.workflow
+    status = workflow.status(workflow.initial) if row.status is UNSET else row.status
+    return TicketOpened(
+        number=row.number,
+        title=_title(row),
+        description=_description(row),
+        role=origin.role if row.role is UNSET else row.role,
+        workflow=workflow.key,
+        workflow_version=workflow.version,
+        status=status.key,
+        category=status.category,
+        priority=Priority.NORMAL if row.priority is UNSET else row.priority,
+        channel=row.channel or "import",
+        requester=_or_none(row.requester),
+        assignee=_or_none(row.assignee),
+        team=_or_none(row.team),
+        service=_or_none(row.service),
+        external_key=row.external_key,
+    )
+
+
+def _changed_role(ticket: Ticket, role: str, status: Status | UnsetType, workflow: Workflow) -> RoleChanged:
+    """The new role, and in the same event the status that the row gives, if it gives one."""
+    return RoleChanged(
+        role=role,
+        workflow=workflow.key,
+        workflow_version=workflow.version,
+        status=ticket.status if status is UNSET else status.key,
+        category=ticket.category if status is UNSET else status.category,
+    )
+
+
+def _title(row: ImportRow) -> str:
+    """Never a reason to lose a ticket: the key where there is none, cut where it is too long."""
+    if text.is_blank(row.title):
+        return row.external_key
+    title = " ".join(row.title.split())
+    if len(title) > text.TITLE_LIMIT:
+        title = f"{title[: text.TITLE_LIMIT - 1]}…"
+    return text.line(title, "title")
+
+
+def _description(row: ImportRow) -> str | None:
+    if row.description is None or text.is_blank(row.description):
+        return None
+    return text.prose(row.description[: text.TEXT_LIMIT], "description")
+
+
+def _or_none(value: UUID | UnsetType | None) -> UUID | None:
+    return None if value is UNSET else value

@@ -1,0 +1,65 @@
+"""A real PostgreSQL for every test that wants one: one server per run, a fresh migrated database per test."""
+
+import itertools
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from application.event_store.database import Database, local_database
+from application.event_store.streams import EventStore
+from application.local_postgres import LocalPostgres
+from application.workspaces import Workspace, create_workspace
+from projections.registry import install
+
+TEMPLATE = "proteus_template"
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[LocalPostgres]:
+    """Without fsync: quick. Tests of durability start a server of their own."""
+    root = Path(tempfile.mkdtemp(prefix="pt-"))  # short: a socket's path may have 107 bytes
+    root.chmod(0o711)
+    server = LocalPostgres(root, settings={"fsync": "off", "max_connections": "200", "shared_buffers": "256MB"})
+    try:
+        with server:
+            local_database(server.dsn, TEMPLATE).migrate(install)
+            yield server
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+@contextmanager
+def fresh_database(postgres: LocalPostgres) -> Iterator[Database]:
+    """A copy of the migrated template, dropped afterwards with whoever is still connected."""
+    name = f"test_{next(_numbers)}"
+    copy = sql.SQL("create database {} template {} owner proteus strategy file_copy")
+    drop = sql.SQL("drop database {} with (force)")
+    with psycopg.connect(postgres.dsn, autocommit=True) as connection:
+        connection.execute(copy.format(sql.Identifier(name), sql.Identifier(TEMPLATE)))
+        yield local_database(postgres.dsn, name)
+        connection.execute(drop.format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def database(postgres: LocalPostgres) -> Iterator[Database]:
+    with fresh_database(postgres) as database:
+        yield database
+
+
+@pytest.fixture
+def store(database: Database) -> Iterator[EventStore]:
+    with EventStore(database) as store:
+        yield store
+
+
+@pytest.fixture
+def workspace(database: Database, store: EventStore) -> Workspace:
+    return create_workspace(database, store, "acme", "Acme")
