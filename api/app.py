@@ -1,0 +1,73 @@
+"""The Litestar application: GraphQL, GraphiQL, health. Everything but health and GraphiQL's page needs a token."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from litestar import Litestar, get
+from litestar.datastructures import MutableScopeHeaders
+from litestar.response import Redirect
+from litestar.static_files import create_static_files_router
+from litestar.types import Message, Scope
+
+from api import health
+from api.http import EXCEPTION_HANDLERS, GraphQL
+from api.limits import BODY_LIMIT
+from api.runtime import DATABASE_VARIABLE, PUBLIC_URL_VARIABLE, Runtime
+from application.event_store.database import Database
+
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+PAGE_HEADERS = HEADERS | {
+    # The editor sets styles on its elements and carries its fonts inside the style sheet.
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; font-src 'self' data:;"
+        " img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Cache-Control": "no-cache",
+}
+
+
+@get("/", sync_to_thread=False)
+def start() -> Redirect:
+    return Redirect("/graphiql/")
+
+
+async def secure(message: Message, scope: Scope) -> None:
+    """Every answer, files and refusals too, tells browsers what it may not be used for."""
+    if message["type"] == "http.response.start":
+        headers = MutableScopeHeaders.from_message(message)
+        for name, value in (PAGE_HEADERS if scope["path"].startswith("/graphiql") else HEADERS).items():
+            headers.setdefault(name, value)
+
+
+def application(database: Database, public_url: str) -> Litestar:
+    @asynccontextmanager
+    async def lifespan(app: Litestar) -> AsyncIterator[None]:
+        async with Runtime(database, public_url) as runtime:
+            app.state.runtime = runtime
+            yield
+
+    page = create_static_files_router(
+        path="/graphiql", directories=[Path(__file__).with_name("graphiql")], html_mode=True
+    )
+    return Litestar(
+        route_handlers=[GraphQL, start, page, health.live, health.ready],
+        lifespan=[lifespan],
+        exception_handlers=EXCEPTION_HANDLERS,
+        request_max_body_size=BODY_LIMIT,
+        before_send=[secure],
+        openapi_config=None,
+        logging_config=None,
+    )
+
+
+def create() -> Litestar:
+    """For the server: `proteus serve` says in the environment where the database is."""
+    return application(Database(os.environ[DATABASE_VARIABLE]), os.environ[PUBLIC_URL_VARIABLE])

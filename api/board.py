@@ -1,0 +1,149 @@
+"""Boards: tickets as a table over any two axes."""
+
+import strawberry
+from strawberry import UNSET, Parent
+
+from api.fields import Info, by, given
+from api.filters import AsOf, BoardAxis, TicketFilter, asked
+from api.paging import Connection, ConnectionRow, page_ask
+from api.people import Person, person
+from api.scalars import Position
+from api.services import Service
+from api.teams import Team
+from api.ticket_fields import Ticket
+from api.tickets import moment_of
+from api.workflows import Status, StatusRow
+from projections import board, filters
+from projections.board import BoardAsk
+from projections.reading import Page
+from projections.rows import BoardCellRow, BoardLineRow, BoardRow, PersonRow, ServiceRow, TeamRow, TicketRow
+
+
+def _line_status(line: Parent[BoardLineRow], info: Info) -> StatusRow | None:
+    status = line.status
+    if status is None:
+        return None
+    order = next(
+        (
+            place
+            for versions in info.context.workflows.versions.values()
+            for place, one in enumerate(versions[-1].statuses)
+            if one == status
+        ),
+        0,
+    )
+    return StatusRow(key=status.key, name=status.name, category=status.category, order=order, color=status.color)
+
+
+async def _line_person(line: Parent[BoardLineRow], info: Info) -> PersonRow | None:
+    return await person(info, line.person)
+
+
+async def _line_team(line: Parent[BoardLineRow], info: Info) -> TeamRow | None:
+    return None if line.team is None else await info.context.loaders.teams.load(line.team)
+
+
+async def _line_service(line: Parent[BoardLineRow], info: Info) -> ServiceRow | None:
+    return None if line.service is None else await info.context.loaders.services.load(line.service)
+
+
+def _no_limit() -> None:
+    """Null until limits on work in progress can be set."""
+
+
+@strawberry.type(description='The line of tickets that have no value on the axis (unassigned, …) has the key "".')
+class BoardLine:
+    key: str
+    name: str
+    count: int
+    wip_limit: int | None = by(_no_limit)
+    wip_exceeded: bool = by(lambda: False, description="False until limits on work in progress can be set.")
+    status: Status | None = by(_line_status)
+    person: Person | None = by(_line_person)
+    team: Team | None = by(_line_team)
+    service: Service | None = by(_line_service)
+
+
+def _cards(cell: Parent[BoardCellRow]) -> ConnectionRow[TicketRow]:
+    """The first cards in rank order; `boardCell` has the rest, after `endCursor`."""
+
+    async def count() -> int:
+        return cell.count
+
+    more = len(cell.cards) < cell.count
+    return ConnectionRow(Page(nodes=cell.cards, cursors=cell.cursors, has_next=more, has_previous=False), count)
+
+
+@strawberry.type
+class BoardCell:
+    column: str
+    row: str | None
+    count: int
+    wip_limit: int | None = by(_no_limit)
+    cards: Connection[Ticket] = by(_cards)
+
+
+@strawberry.type
+class Board:
+    columns: list[BoardLine]
+    rows: list[BoardLine]
+    cells: list[BoardCell]
+    total_count: int
+    position: Position
+
+
+async def _board(
+    info: Info,
+    workflow: str | None = UNSET,
+    columns: BoardAxis = BoardAxis.STATUS,
+    rows: BoardAxis | None = UNSET,
+    filter: TicketFilter | None = UNSET,
+    cards_per_cell: int | None = 50,
+    as_of: AsOf | None = UNSET,
+    min_position: Position | None = UNSET,
+) -> BoardRow:
+    """A board is a table: columns, and rows if asked for. By process: columns STATUS. By person: columns ASSIGNEE,
+    rows STATUS. Each cell has its exact count and its first min(cardsPerCell, 500 / cells) cards in rank order.
+    Tickets closed more than 14 days ago (by the moment looked at) stay out unless the filter says otherwise."""
+    moment = await moment_of(info, as_of, min_position)
+    ask = BoardAsk(
+        workflow=given(workflow),
+        columns=columns,
+        rows=given(rows),
+        filter=asked(filter, filters.TicketFilter),
+        cards_per_cell=50 if cards_per_cell is None else cards_per_cell,
+    )
+    return await board.board(info.context.view, ask, moment)
+
+
+async def _board_cell(
+    info: Info,
+    column: str,
+    workflow: str | None = UNSET,
+    columns: BoardAxis = BoardAxis.STATUS,
+    rows: BoardAxis | None = UNSET,
+    row: str | None = UNSET,
+    filter: TicketFilter | None = UNSET,
+    first: int | None = UNSET,
+    after: str | None = UNSET,
+    as_of: AsOf | None = UNSET,
+    min_position: Position | None = UNSET,
+) -> ConnectionRow[TicketRow]:
+    """More cards of one cell; the same arguments as the board, and the cell's keys."""
+    moment = await moment_of(info, as_of, min_position)
+    ask = BoardAsk(
+        workflow=given(workflow),
+        columns=columns,
+        rows=given(rows),
+        filter=asked(filter, filters.TicketFilter),
+        cards_per_cell=0,
+    )
+    view = info.context.view
+    page = await board.board_cell(view, ask, column, given(row), page_ask(first, after), moment)
+    return ConnectionRow(page, lambda: board.cell_count(view, ask, column, given(row), moment))
+
+
+@strawberry.type
+class BoardQueries:
+    board: Board = by(_board)
+    board_cell: Connection[Ticket] = by(_board_cell)

@@ -1,0 +1,196 @@
+"""How a mutation becomes a command: input by names into the domain's command, handled in a thread, told as a payload."""
+
+from collections.abc import Callable
+from datetime import datetime
+from types import NoneType
+from typing import Any, TypeVar, get_args
+from uuid import UUID, uuid5
+
+import msgspec
+import strawberry
+from anyio import to_thread
+from strawberry import ID, UNSET
+from strawberry.utils.str_converters import to_camel_case
+
+from api.errors import UserError
+from api.fields import Info, given
+from api.ids import Kind, WrongId, decode, encode
+from api.scalars import Position
+from application.event_store.streams import EventStore
+from application.handling import Context, Outcome
+from domain.errors import ErrorCode, FieldRequired, InvalidValue, Refused
+from domain.text import FieldValue
+from projections.reading import ReadModelBehind
+
+COMMAND_ID_LIMIT = 200
+
+
+@strawberry.input
+class CommandInput:
+    command_id: ID | None = strawberry.field(
+        default=UNSET,
+        description="Repeat a command with its id as often as you like, it is done once. Best a UUID.",
+    )
+    reason: str | None = UNSET
+    occurred_at: datetime | None = strawberry.field(
+        default=UNSET, description="When it happened; dating back needs the right to."
+    )
+    on_behalf_of: ID | None = UNSET
+
+
+@strawberry.input
+class ExpectingInput(CommandInput):
+    expected_version: int | None = strawberry.field(
+        default=UNSET, description="Refused with CONFLICT unless it is at this version."
+    )
+
+
+class Done(msgspec.Struct, frozen=True):
+    """What became of a command; shown by the payloads."""
+
+    outcome: Outcome | None = None
+    user_errors: list[UserError] = []
+
+    @property
+    def version(self) -> int | None:
+        return self.outcome.version if self.outcome else None
+
+    @property
+    def position(self) -> int | None:
+        return self.outcome.position if self.outcome else None
+
+    @property
+    def replayed(self) -> bool:
+        return self.outcome is not None and self.outcome.replayed
+
+
+@strawberry.type
+class Payload:
+    version: int | None
+    position: Position | None
+    replayed: bool = strawberry.field(description="This is the first result again, of a command id sent before.")
+    user_errors: list[UserError]
+
+
+C = TypeVar("C", bound=msgspec.Struct)
+
+
+async def perform(
+    info: Info, input: CommandInput, kind: type[C], handle: Callable[[EventStore, Context, C], Outcome]
+) -> Done:
+    """Raises StoreUnavailable. What a person can mend is in the answer."""
+    runtime = info.context.runtime
+    try:
+        context = _context(info, input)
+        command = _command(input, kind)
+        outcome = await to_thread.run_sync(
+            handle, runtime.store, context, command, abandon_on_cancel=True, limiter=runtime.command_threads
+        )
+    except Refused as refused:
+        return Done(user_errors=[_told(refused, input)])
+    return Done(outcome=outcome)
+
+
+async def wait_until_readable(info: Info, outcome: Outcome, *read_models: str) -> bool:
+    """Whether these read models have passed the command's position in time."""
+    try:
+        await info.context.runtime.models.wait_for(outcome.position, *read_models)
+    except ReadModelBehind:
+        return False
+    return True
+
+
+def _context(info: Info, input: CommandInput) -> Context:
+    """Raises Refused."""
+    actor = info.context.actor
+    command_id, on_behalf_of = given(input.command_id), given(input.on_behalf_of)
+    return Context(
+        actor=actor,
+        command_id=None if command_id is None else _command_id(command_id, actor.workspace),
+        expected_version=given(input.expected_version) if isinstance(input, ExpectingInput) else None,
+        reason=given(input.reason),
+        occurred_at=given(input.occurred_at),
+        on_behalf_of=None if on_behalf_of is None else _id(on_behalf_of, Kind.PERSON, "onBehalfOf"),
+    )
+
+
+def _command_id(text: str, workspace: UUID) -> UUID:
+    """A UUID as it is; any other text stands for one of its own."""
+    if not 0 < len(text) <= COMMAND_ID_LIMIT:
+        raise InvalidValue(f"commandId has 1 to {COMMAND_ID_LIMIT} characters, best a UUID.", ("commandId",))
+    try:
+        return UUID(text)
+    except ValueError:
+        return uuid5(workspace, f"command:{text}")
+
+
+def _command(input: CommandInput, kind: type[C]) -> C:
+    """The domain's command with the input's values, by names. Raises Refused."""
+    values: dict[str, Any] = {}
+    for field in msgspec.structs.fields(kind):
+        value = getattr(input, field.name)
+        path = to_camel_case(field.name)
+        if value is UNSET:
+            if field.required:
+                raise FieldRequired(path, "here; null clears it")
+        elif value is not None:
+            values[field.name] = _converted(value, field.name, path)
+        elif NoneType in get_args(field.type):
+            values[field.name] = None
+    return kind(**values)
+
+
+def _converted(value: Any, name: str, path: str) -> Any:
+    if name == "fields":
+        try:
+            return msgspec.convert(value, dict[str, FieldValue])
+        except msgspec.ValidationError:
+            raise InvalidValue(
+                "fields is an object whose values are texts, numbers, truth values or null.", ("fields",)
+            ) from None
+    if name in _KINDS:
+        return _id(value, _KINDS[name], path)
+    return tuple(value) if isinstance(value, list) else value
+
+
+_KINDS = {
+    "ticket": Kind.TICKET,
+    "parent": Kind.TICKET,
+    "assignee": Kind.PERSON,
+    "requester": Kind.PERSON,
+    "person": Kind.PERSON,
+    "team": Kind.TEAM,
+    "service": Kind.SERVICE,
+    "in_reply_to": Kind.COMMENT,
+}
+_NOT_FOUND = {
+    Kind.TICKET: ErrorCode.TICKET_NOT_FOUND,
+    Kind.PERSON: ErrorCode.PERSON_NOT_FOUND,
+    Kind.TEAM: ErrorCode.TEAM_NOT_FOUND,
+    Kind.SERVICE: ErrorCode.SERVICE_NOT_FOUND,
+    Kind.COMMENT: ErrorCode.COMMENT_NOT_FOUND,
+}
+
+
+def _id(text: str, kind: Kind, path: str) -> UUID:
+    """What is no id of ours names nothing, as an id of another workspace does. Raises Refused."""
+    try:
+        return decode(text, kind)
+    except WrongId as error:
+        refused = Refused(str(error), (path,))
+        refused.code = _NOT_FOUND[kind]
+        raise refused from None
+
+
+def _told(refused: Refused, input: CommandInput) -> UserError:
+    """In the client's words: with the ids that it sent."""
+    message = refused.message
+    for name, kind in _KINDS.items():
+        text = getattr(input, name, None)
+        if isinstance(text, str):
+            try:
+                id_ = decode(text, kind)
+            except WrongId:
+                continue
+            message = message.replace(str(id_), encode(kind, id_))
+    return UserError(code=refused.code, field=list(refused.field) if refused.field else None, message=message)

@@ -1,0 +1,126 @@
+"""Events: one shape for every type of event and every kind of stream."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
+
+import strawberry
+from strawberry import ID, UNSET, Parent
+from strawberry.scalars import JSON
+
+from api.fields import Info, Node, by, given
+from api.filters import TimeFilter, asked
+from api.ids import Kind, decode, encode, encode_event
+from api.paging import Connection, ConnectionRow, page_ask
+from api.people import Person, person
+from api.scalars import Position
+from projections import filters, timeline
+from projections.filters import EventFilter
+from projections.reading import NOW
+from projections.rows import ChangeRow, EventRow, PersonRow, TicketRow
+
+if TYPE_CHECKING:
+    from api.ticket_fields import Ticket
+
+_IDS_AT = {
+    "assignee": Kind.PERSON,
+    "requester": Kind.PERSON,
+    "members": Kind.PERSON,
+    "team": Kind.TEAM,
+    "service": Kind.SERVICE,
+    "parent": Kind.TICKET,
+}
+"""Paths of changes whose values are ids."""
+
+
+def _from(change: Parent[ChangeRow]) -> Any:
+    return _with_opaque_ids(change.path, change.from_)
+
+
+def _to(change: Parent[ChangeRow]) -> Any:
+    return _with_opaque_ids(change.path, change.to)
+
+
+def _with_opaque_ids(path: str, value: Any) -> Any:
+    kind = _IDS_AT.get(path)
+    if kind is None or value is None:
+        return value
+    return [encode(kind, UUID(one)) for one in value] if isinstance(value, list) else encode(kind, UUID(value))
+
+
+@strawberry.type
+class Change:
+    path: str
+    from_: JSON | None = by(_from, name="from")
+    to: JSON | None = by(_to)
+
+
+def _id(event: Parent[EventRow]) -> ID:
+    return encode_event(event.position)
+
+
+async def _ticket(event: Parent[EventRow], info: Info) -> TicketRow | None:
+    return None if event.ticket is None else await info.context.loaders.tickets.load((event.ticket, NOW))
+
+
+async def _actor(event: Parent[EventRow], info: Info) -> PersonRow | None:
+    return await person(info, event.actor)
+
+
+async def _on_behalf_of(event: Parent[EventRow], info: Info) -> PersonRow | None:
+    return await person(info, event.on_behalf_of)
+
+
+@strawberry.type(description="One recorded fact, the same shape for every type of event and every kind of stream.")
+class Event(Node):
+    id: ID = by(_id)
+    position: Position
+    version: int
+    type: str = strawberry.field(description="RoleChanged, TicketAssigned, StatusChanged, …: the stable stored name.")
+    ticket: Annotated["Ticket", strawberry.lazy("api.ticket_fields")] | None = by(_ticket)
+    occurred_at: datetime
+    recorded_at: datetime
+    actor: Person | None = by(_actor)
+    on_behalf_of: Person | None = by(_on_behalf_of)
+    channel: str
+    source: str | None = strawberry.field(description="Delivery id, import file and line, …")
+    reason: str | None
+    command_id: ID
+    correlation_id: ID
+    causation_id: ID | None
+    changes: list[Change]
+    data: JSON = strawberry.field(description="As it was recorded.")
+
+    @classmethod
+    def is_type_of(cls, row: object, _: object) -> bool:
+        return isinstance(row, EventRow)
+
+
+async def _events(
+    info: Info,
+    after_position: Position | None = UNSET,
+    types: list[str] | None = UNSET,
+    ticket: ID | None = UNSET,
+    actor: ID | None = UNSET,
+    occurred_at: TimeFilter | None = UNSET,
+    first: int | None = UNSET,
+    after: str | None = UNSET,
+    last: int | None = UNSET,
+    before: str | None = UNSET,
+) -> ConnectionRow[EventRow]:
+    """The log of the workspace, oldest first."""
+    view = info.context.view
+    wanted = EventFilter(
+        after_position=given(after_position),
+        types=given(types),
+        ticket=decode(ticket, Kind.TICKET) if given(ticket) is not None else None,
+        actor=decode(actor, Kind.PERSON) if given(actor) is not None else None,
+        occurred_at=asked(occurred_at, filters.TimeFilter) or filters.UNSET,
+    )
+    page = await timeline.events(view, wanted, page_ask(first, after, last, before))
+    return ConnectionRow(page, lambda: timeline.event_count(view, wanted))
+
+
+@strawberry.type
+class EventQueries:
+    events: Connection[Event] = by(_events)

@@ -1,0 +1,27 @@
+"""Declaring GraphQL types over the rows that queries return: a field without a resolver is the row's attribute."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import strawberry
+
+from api.context import Context
+
+Info = strawberry.Info[Context, None]
+T = TypeVar("T")
+
+
+def by(resolver: Callable[..., Any], *, name: str | None = None, description: str | None = None) -> Any:
+    """A field that a function answers. Its docstring describes the field; the type is the attribute's annotation,
+    while the function returns the row that this type shows."""
+    return strawberry.field(resolver=resolver, name=name, description=description or resolver.__doc__)
+
+
+def given(value: T | None) -> T | None:
+    """An argument for which absent and null mean the same."""
+    return None if value is strawberry.UNSET else value
+
+
+@strawberry.interface
+class Node:
+    id: strawberry.ID

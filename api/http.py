@@ -1,0 +1,150 @@
+"""GraphQL over HTTP: who asks, what is refused before it is parsed, how long it may take. Strawberry does the rest."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import msgspec
+from cross_web import AsyncHTTPRequestAdapter
+from cross_web import HTTPException as Malformed
+from litestar import MediaType, Request, Response
+from litestar.connection import ASGIConnection
+from litestar.datastructures import State
+from litestar.exceptions import HTTPException, NotAuthorizedException
+from litestar.types import Scope
+from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
+from strawberry.litestar import make_graphql_controller
+from strawberry.types import ExecutionResult
+
+from api import errors
+from api.context import Context
+from api.limits import QUERY_SECONDS
+from api.runtime import Runtime
+from api.schema import schema
+from application import tokens
+from application.tokens import TokenRefused
+from domain.access import Actor
+from projections import directory
+from projections.reading import ReadModels, ReadModelsUnavailable
+
+AnyRequest = Request[Any, Any, Any]
+Connection = ASGIConnection[Any, Any, Any, State]
+
+
+async def context(scope: Scope) -> Context:
+    """Authenticates, so that without a good token nothing of the request is read.
+
+    Raises NotAuthorizedException, ReadModelsUnavailable.
+    """
+    connection: Connection = ASGIConnection(scope)
+    runtime: Runtime = connection.app.state.runtime
+    actor = await authenticated(connection.headers, runtime.models)
+    view = runtime.models.view(actor)
+    return Context(runtime=runtime, view=view, workflows=await directory.workflows(view))
+
+
+async def authenticated(headers: Mapping[str, str], models: ReadModels) -> Actor:
+    """Asked of the database every time, so that a revoked token is refused at once."""
+    kind, _, secret = headers.get("authorization", "").partition(" ")
+    if kind.lower() != "bearer" or not secret.strip():
+        raise _unauthorized("Send your token: Authorization: Bearer proteus_…")
+    row = await models.authenticate(tokens.digest(secret.strip()))
+    try:
+        return tokens.bearer(row)
+    except TokenRefused as error:
+        raise _unauthorized(str(error)) from None
+
+
+def _unauthorized(message: str) -> NotAuthorizedException:
+    return NotAuthorizedException(message, headers={"WWW-Authenticate": "Bearer"})
+
+
+class GraphQL(make_graphql_controller(schema, path="/graphql", graphql_ide=None, context_getter=context)):  # type: ignore[misc]
+    """Queries by POST, or by GET; mutations by POST. No batches, no files, no legacy subscriptions."""
+
+    protocols: ClassVar[tuple[str, ...]] = ()
+
+    async def execute_request(self, request: AnyRequest, context: Context, root_value: None) -> Response[bytes]:
+        try:
+            answer: Response[bytes] = await self.run(request, context=context, root_value=root_value)
+        except Malformed as error:
+            return answer_with(errors.failure(errors.BAD_USER_INPUT, error.reason), error.status_code)
+        return answer
+
+    async def get_sub_response(self, request: AnyRequest) -> Response[Any]:
+        """One per request: Strawberry's own is shared by all requests under way."""
+        return Response({})
+
+    async def execute_single(self, *args: Any, **kwargs: Any) -> ExecutionResult:
+        try:
+            async with asyncio.timeout(QUERY_SECONDS):
+                result: ExecutionResult = await super().execute_single(*args, **kwargs)
+        except TimeoutError:
+            raise errors.QueryTimedOut(QUERY_SECONDS) from None
+        return result
+
+    async def process_result(self, request: AnyRequest, result: ExecutionResult) -> GraphQLHTTPResponse:
+        answer: GraphQLHTTPResponse = {"data": result.data}
+        if result.errors:
+            answer["errors"] = [errors.formatted(error) for error in result.errors]
+        return answer
+
+    async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> GraphQLRequestData:
+        try:
+            data: GraphQLRequestData = await super().parse_http_body(request)
+        except (UnicodeDecodeError, AttributeError):
+            raise Malformed(400, "The request must be a JSON object in UTF-8 with a query.") from None
+        if not isinstance(data.operation_name, str | None):
+            raise Malformed(400, "`operationName` must be a string or null.")
+        return data
+
+    def decode_json(self, data: str | bytes) -> object:
+        try:
+            return msgspec.json.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
+            raise Malformed(400, "Unable to parse request body as JSON") from None
+
+    def encode_json(self, data: object) -> bytes:
+        return msgspec.json.encode(data)
+
+
+def answer_with(body: dict[str, Any], status: int, headers: Mapping[str, str] | None = None) -> Response[bytes]:
+    return Response(
+        msgspec.json.encode(body), status_code=status, media_type=MediaType.JSON, headers=dict(headers or {})
+    )
+
+
+_CODES = {401: errors.UNAUTHENTICATED, 403: errors.FORBIDDEN, 404: errors.NOT_FOUND, 503: errors.UNAVAILABLE}
+
+
+def http_error(_: AnyRequest, error: HTTPException) -> Response[bytes]:
+    """What Litestar refuses, in GraphQL's shape."""
+    if error.status_code >= 500:
+        return unforeseen(_, error)
+    code = _CODES.get(error.status_code, errors.BAD_USER_INPUT)
+    return answer_with(errors.failure(code, error.detail), error.status_code, error.headers)
+
+
+def unavailable(_: AnyRequest, error: Exception) -> Response[bytes]:
+    return _from_exception(error, 503, {"Retry-After": str(errors.RETRY_SECONDS)})
+
+
+def unforeseen(_: AnyRequest, error: Exception) -> Response[bytes]:
+    return _from_exception(error, 500, {})
+
+
+def timed_out(_: AnyRequest, error: errors.QueryTimedOut) -> Response[bytes]:
+    return _from_exception(error, 503, {"Retry-After": "5"})
+
+
+def _from_exception(error: Exception, status: int, headers: Mapping[str, str]) -> Response[bytes]:
+    code, message, extensions = errors.translated(error)
+    return answer_with(errors.failure(code, message, **extensions), status, headers)
+
+
+EXCEPTION_HANDLERS: dict[int | type[Exception], Callable[[AnyRequest, Any], Response[Any]]] = {
+    HTTPException: http_error,
+    ReadModelsUnavailable: unavailable,
+    errors.QueryTimedOut: timed_out,
+    Exception: unforeseen,
+}

@@ -1,0 +1,61 @@
+"""Opaque ids: which kind of thing, and which one. Compact, and no id of one kind passes for another's."""
+
+import base64
+import binascii
+from enum import Enum
+from uuid import UUID
+
+from strawberry import ID
+
+
+class Kind(Enum):
+    """The first byte of an id; ids live in clients' bookmarks, so none is ever changed."""
+
+    TICKET = b"t"
+    PERSON = b"p"
+    TEAM = b"g"
+    SERVICE = b"s"
+    COMMENT = b"c"
+    EVENT = b"e"
+    WORKSPACE = b"w"
+
+
+class WrongId(Exception):
+    """Not an id of ours, or of another kind of thing."""
+
+    def __init__(self, given: str, kind: Kind | None = None) -> None:
+        what = f"the id of a {kind.name.lower()}" if kind else "an id"
+        super().__init__(f"{given[:80]!r} is not {what} that this server has given out.")
+
+
+def encode(kind: Kind, id_: UUID) -> ID:
+    return _text(kind.value + id_.bytes)
+
+
+def encode_event(position: int) -> ID:
+    return _text(Kind.EVENT.value + position.to_bytes(8, "big"))
+
+
+def decode(given: str, kind: Kind) -> UUID:
+    """Raises WrongId."""
+    found, id_ = parse(given)
+    if found is not kind or not isinstance(id_, UUID):
+        raise WrongId(given, kind)
+    return id_
+
+
+def parse(given: str) -> tuple[Kind, UUID | int]:
+    """An event's number is its position. Raises WrongId."""
+    try:
+        raw = base64.b64decode(given + "=" * (-len(given) % 4), altchars=b"-_", validate=True)
+        kind = Kind(raw[:1])
+    except (binascii.Error, ValueError):
+        raise WrongId(given) from None
+    size = 9 if kind is Kind.EVENT else 17
+    if len(raw) != size or _text(raw) != given:  # one spelling per id
+        raise WrongId(given)
+    return kind, int.from_bytes(raw[1:], "big") if kind is Kind.EVENT else UUID(bytes=raw[1:])
+
+
+def _text(raw: bytes) -> ID:
+    return ID(base64.urlsafe_b64encode(raw).decode().rstrip("="))

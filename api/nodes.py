@@ -1,0 +1,34 @@
+"""Anything by its id."""
+
+import strawberry
+from strawberry import ID
+
+from api.fields import Info, Node, by
+from api.ids import Kind, parse
+from projections.reading import NOW
+
+
+async def _node(info: Info, id: ID) -> object | None:
+    """Null where there is none, or none that you may see."""
+    kind, number = parse(id)
+    loaders = info.context.loaders
+    if isinstance(number, int):
+        return await loaders.events.load(number)
+    match kind:
+        case Kind.TICKET:
+            return await loaders.tickets.load((number, NOW))
+        case Kind.PERSON:
+            return await loaders.people.load(number)
+        case Kind.TEAM:
+            return await loaders.teams.load(number)
+        case Kind.SERVICE:
+            return await loaders.services.load(number)
+        case Kind.COMMENT:
+            return await loaders.comments.load(number)
+        case _:
+            return None
+
+
+@strawberry.type
+class NodeQueries:
+    node: Node | None = by(_node)

@@ -1,0 +1,79 @@
+"""People."""
+
+from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
+
+import strawberry
+
+from api.errors import FORBIDDEN, Failure
+from api.fields import Info, Node, by
+from api.filters import PersonFilter, PersonKind, asked
+from api.ids import Kind, encode
+from api.paging import Connection, ConnectionRow, page_ask
+from projections import directory, filters
+from projections.rows import PersonRow, TeamRow
+
+if TYPE_CHECKING:
+    from api.teams import Team
+
+
+def _id(person: strawberry.Parent[PersonRow]) -> strawberry.ID:
+    return encode(Kind.PERSON, person.id)
+
+
+def _email(person: strawberry.Parent[PersonRow], info: Info) -> str | None:
+    """Requesters see their own alone."""
+    actor = info.context.actor
+    return person.email if actor.reads_all or person.id == actor.person else None
+
+
+def _avatar_url() -> None:
+    """Null until people may have pictures."""
+
+
+async def _teams(person: strawberry.Parent[PersonRow], info: Info) -> list[TeamRow]:
+    return await info.context.loaders.teams_of.load(person.id) or []
+
+
+@strawberry.type
+class Person(Node):
+    id: strawberry.ID = by(_id)
+    name: str
+    kind: PersonKind
+    email: str | None = by(_email)
+    avatar_url: str | None = by(_avatar_url)
+    active: bool
+    erased: bool
+    teams: list[Annotated["Team", strawberry.lazy("api.teams")]] = by(_teams)
+
+    @classmethod
+    def is_type_of(cls, row: object, _: object) -> bool:
+        return isinstance(row, PersonRow)
+
+
+async def _people(
+    info: Info,
+    filter: PersonFilter | None = strawberry.UNSET,
+    first: int | None = strawberry.UNSET,
+    after: str | None = strawberry.UNSET,
+) -> ConnectionRow[PersonRow]:
+    """By name."""
+    must_read_all(info)
+    view, wanted = info.context.view, asked(filter, filters.PersonFilter)
+    page = await directory.people(view, wanted, page_ask(first, after))
+    return ConnectionRow(page, lambda: directory.people_count(view, wanted))
+
+
+@strawberry.type
+class PeopleQueries:
+    people: Connection[Person] = by(_people)
+
+
+async def person(info: Info, id: UUID | None) -> PersonRow | None:
+    return None if id is None else await info.context.loaders.people.load(id)
+
+
+def must_read_all(info: Info) -> None:
+    """Raises Failure for tokens that show their bearer's own tickets only."""
+    if not info.context.actor.reads_all:
+        raise Failure(FORBIDDEN, "Your token shows your own tickets only; this needs the scope agent or auditor.")

@@ -1,0 +1,89 @@
+"""What a process needs to serve or to work: settings from the environment, the database, the stores on it."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+import psycopg
+from anyio import CapacityLimiter
+
+from application.event_store.database import SCHEMA_VERSION, Database, DatabaseNotUsable, Role, local_database
+from application.event_store.streams import EventStore
+from application.local_postgres import LocalPostgres, default_root
+from projections.reading import ReadModels
+from projections.registry import NAMES, install
+
+DATABASE_VARIABLE = "PROTEUS_DATABASE_URL"
+HOME_VARIABLE = "PROTEUS_HOME"
+PUBLIC_URL_VARIABLE = "PROTEUS_PUBLIC_URL"
+COMMAND_THREADS = 40
+
+
+class Runtime:
+    """The stores of one serving process. Open it inside its event loop."""
+
+    def __init__(self, database: Database, public_url: str) -> None:
+        self.database = database
+        self.public_url = public_url.rstrip("/")
+        self.models = ReadModels(database)
+        self.store = EventStore(database)
+        self.command_threads = CapacityLimiter(COMMAND_THREADS)
+
+    async def __aenter__(self) -> Self:
+        await self.models.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.models.close()
+        self.store.close()
+
+
+def home() -> Path:
+    """Where the embedded database and the demo's token live."""
+    return Path(os.environ.get(HOME_VARIABLE) or ".proteus").resolve()
+
+
+@contextmanager
+def open_database(folder: Path) -> Iterator[Database]:
+    """The database that PROTEUS_DATABASE_URL names, or the embedded one of this folder, migrated.
+
+    Raises DatabaseNotUsable, LocalPostgresError, psycopg.OperationalError.
+    """
+    url = os.environ.get(DATABASE_VARIABLE)
+    if url:
+        database = Database(url)
+        check_schema(database)
+        yield database
+        return
+    place = _enterable(folder)
+    place.mkdir(parents=True, exist_ok=True)
+    with LocalPostgres(place) as server:
+        database = local_database(server.dsn)
+        database.migrate(install)
+        yield database
+
+
+def check_schema(database: Database) -> None:
+    """Raises DatabaseNotUsable where `proteus migrate` has something to do, psycopg.OperationalError."""
+    with database.connect(Role.READER) as connection:
+        try:
+            found = connection.execute("select max(version) from schema_version").fetchone()
+            followed = {name for (name,) in connection.execute("select name from tracking").fetchall()}
+        except (psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege):
+            found, followed = None, set[str]()
+    version = found[0] if found else None
+    if version is not None and version > SCHEMA_VERSION:
+        raise DatabaseNotUsable("The database was migrated by a newer Proteus. Run that one.")
+    if version != SCHEMA_VERSION or not followed.issuperset(NAMES):
+        raise DatabaseNotUsable(f"The database of {DATABASE_VARIABLE} is not ready. Run `proteus migrate` first.")
+
+
+def _enterable(folder: Path) -> Path:
+    """Started by root, PostgreSQL runs under an account that may not enter /root: then below /var/lib."""
+    closed = any(parent.exists() and not parent.stat().st_mode & 0o001 for parent in folder.parents)
+    if os.geteuid() != 0 or not closed:
+        return folder
+    return default_root() / hashlib.sha256(str(folder).encode()).hexdigest()[:12]

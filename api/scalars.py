@@ -1,0 +1,58 @@
+"""DateTime, Position and JSON as the contract writes them."""
+
+import re
+from datetime import UTC, datetime
+from typing import Any, NewType
+
+import strawberry
+from graphql import GraphQLError
+from strawberry.scalars import JSON
+from strawberry.types.scalar import ScalarDefinition
+
+Position = NewType("Position", int)
+
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)")
+_LARGEST = 2**63 - 1
+
+
+def parse_time(value: Any) -> datetime:
+    """Raises GraphQLError."""
+    if not isinstance(value, str) or not _RFC3339.fullmatch(value):
+        raise GraphQLError(f"{_shown(value)} is not an RFC 3339 time with an offset, as 2026-03-01T09:00:00+03:00.")
+    try:
+        return datetime.fromisoformat(value.upper()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise GraphQLError(f"{_shown(value)} is no instant of the years 1 to 9999.") from None
+
+
+def write_time(value: datetime) -> str:
+    """In UTC, always with microseconds, so that texts sort as the instants do."""
+    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
+
+
+def parse_position(value: Any) -> Position:
+    """Raises GraphQLError."""
+    if not isinstance(value, str) or not re.fullmatch("[0-9]{1,19}", value) or int(value) > _LARGEST:
+        raise GraphQLError(f"{_shown(value)} is not a position: decimal digits as a string.")
+    return Position(int(value))
+
+
+def _shown(value: Any) -> str:
+    return repr(value)[:80]
+
+
+SCALARS: dict[object, ScalarDefinition] = {
+    datetime: strawberry.scalar(
+        name="DateTime",
+        description="RFC 3339 with an offset, in UTC and to the microsecond when it comes from the server.",
+        serialize=write_time,
+        parse_value=parse_time,
+    ),
+    Position: strawberry.scalar(
+        name="Position",
+        description="A place in the log of events: decimal digits as a string.",
+        serialize=str,
+        parse_value=parse_position,
+    ),
+    JSON: strawberry.scalar(name="JSON", description="Any JSON value.", serialize=lambda value: value),
+}

@@ -1,0 +1,48 @@
+"""The schema, composed of the features' parts."""
+
+import strawberry
+from graphql import GraphQLError
+from strawberry.schema.config import StrawberryConfig
+from strawberry.types import ExecutionContext
+
+from api.board import BoardQueries
+from api.events import EventQueries
+from api.limits import Limits
+from api.nodes import NodeQueries
+from api.people import PeopleQueries
+from api.scalars import SCALARS
+from api.services import ServiceQueries
+from api.status import StatusQueries
+from api.teams import TeamQueries
+from api.tickets import TicketMutations, TicketQueries
+from api.viewer import ViewerQueries
+from api.workflows import WorkflowQueries
+
+
+@strawberry.type
+class Query(
+    ViewerQueries,
+    NodeQueries,
+    TicketQueries,
+    BoardQueries,
+    EventQueries,
+    WorkflowQueries,
+    PeopleQueries,
+    TeamQueries,
+    ServiceQueries,
+    StatusQueries,
+):
+    pass
+
+
+@strawberry.type
+class Mutation(TicketMutations):
+    pass
+
+
+class Schema(strawberry.Schema):
+    def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
+        """Errors are logged where they are translated, and only those that are ours."""
+
+
+schema = Schema(query=Query, mutation=Mutation, extensions=[Limits], config=StrawberryConfig(scalar_map=SCALARS))

@@ -1,0 +1,68 @@
+"""Spans: stretches of unchanged board state."""
+
+from datetime import datetime
+
+import strawberry
+from strawberry import Parent
+
+from api.errors import UNAVAILABLE, Failure
+from api.events import Event
+from api.fields import Info, by
+from api.filters import Priority
+from api.people import Person, person
+from api.services import Service
+from api.teams import Team
+from api.workflows import Role, Status, StatusRow, role_row, status_row, workflow_row
+from domain import workflows
+from projections.rows import EventRow, PersonRow, ServiceRow, SpanRow, TeamRow
+
+
+def _role(span: Parent[SpanRow], info: Info) -> workflows.Role:
+    return role_row(info.context.workflows, span.role)
+
+
+def _status(span: Parent[SpanRow], info: Info) -> StatusRow:
+    return status_row(workflow_row(info.context.workflows, span.workflow, span.workflow_version), span.status)
+
+
+async def _assignee(span: Parent[SpanRow], info: Info) -> PersonRow | None:
+    return await person(info, span.assignee)
+
+
+async def _team(span: Parent[SpanRow], info: Info) -> TeamRow | None:
+    return None if span.team is None else await info.context.loaders.teams.load(span.team)
+
+
+async def _service(span: Parent[SpanRow], info: Info) -> ServiceRow | None:
+    return None if span.service is None else await info.context.loaders.services.load(span.service)
+
+
+async def _opened_by(span: Parent[SpanRow], info: Info) -> EventRow:
+    event = await info.context.loaders.events.load(span.opened_position)
+    if event is None:
+        raise Failure(UNAVAILABLE, "The timeline is behind.", retryAfter=1)
+    return event
+
+
+async def _closed_by(span: Parent[SpanRow], info: Info) -> EventRow | None:
+    return None if span.closed_position is None else await info.context.loaders.events.load(span.closed_position)
+
+
+@strawberry.type(
+    description=(
+        "`to` is null and `seconds` runs to now (or to asOf) while the span is open. Half-open: from <= t < to."
+    )
+)
+class Span:
+    from_: datetime = strawberry.field(name="from")
+    to: datetime | None
+    seconds: int
+    role: Role = by(_role)
+    workflow: str
+    status: Status = by(_status)
+    assignee: Person | None = by(_assignee)
+    team: Team | None = by(_team)
+    priority: Priority
+    service: Service | None = by(_service)
+    opened_by: Event = by(_opened_by)
+    closed_by: Event | None = by(_closed_by)

@@ -1,0 +1,317 @@
+"""The type Ticket: what its row does not say itself, and who may do what with it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+import strawberry
+from strawberry import ID, UNSET, Parent
+from strawberry.scalars import JSON
+
+from api.comments import Comment
+from api.errors import UNAVAILABLE, Failure
+from api.events import Event
+from api.fields import Info, Node, by, given
+from api.filters import Priority
+from api.ids import Kind, encode
+from api.paging import Connection, ConnectionRow, page_ask
+from api.people import Person, person
+from api.scalars import Position
+from api.services import Service
+from api.spans import Span
+from api.teams import Team
+from api.workflows import Role, Status, StatusRow, Transition, Workflow, role_row, status_row, workflow_row
+from domain import access, workflows
+from domain import tickets as domain
+from projections import filters, spans, tickets, timeline
+from projections.filters import IdFilter
+from projections.reading import Moment
+from projections.rows import (
+    ChildCounts,
+    CommentRow,
+    EventRow,
+    PersonRow,
+    ServiceRow,
+    SpanRow,
+    TeamRow,
+    TicketDetails,
+    TicketRow,
+)
+
+# ---- what its row does not say itself
+
+
+def _id(ticket: Parent[TicketRow]) -> ID:
+    return encode(Kind.TICKET, ticket.id)
+
+
+def _url(ticket: Parent[TicketRow], info: Info) -> str:
+    return f"{info.context.runtime.public_url}/t/{ticket.key}"
+
+
+def _role(ticket: Parent[TicketRow], info: Info) -> workflows.Role:
+    return role_row(info.context.workflows, ticket.role)
+
+
+def _workflow(ticket: Parent[TicketRow], info: Info) -> workflows.Workflow:
+    """In the version that the ticket is on."""
+    return workflow_row(info.context.workflows, ticket.workflow, ticket.workflow_version)
+
+
+def _status(ticket: Parent[TicketRow], info: Info) -> StatusRow:
+    return status_row(_workflow(ticket, info), ticket.status)
+
+
+async def _assignee(ticket: Parent[TicketRow], info: Info) -> PersonRow | None:
+    """Who holds it now."""
+    return await person(info, ticket.assignee)
+
+
+async def _requester(ticket: Parent[TicketRow], info: Info) -> PersonRow | None:
+    return await person(info, ticket.requester)
+
+
+async def _team(ticket: Parent[TicketRow], info: Info) -> TeamRow | None:
+    return None if ticket.team is None else await info.context.loaders.teams.load(ticket.team)
+
+
+async def _service(ticket: Parent[TicketRow], info: Info) -> ServiceRow | None:
+    return None if ticket.service is None else await info.context.loaders.services.load(ticket.service)
+
+
+async def _parent(ticket: Parent[TicketRow], info: Info) -> TicketRow | None:
+    if ticket.parent is None:
+        return None
+    return await info.context.loaders.tickets.load((ticket.parent, ticket.moment))
+
+
+# ---- details: one read for all tickets of the answer
+
+
+async def _details(ticket: TicketRow, info: Info) -> TicketDetails:
+    details = await info.context.loaders.details.load((ticket.id, ticket.moment))
+    if details is None:
+        raise Failure(UNAVAILABLE, f"The details of {ticket.key} are not readable yet.", retryAfter=1)
+    return details
+
+
+async def _description(ticket: Parent[TicketRow], info: Info) -> str | None:
+    return (await _details(ticket, info)).description
+
+
+async def _opened_by(ticket: Parent[TicketRow], info: Info) -> PersonRow | None:
+    return await person(info, (await _details(ticket, info)).opened_by)
+
+
+async def _updated_at(ticket: Parent[TicketRow], info: Info) -> datetime:
+    return (await _details(ticket, info)).updated_at
+
+
+async def _version(ticket: Parent[TicketRow], info: Info) -> int:
+    """The number of its events: what `expectedVersion` expects."""
+    return (await _details(ticket, info)).version
+
+
+async def _position(ticket: Parent[TicketRow], info: Info) -> int:
+    """Of its newest event."""
+    return (await _details(ticket, info)).position
+
+
+async def _comment_count(ticket: Parent[TicketRow], info: Info) -> int:
+    return (await _details(ticket, info)).comment_count
+
+
+# ---- hierarchy, talk and history
+
+
+async def _child_counts(ticket: TicketRow, info: Info) -> ChildCounts:
+    return await info.context.loaders.child_counts.load((ticket.id, ticket.moment)) or ChildCounts()
+
+
+async def _child_count(ticket: Parent[TicketRow], info: Info) -> int:
+    return (await _child_counts(ticket, info)).children
+
+
+async def _child_done_count(ticket: Parent[TicketRow], info: Info) -> int:
+    return (await _child_counts(ticket, info)).done
+
+
+async def _children(
+    ticket: Parent[TicketRow], info: Info, first: int | None = UNSET, after: str | None = UNSET
+) -> ConnectionRow[TicketRow]:
+    wanted = filters.TicketFilter(parent=IdFilter(eq=ticket.id))
+    oldest_first = (filters.TicketOrder(field=filters.TicketField.KEY),)
+    return await list_tickets(info, wanted, None, oldest_first, page_ask(first, after), ticket.moment)
+
+
+async def _comments(
+    ticket: Parent[TicketRow],
+    info: Info,
+    first: int | None = UNSET,
+    after: str | None = UNSET,
+    last: int | None = UNSET,
+    before: str | None = UNSET,
+) -> ConnectionRow[CommentRow]:
+    """Oldest first. Requesters see the public ones."""
+    view, id_, moment = info.context.view, ticket.id, ticket.moment
+    page = await tickets.comments(view, id_, page_ask(first, after, last, before), moment)
+    return ConnectionRow(page, lambda: tickets.comment_count(view, id_, moment))
+
+
+async def _history(
+    ticket: Parent[TicketRow],
+    info: Info,
+    types: list[str] | None = UNSET,
+    after_position: Position | None = UNSET,
+    first: int | None = UNSET,
+    after: str | None = UNSET,
+    last: int | None = UNSET,
+    before: str | None = UNSET,
+) -> ConnectionRow[EventRow]:
+    """Every event of the ticket, oldest first."""
+    view = info.context.view
+    wanted = (ticket.id, given(types), given(after_position))
+    page = await timeline.history(view, *wanted, page_ask(first, after, last, before), ticket.moment)
+    return ConnectionRow(page, lambda: timeline.history_count(view, *wanted, ticket.moment))
+
+
+async def _spans(
+    ticket: Parent[TicketRow], info: Info, first: int | None = UNSET, after: str | None = UNSET
+) -> ConnectionRow[SpanRow]:
+    """Stretches of unchanged board state, oldest first."""
+    view, id_, moment = info.context.view, ticket.id, ticket.moment
+    page = await spans.spans(view, id_, page_ask(first, after), moment)
+    return ConnectionRow(page, lambda: spans.span_count(view, id_, moment))
+
+
+# ---- what the viewer may do
+
+
+async def _viewer_can(ticket: Parent[TicketRow], info: Info) -> list[str]:
+    """Commands that the viewer may give to it now, by mutation name. None to a ticket of the past."""
+    if not ticket.moment.live:
+        return []
+    state = _state(ticket, None)
+    return [
+        _mutation_name(command)
+        for command in _COMMANDS
+        if access.may(info.context.actor, command, state) and domain.possible(state, command)
+    ]
+
+
+class _TransitionRow(NamedTuple):
+    status: StatusRow
+    requires: tuple[str, ...]
+
+
+async def _transitions(ticket: Parent[TicketRow], info: Info) -> list[_TransitionRow]:
+    """Statuses that the viewer may move it to now, with what each still requires."""
+    if not ticket.moment.live:
+        return []
+    state = _state(ticket, await _details(ticket, info))
+    if not access.may(info.context.actor, domain.TransitionTicket, state):
+        return []
+    known = info.context.workflows
+    workflow = domain.governing(state, known)
+    return [
+        _TransitionRow(status_row(workflow, status.key), requires)
+        for status, requires in domain.available_transitions(state, known)
+    ]
+
+
+_COMMANDS: tuple[type[domain.CommandToTicket], ...] = domain.CommandToTicket.__args__
+
+
+def _mutation_name(command: type[domain.CommandToTicket]) -> str:
+    return command.__name__[0].lower() + command.__name__[1:]
+
+
+def _state(ticket: TicketRow, details: TicketDetails | None) -> domain.Ticket:
+    """As far as rights and workflows look at it."""
+    return domain.Ticket(
+        number=ticket.number,
+        version=details.version if details else 1,
+        external_key=ticket.external_key,
+        title=ticket.title,
+        description=details.description if details else None,
+        role=ticket.role,
+        workflow=ticket.workflow,
+        workflow_version=ticket.workflow_version,
+        status=ticket.status,
+        category=ticket.category,
+        status_since=ticket.status_since,
+        priority=ticket.priority,
+        channel=ticket.channel,
+        requester=ticket.requester,
+        assignee=ticket.assignee,
+        team=ticket.team,
+        service=ticket.service,
+        parent=ticket.parent,
+        tags=tuple(ticket.tags),
+        fields=ticket.fields,
+        due_at=ticket.due_at,
+        opened_at=ticket.opened_at,
+        closed_at=ticket.closed_at,
+        last_at=ticket.status_since,
+    )
+
+
+# ---- the type
+
+
+@strawberry.type
+class Ticket(Node):
+    id: ID = by(_id)
+    key: str = strawberry.field(description="T-1042: unique in the workspace, for ever.")
+    external_key: str | None = strawberry.field(description="Its key in the system that it was imported from.")
+    url: str = by(_url)
+    title: str
+    description: str | None = by(_description)
+    role: Role = by(_role)
+    workflow: Workflow = by(_workflow)
+    status: Status = by(_status)
+    status_since: datetime
+    rank: str = strawberry.field(description="Order within a board cell.")
+    assignee: Person | None = by(_assignee)
+    team: Team | None = by(_team)
+    requester: Person | None = by(_requester)
+    opened_by: Person = by(_opened_by)
+    service: Service | None = by(_service)
+    channel: str
+    priority: Priority
+    tags: list[str]
+    fields: JSON = strawberry.field(description="The workspace's typed custom fields, by key.")
+    start_at: datetime | None = by(lambda: None, description="Null until tickets can be scheduled.")
+    due_at: datetime | None
+    opened_at: datetime
+    closed_at: datetime | None
+    updated_at: datetime = by(_updated_at)
+    parent: "Ticket | None" = by(_parent)
+    children: Connection["Ticket"] = by(_children)
+    child_count: int = by(_child_count)
+    child_done_count: int = by(_child_done_count)
+    comments: Connection[Comment] = by(_comments)
+    comment_count: int = by(_comment_count)
+    version: int = by(_version)
+    position: Position = by(_position)
+    transitions: list[Transition] = by(_transitions)
+    viewer_can: list[str] = by(_viewer_can)
+    history: Connection[Event] = by(_history)
+    spans: Connection[Span] = by(_spans)
+
+    @classmethod
+    def is_type_of(cls, row: object, _: object) -> bool:
+        return isinstance(row, TicketRow)
+
+
+async def list_tickets(
+    info: Info,
+    wanted: filters.TicketFilter | None,
+    search: str | None,
+    order: Sequence[filters.TicketOrder],
+    ask: filters.PageAsk,
+    moment: Moment,
+) -> ConnectionRow[TicketRow]:
+    view = info.context.view
+    page = await tickets.tickets(view, wanted, search, order, ask, moment)
+    return ConnectionRow(page, lambda: tickets.count(view, wanted, search, moment))

@@ -1,0 +1,191 @@
+"""Tickets: asked for alone or as a list, and the commands to them."""
+
+from datetime import datetime
+
+import strawberry
+from strawberry import ID, UNSET, Parent
+from strawberry.scalars import JSON
+
+from api.commands import CommandInput, Done, ExpectingInput, Payload, perform, wait_until_readable
+from api.comments import Visibility
+from api.fields import Info, by, given
+from api.filters import AsOf, Priority, TicketFilter, TicketOrder, asked
+from api.ids import Kind, decode
+from api.paging import Connection, ConnectionRow, page_ask
+from api.scalars import Position
+from api.ticket_fields import Ticket, list_tickets
+from application.tickets import handle
+from domain.tickets import (
+    AddComment,
+    AssignTicket,
+    ChangeRole,
+    OpenTicket,
+    SetParent,
+    SetPriority,
+    TransitionTicket,
+)
+from projections import filters, tickets
+from projections.reading import NOW, Moment
+from projections.rows import TicketRow
+
+READ_MODELS = ("spans", "tickets", "timeline", "directory")
+"""What a ticket is shown from."""
+
+
+async def moment_of(info: Info, as_of: AsOf | None, min_position: Position | None) -> Moment:
+    """The moment that is asked about, once the read models have passed `minPosition`."""
+    if given(min_position) is not None:
+        await info.context.runtime.models.wait_for(min_position, *READ_MODELS)
+    return await info.context.view.moment(asked(as_of, filters.AsOf))
+
+
+async def _ticket(
+    info: Info,
+    id: ID | None = UNSET,
+    key: str | None = UNSET,
+    as_of: AsOf | None = UNSET,
+    min_position: Position | None = UNSET,
+) -> TicketRow | None:
+    """By id or by key; null where there is none, or none that you may see."""
+    moment = await moment_of(info, as_of, min_position)
+    wanted = decode(id, Kind.TICKET) if given(id) is not None else None
+    return await tickets.ticket(info.context.view, id=wanted, key=given(key), moment=moment)
+
+
+async def _tickets(
+    info: Info,
+    filter: TicketFilter | None = UNSET,
+    search: str | None = UNSET,
+    order_by: list[TicketOrder] | None = UNSET,
+    first: int | None = UNSET,
+    after: str | None = UNSET,
+    last: int | None = UNSET,
+    before: str | None = UNSET,
+    as_of: AsOf | None = UNSET,
+    min_position: Position | None = UNSET,
+) -> ConnectionRow[TicketRow]:
+    """Newest first, unless `orderBy` says otherwise. Null comes last."""
+    moment = await moment_of(info, as_of, min_position)
+    wanted = asked(filter, filters.TicketFilter)
+    order = [filters.TicketOrder(field=one.field, direction=one.direction) for one in given(order_by) or ()]
+    return await list_tickets(info, wanted, given(search), order, page_ask(first, after, last, before), moment)
+
+
+@strawberry.type
+class TicketQueries:
+    ticket: Ticket | None = by(_ticket)
+    tickets: Connection[Ticket] = by(_tickets)
+
+
+# ---- commands
+
+
+@strawberry.input
+class OpenTicketInput(CommandInput):
+    title: str
+    description: str | None = UNSET
+    role: str
+    service: ID | None = UNSET
+    requester: ID | None = UNSET
+    channel: str | None = UNSET
+    priority: Priority | None = UNSET
+    assignee: ID | None = UNSET
+    team: ID | None = UNSET
+    parent: ID | None = UNSET
+    tags: list[str] | None = UNSET
+    fields: JSON | None = UNSET
+    due_at: datetime | None = UNSET
+
+
+@strawberry.input(description="Without `status` the new role's workflow says where the ticket lands.")
+class ChangeRoleInput(ExpectingInput):
+    ticket: ID
+    role: str
+    status: str | None = UNSET
+
+
+@strawberry.input(description="`fields` sets custom fields on the way, such as those that the transition requires.")
+class TransitionTicketInput(ExpectingInput):
+    ticket: ID
+    status: str
+    fields: JSON | None = UNSET
+
+
+@strawberry.input(description="What is absent stays; null unassigns.")
+class AssignTicketInput(ExpectingInput):
+    ticket: ID
+    assignee: ID | None = UNSET
+    team: ID | None = UNSET
+
+
+@strawberry.input
+class SetPriorityInput(ExpectingInput):
+    ticket: ID
+    priority: Priority
+
+
+@strawberry.input(description="A null parent makes it a ticket of the top level.")
+class SetParentInput(ExpectingInput):
+    ticket: ID
+    parent: ID | None = UNSET
+
+
+@strawberry.input
+class AddCommentInput(ExpectingInput):
+    ticket: ID
+    body: str
+    visibility: Visibility = Visibility.PUBLIC
+    in_reply_to: ID | None = UNSET
+
+
+async def _after(done: Parent[Done], info: Info) -> TicketRow | None:
+    """As it is after the command; null if its read model has not come that far within 2 s."""
+    if done.outcome is None or not await wait_until_readable(info, done.outcome, *READ_MODELS):
+        return None
+    return await tickets.ticket(info.context.view, id=done.outcome.stream, key=None, moment=NOW)
+
+
+@strawberry.type
+class TicketPayload(Payload):
+    ticket: Ticket | None = by(_after)
+
+
+async def open_ticket(info: Info, input: OpenTicketInput) -> Done:
+    return await perform(info, input, OpenTicket, handle)
+
+
+async def change_role(info: Info, input: ChangeRoleInput) -> Done:
+    """The same ticket takes another role; number, history, children and comments stay."""
+    return await perform(info, input, ChangeRole, handle)
+
+
+async def transition_ticket(info: Info, input: TransitionTicketInput) -> Done:
+    """Closing, cancelling and reopening are transitions too."""
+    return await perform(info, input, TransitionTicket, handle)
+
+
+async def assign_ticket(info: Info, input: AssignTicketInput) -> Done:
+    return await perform(info, input, AssignTicket, handle)
+
+
+async def set_priority(info: Info, input: SetPriorityInput) -> Done:
+    return await perform(info, input, SetPriority, handle)
+
+
+async def set_parent(info: Info, input: SetParentInput) -> Done:
+    return await perform(info, input, SetParent, handle)
+
+
+async def add_comment(info: Info, input: AddCommentInput) -> Done:
+    return await perform(info, input, AddComment, handle)
+
+
+@strawberry.type
+class TicketMutations:
+    open_ticket: TicketPayload = by(open_ticket)
+    change_role: TicketPayload = by(change_role)
+    transition_ticket: TicketPayload = by(transition_ticket)
+    assign_ticket: TicketPayload = by(assign_ticket)
+    set_priority: TicketPayload = by(set_priority)
+    set_parent: TicketPayload = by(set_parent)
+    add_comment: TicketPayload = by(add_comment)
