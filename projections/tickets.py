@@ -433,19 +433,33 @@ async def comments(view: View, ticket: UUID, ask: PageAsk, moment: Moment) -> Pa
             "limit": page_size(ask) + 1,
         },
     )
-    found = [
-        CommentRow(
-            id=row[0],
-            author=row[1],
-            body=row[2],
-            visibility=Visibility(row[3]),
-            created_at=row[4],
-            in_reply_to=row[5],
-            position=row[6],
-        )
-        for row in rows
-    ]
+    found = [_comment_row(row) for row in rows]
     return to_page(found, ask, lambda row: encode_cursor([row.created_at, row.position]))
+
+
+async def comments_by_ids(view: View, ids: Sequence[UUID]) -> dict[UUID, CommentRow]:
+    """A requester gets the public ones of their own tickets."""
+    rows = await view.fetch(
+        sql.SQL(
+            "select c.id, c.author, c.body, c.visibility, c.created_at, c.in_reply_to, c.position"
+            "  from comment c join span s on s.ticket = c.ticket and s.closed_position is null"
+            " where c.workspace = %(workspace)s and c.id = any(%(ids)s) and {} and {}"
+        ).format(spans.own(view), sql.SQL("true" if view.actor.reads_all else "c.visibility = 'PUBLIC'")),
+        {"ids": list(ids)},
+    )
+    return {row[0]: _comment_row(row) for row in rows}
+
+
+def _comment_row(row: Sequence[Any]) -> CommentRow:
+    return CommentRow(
+        id=row[0],
+        author=row[1],
+        body=row[2],
+        visibility=Visibility(row[3]),
+        created_at=row[4],
+        in_reply_to=row[5],
+        position=row[6],
+    )
 
 
 async def comment_count(view: View, ticket: UUID, moment: Moment) -> int:
