@@ -4,8 +4,8 @@ import asyncio
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import click
@@ -129,12 +129,13 @@ def known_names(database: Database, actor: Actor) -> Known:
     Raises ReadModelsUnavailable, psycopg.Error.
     """
     deadline = time.monotonic() + DIRECTORY_PATIENCE
+    head = asyncio.run(_head(database))
     while True:
         with Session(database, {directory.PROJECTION.name: directory.PROJECTION}) as session:
             session.acquire()  # where another process leads, there is nothing to step
             while session.step():
                 pass
-        known = asyncio.run(_known_names(database, actor))
+        known = asyncio.run(_known_names(database, actor, head))
         if known is not None:
             return known
         if time.monotonic() > deadline:
@@ -142,18 +143,29 @@ def known_names(database: Database, actor: Actor) -> Known:
         time.sleep(0.2)
 
 
-async def _known_names(database: Database, actor: Actor) -> Known | None:
-    """None while the directory is behind the log."""
+async def _head(database: Database) -> int:
+    async with _read_models(database) as models:
+        return (await status.status(models)).head
+
+
+async def _known_names(database: Database, actor: Actor, head: int) -> Known | None:
+    """None while the directory has not come to this position."""
+    async with _read_models(database) as models:
+        stand = await status.status(models)
+        if any(one.name == directory.PROJECTION.name and one.position < head for one in stand.projections):
+            return None
+        index = await directory.name_index(models.view(actor))
+    return Known(people=index.people, teams=index.teams, services=index.services)
+
+
+@asynccontextmanager
+async def _read_models(database: Database) -> AsyncGenerator[ReadModels]:
     models = ReadModels(database, size=1)
     await models.open()
     try:
-        stand = await status.status(models)
-        if any(one.name == directory.PROJECTION.name and one.position < stand.head for one in stand.projections):
-            return None
-        index = await directory.name_index(models.view(actor))
+        yield models
     finally:
         await models.close()
-    return Known(people=index.people, teams=index.teams, services=index.services)
 
 
 def _table(summary: Summary, rejects: Path, *, dry_run: bool) -> Table:
@@ -204,7 +216,7 @@ def _text(path: Path) -> str:
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
+def _interruptible() -> Generator[None]:
     """SIGTERM ends an import as Ctrl-C does: in order, and with a word."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -1,6 +1,6 @@
 """The directory: people, teams, services, roles and workflows of a workspace, as they are now."""
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
@@ -331,3 +331,24 @@ async def workflows(view: View) -> Workflows:
     while len(_workflows_cache) > _CACHED_WORKFLOWS:
         _workflows_cache.popitem(last=False)
     return found
+
+
+class NameIndex(msgspec.Struct, frozen=True, kw_only=True):
+    """Ids by name; a name that two share is left out, since it says nothing."""
+
+    people: dict[str, UUID]
+    teams: dict[str, UUID]
+    services: dict[str, UUID]
+
+
+async def name_index(view: View) -> NameIndex:
+    """Everybody and everything by name, for an import that meets names."""
+    people = await view.fetch("select name, id from person where workspace = %(workspace)s")
+    teams = await view.fetch("select name, id from team where workspace = %(workspace)s")
+    services = await view.fetch("select name, id from service where workspace = %(workspace)s")
+    return NameIndex(people=_unique(people), teams=_unique(teams), services=_unique(services))
+
+
+def _unique(rows: Sequence[Sequence[Any]]) -> dict[str, UUID]:
+    counts = Counter(name for name, _ in rows)
+    return {name: id_ for name, id_ in rows if counts[name] == 1}

@@ -112,9 +112,7 @@ class Recorder(ApplicationRecorder):
         except psycopg.errors.SerializationFailure as error:
             raise VersionConflict(str(error)) from None
         except psycopg.errors.UniqueViolation as error:
-            for row in rows:
-                if row.command_hash is not None:
-                    self._raise_if_recorded(row.cause.command_id)
+            self._raise_if_recorded([row.cause.command_id for row in rows if row.command_hash is not None])
             raise VersionConflict(str(error)) from None
         if rows:
             self._wakeup.appended()
@@ -122,11 +120,11 @@ class Recorder(ApplicationRecorder):
         return [positions[row.originator_id, row.originator_version] for row in rows]
 
     def _raise_lost(self, command_id: UUID, *, resent: bool) -> None:
-        self._raise_if_recorded(command_id, resent=resent)
+        self._raise_if_recorded([command_id], resent=resent)
         raise VersionConflict(f"lost a race with another command ({command_id})")
 
-    def _raise_if_recorded(self, command_id: UUID, *, resent: bool = False) -> None:
-        for first in self.earlier([command_id]):
+    def _raise_if_recorded(self, commands: Sequence[UUID], *, resent: bool = False) -> None:
+        for first in self.earlier(commands):
             raise AlreadyRecorded(first, resent=resent)
 
     def earlier(self, commands: Sequence[UUID]) -> list[Recorded]:
