@@ -1,4 +1,4 @@
-"""How a mutation becomes a command: input by names into the domain's command, handled in a thread, told as a payload."""
+"""How a mutation becomes a command: input by names into the domain's command, handled in a thread, told as payload."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -48,6 +48,7 @@ class ExpectingInput(CommandInput):
 class Done(msgspec.Struct, frozen=True):
     """What became of a command; shown by the payloads."""
 
+    command: msgspec.Struct | None = None
     outcome: Outcome | None = None
     user_errors: list[UserError] = []
 
@@ -76,19 +77,23 @@ C = TypeVar("C", bound=msgspec.Struct)
 
 
 async def perform(
-    info: Info, input: CommandInput, kind: type[C], handle: Callable[[EventStore, Context, C], Outcome]
+    info: Info, input: CommandInput, command: type[C] | C, handle: Callable[[EventStore, Context, C], Outcome]
 ) -> Done:
-    """Raises StoreUnavailable. What a person can mend is in the answer."""
+    """`command`, or its type: then it is made of the input by names.
+
+    Raises StoreUnavailable. What a person can mend is in the answer."""
     runtime = info.context.runtime
+    info.context.forget()
     try:
         context = _context(info, input)
-        command = _command(input, kind)
+        if isinstance(command, type):
+            command = _command(input, command)
         outcome = await to_thread.run_sync(
             handle, runtime.store, context, command, abandon_on_cancel=True, limiter=runtime.command_threads
         )
     except Refused as refused:
         return Done(user_errors=[_told(refused, input)])
-    return Done(outcome=outcome)
+    return Done(command=command, outcome=outcome)
 
 
 async def wait_until_readable(info: Info, outcome: Outcome, *read_models: str) -> bool:

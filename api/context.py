@@ -77,6 +77,10 @@ class Context(BaseContext, kw_only=True, dict=True):
     def actor(self) -> Actor:
         return self.view.actor
 
+    def forget(self) -> None:
+        """A command changes what was loaded before it."""
+        self.__dict__.pop("loaders", None)
+
     @cached_property
     def loaders(self) -> Loaders:
         return Loaders(self.view)

@@ -62,6 +62,11 @@ class Limits(SchemaExtension):
     def on_validate(self) -> Iterator[None]:
         context = self.execution_context
         assert context.graphql_document is not None
+        operations = [one for one in context.graphql_document.definitions if isinstance(one, OperationDefinitionNode)]
+        if len(operations) > 1 and context._provided_operation_name is None:  # noqa: SLF001
+            context.pre_execution_errors = [GraphQLError("Say by operationName which operation is meant.")]
+            yield
+            return
         schema: GraphQLSchema = context.schema._schema  # type: ignore[attr-defined]
         try:
             check(schema, context.graphql_document, context.variables or {})

@@ -5,11 +5,14 @@ from uuid import UUID
 
 import strawberry
 
+from api.commands import CommandInput, Done, ExpectingInput, Payload, perform, wait_until_readable
 from api.errors import FORBIDDEN, Failure
 from api.fields import Info, Node, by
 from api.filters import PersonFilter, PersonKind, asked
 from api.ids import Kind, encode
 from api.paging import Connection, ConnectionRow, page_ask
+from application.people import handle
+from domain.people import AddPerson, DeactivatePerson, ReactivatePerson, RenamePerson
 from projections import directory, filters
 from projections.rows import PersonRow, TeamRow
 
@@ -77,3 +80,65 @@ def must_read_all(info: Info) -> None:
     """Raises Failure for tokens that show their bearer's own tickets only."""
     if not info.context.actor.reads_all:
         raise Failure(FORBIDDEN, "Your token shows your own tickets only; this needs the scope agent or auditor.")
+
+
+# ---- commands
+
+
+@strawberry.input
+class AddPersonInput(CommandInput):
+    name: str
+    kind: PersonKind = PersonKind.STAFF
+    email: str | None = strawberry.UNSET
+
+
+@strawberry.input
+class RenamePersonInput(ExpectingInput):
+    person: strawberry.ID
+    name: str
+
+
+@strawberry.input(description="The person left: keeps what they hold and did, takes nothing new.")
+class DeactivatePersonInput(ExpectingInput):
+    person: strawberry.ID
+
+
+@strawberry.input
+class ReactivatePersonInput(ExpectingInput):
+    person: strawberry.ID
+
+
+async def _after(done: strawberry.Parent[Done], info: Info) -> PersonRow | None:
+    """As they are after the command; null if the read model has not come that far within 2 s."""
+    if done.outcome is None or not await wait_until_readable(info, done.outcome, "directory"):
+        return None
+    return await person(info, done.outcome.stream)
+
+
+@strawberry.type
+class PersonPayload(Payload):
+    person: Person | None = by(_after)
+
+
+async def add_person(info: Info, input: AddPersonInput) -> Done:
+    return await perform(info, input, AddPerson, handle)
+
+
+async def rename_person(info: Info, input: RenamePersonInput) -> Done:
+    return await perform(info, input, RenamePerson, handle)
+
+
+async def deactivate_person(info: Info, input: DeactivatePersonInput) -> Done:
+    return await perform(info, input, DeactivatePerson, handle)
+
+
+async def reactivate_person(info: Info, input: ReactivatePersonInput) -> Done:
+    return await perform(info, input, ReactivatePerson, handle)
+
+
+@strawberry.type
+class PeopleMutations:
+    add_person: PersonPayload = by(add_person)
+    rename_person: PersonPayload = by(rename_person)
+    deactivate_person: PersonPayload = by(deactivate_person)
+    reactivate_person: PersonPayload = by(reactivate_person)

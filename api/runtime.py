@@ -47,13 +47,13 @@ def home() -> Path:
 
 
 @contextmanager
-def open_database(folder: Path) -> Iterator[Database]:
-    """The database that PROTEUS_DATABASE_URL names, or the embedded one of this folder, migrated.
+def open_database(folder: Path, *, embedded: bool = False) -> Iterator[Database]:
+    """The database that PROTEUS_DATABASE_URL names, or else (or always) the embedded one of this folder, migrated.
 
     Raises DatabaseNotUsable, LocalPostgresError, psycopg.OperationalError.
     """
     url = os.environ.get(DATABASE_VARIABLE)
-    if url:
+    if url and not embedded:
         database = Database(url)
         check_schema(database)
         yield database

@@ -9,14 +9,14 @@ from api.board import BoardQueries
 from api.events import EventQueries
 from api.limits import Limits
 from api.nodes import NodeQueries
-from api.people import PeopleQueries
+from api.people import PeopleMutations, PeopleQueries
 from api.scalars import SCALARS
-from api.services import ServiceQueries
+from api.services import ServiceMutations, ServiceQueries
 from api.status import StatusQueries
-from api.teams import TeamQueries
+from api.teams import TeamMutations, TeamQueries
 from api.tickets import TicketMutations, TicketQueries
 from api.viewer import ViewerQueries
-from api.workflows import WorkflowQueries
+from api.workflows import WorkflowMutations, WorkflowQueries
 
 
 @strawberry.type
@@ -36,7 +36,7 @@ class Query(
 
 
 @strawberry.type
-class Mutation(TicketMutations):
+class Mutation(TicketMutations, PeopleMutations, TeamMutations, ServiceMutations, WorkflowMutations):
     pass
 
 

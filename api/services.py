@@ -2,9 +2,12 @@
 
 import strawberry
 
+from api.commands import CommandInput, Done, ExpectingInput, Payload, perform, wait_until_readable
 from api.fields import Info, Node, by
 from api.ids import Kind, encode
 from api.paging import Connection, ConnectionRow, page_ask
+from application.services import handle
+from domain.services import AddService, RenameService
 from projections import directory
 from projections.rows import ServiceRow
 
@@ -37,3 +40,44 @@ async def _services(
 @strawberry.type
 class ServiceQueries:
     services: Connection[Service] = by(_services)
+
+
+# ---- commands
+
+
+@strawberry.input(description="Keys are unique whatever their case, and never change.")
+class AddServiceInput(CommandInput):
+    key: str
+    name: str
+
+
+@strawberry.input
+class RenameServiceInput(ExpectingInput):
+    service: strawberry.ID
+    name: str
+
+
+async def _after(done: strawberry.Parent[Done], info: Info) -> ServiceRow | None:
+    """As it is after the command; null if the read model has not come that far within 2 s."""
+    if done.outcome is None or not await wait_until_readable(info, done.outcome, "directory"):
+        return None
+    return await info.context.loaders.services.load(done.outcome.stream)
+
+
+@strawberry.type
+class ServicePayload(Payload):
+    service: Service | None = by(_after)
+
+
+async def add_service(info: Info, input: AddServiceInput) -> Done:
+    return await perform(info, input, AddService, handle)
+
+
+async def rename_service(info: Info, input: RenameServiceInput) -> Done:
+    return await perform(info, input, RenameService, handle)
+
+
+@strawberry.type
+class ServiceMutations:
+    add_service: ServicePayload = by(add_service)
+    rename_service: ServicePayload = by(rename_service)

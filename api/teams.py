@@ -2,10 +2,13 @@
 
 import strawberry
 
+from api.commands import CommandInput, Done, ExpectingInput, Payload, perform, wait_until_readable
 from api.fields import Info, Node, by
 from api.ids import Kind, encode
 from api.paging import Connection, ConnectionRow, page_ask
 from api.people import Person, must_read_all
+from application.teams import handle
+from domain.teams import AddTeam, JoinTeam, LeaveTeam, RenameTeam
 from projections import directory
 from projections.rows import PersonRow, TeamRow
 
@@ -51,3 +54,66 @@ async def _teams(
 @strawberry.type
 class TeamQueries:
     teams: Connection[Team] = by(_teams)
+
+
+# ---- commands
+
+
+@strawberry.input(description="Keys are unique whatever their case, and never change.")
+class AddTeamInput(CommandInput):
+    key: str
+    name: str
+
+
+@strawberry.input
+class RenameTeamInput(ExpectingInput):
+    team: strawberry.ID
+    name: str
+
+
+@strawberry.input
+class JoinTeamInput(ExpectingInput):
+    team: strawberry.ID
+    person: strawberry.ID
+
+
+@strawberry.input
+class LeaveTeamInput(ExpectingInput):
+    team: strawberry.ID
+    person: strawberry.ID
+
+
+async def _after(done: strawberry.Parent[Done], info: Info) -> TeamRow | None:
+    """As it is after the command; null if the read model has not come that far within 2 s."""
+    if done.outcome is None or not await wait_until_readable(info, done.outcome, "directory"):
+        return None
+    return await info.context.loaders.teams.load(done.outcome.stream)
+
+
+@strawberry.type
+class TeamPayload(Payload):
+    team: Team | None = by(_after)
+
+
+async def add_team(info: Info, input: AddTeamInput) -> Done:
+    return await perform(info, input, AddTeam, handle)
+
+
+async def rename_team(info: Info, input: RenameTeamInput) -> Done:
+    return await perform(info, input, RenameTeam, handle)
+
+
+async def join_team(info: Info, input: JoinTeamInput) -> Done:
+    return await perform(info, input, JoinTeam, handle)
+
+
+async def leave_team(info: Info, input: LeaveTeamInput) -> Done:
+    return await perform(info, input, LeaveTeam, handle)
+
+
+@strawberry.type
+class TeamMutations:
+    add_team: TeamPayload = by(add_team)
+    rename_team: TeamPayload = by(rename_team)
+    join_team: TeamPayload = by(join_team)
+    leave_team: TeamPayload = by(leave_team)

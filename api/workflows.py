@@ -2,11 +2,15 @@
 
 import msgspec
 import strawberry
+from strawberry import UNSET, Parent
 
-from api.fields import Info, by
+from api.commands import CommandInput, Done, Payload, perform, wait_until_readable
+from api.fields import Info, by, given
 from api.filters import StatusCategory
+from application.workflows import handle
 from domain import workflows
-from domain.workflows import Workflows
+from domain.workflows import DefineRole, DefineWorkflow, Workflows
+from projections import directory
 from projections.reading import ReadModelBehind
 
 
@@ -41,11 +45,11 @@ class Transition:
     requires: list[str]
 
 
-async def _roles_of(workflow: strawberry.Parent[workflows.Workflow], info: Info) -> tuple[workflows.Role, ...]:
+async def _roles_of(workflow: Parent[workflows.Workflow], info: Info) -> tuple[workflows.Role, ...]:
     return info.context.workflows.roles_of(workflow.key)
 
 
-async def _statuses_of(workflow: strawberry.Parent[workflows.Workflow]) -> list[StatusRow]:
+async def _statuses_of(workflow: Parent[workflows.Workflow]) -> list[StatusRow]:
     return [status_row(workflow, status.key) for status in workflow.statuses]
 
 
@@ -99,3 +103,110 @@ def status_row(workflow: workflows.Workflow, key: str) -> StatusRow:
 def _behind(key: str) -> ReadModelBehind:
     """Tickets and definitions are two read models: for a moment one may know what the other does not."""
     return ReadModelBehind(f"The definition of {key!r} is not readable yet.")
+
+
+# ---- commands
+
+
+@strawberry.input
+class StatusInput:
+    key: str
+    name: str
+    category: StatusCategory
+    color: str | None = strawberry.field(default=UNSET, description="#rrggbb; absent, the category's own.")
+
+
+@strawberry.input(description="`source` may be `*`: from every status. `requires` names fields, or `reason`.")
+class TransitionInput:
+    source: str
+    target: str
+    requires: list[str] | None = UNSET
+
+
+@strawberry.input(description="Where a role change lands a ticket that stood in a status of this category.")
+class LandingInput:
+    category: StatusCategory
+    status: str
+
+
+@strawberry.input(description="What differs from the newest version of the workflow becomes the next one.")
+class DefineWorkflowInput(CommandInput):
+    key: str
+    name: str
+    initial: str
+    statuses: list[StatusInput]
+    transitions: list[TransitionInput]
+    landing: list[LandingInput] | None = UNSET
+
+
+@strawberry.input
+class DefineRoleInput(CommandInput):
+    key: str
+    name: str
+    workflow: str
+    requires: list[str] | None = UNSET
+
+
+def _defined(input: DefineWorkflowInput) -> workflows.Workflow:
+    return workflows.Workflow(
+        key=input.key,
+        name=input.name,
+        initial=input.initial,
+        statuses=tuple(
+            workflows.Status(key=one.key, name=one.name, category=one.category, color=given(one.color) or "")
+            for one in input.statuses
+        ),
+        transitions=tuple(
+            workflows.Transition(source=one.source, target=one.target, requires=tuple(given(one.requires) or ()))
+            for one in input.transitions
+        ),
+        landing={one.category: one.status for one in given(input.landing) or ()},
+    )
+
+
+async def _workflow_after(done: Parent[Done], info: Info) -> workflows.Workflow | None:
+    """Its newest version; null if the read model has not come that far within 2 s."""
+    if not isinstance(done.command, DefineWorkflow) or not await _read_again(done, info):
+        return None
+    return info.context.workflows.newest(done.command.workflow.key)
+
+
+async def _role_after(done: Parent[Done], info: Info) -> workflows.Role | None:
+    """As it is now; null if the read model has not come that far within 2 s."""
+    if not isinstance(done.command, DefineRole) or not await _read_again(done, info):
+        return None
+    return info.context.workflows.role(done.command.role.key)
+
+
+async def _read_again(done: Done, info: Info) -> bool:
+    if done.outcome is None or not await wait_until_readable(info, done.outcome, "directory"):
+        return False
+    info.context.workflows = await directory.workflows(info.context.view)
+    return True
+
+
+@strawberry.type
+class WorkflowPayload(Payload):
+    workflow: Workflow | None = by(_workflow_after)
+
+
+@strawberry.type
+class RolePayload(Payload):
+    role: Role | None = by(_role_after)
+
+
+async def define_workflow(info: Info, input: DefineWorkflowInput) -> Done:
+    return await perform(info, input, DefineWorkflow(workflow=_defined(input)), handle)
+
+
+async def define_role(info: Info, input: DefineRoleInput) -> Done:
+    role = workflows.Role(
+        key=input.key, name=input.name, workflow=input.workflow, requires=tuple(given(input.requires) or ())
+    )
+    return await perform(info, input, DefineRole(role=role), handle)
+
+
+@strawberry.type
+class WorkflowMutations:
+    define_workflow: WorkflowPayload = by(define_workflow)
+    define_role: RolePayload = by(define_role)

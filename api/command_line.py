@@ -1,0 +1,117 @@
+"""`proteus`: the commands of the operator. What goes wrong is one sentence and a non-zero exit, never a traceback."""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import click
+import psycopg
+
+from api import administration, imports, serving
+from api.runtime import DATABASE_VARIABLE, home, open_database
+from application.event_store.appender import StoreUnavailable
+from application.event_store.database import DatabaseNotUsable
+from application.event_store.streams import EventStore
+from application.local_postgres import LocalPostgresError
+from domain.errors import Refused
+from projections.reading import ReadModelBehind, ReadModelsUnavailable
+from projections.rebuild import RebuildBusy
+
+DEMO = "demo"
+MAIN = "main"
+
+
+class Sentences(click.Group):
+    """Turns what a person can mend into one sentence."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Refused as refused:
+            raise click.ClickException(refused.message) from None
+        except (DatabaseNotUsable, LocalPostgresError, RebuildBusy, ReadModelBehind) as error:
+            raise click.ClickException(str(error)) from None
+        except (psycopg.OperationalError, StoreUnavailable, ReadModelsUnavailable) as error:
+            first_line = str(error).strip().splitlines()[0]
+            raise click.ClickException(
+                f"PostgreSQL does not answer: {first_line}. Check {DATABASE_VARIABLE}; unset, an embedded one is used."
+            ) from None
+        except OSError as error:
+            raise click.ClickException(f"{error.filename or 'The system'}: {error.strerror or error}.") from None
+
+
+@click.group(cls=Sentences, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="proteus", message="Proteus %(version)s")
+def main() -> None:
+    """Proteus, the ticket server.
+
+    PROTEUS_DATABASE_URL names its PostgreSQL; where it is unset, one is started in PROTEUS_HOME (.proteus).
+    """
+
+
+def _listening(command: Callable[..., None]) -> Callable[..., None]:
+    for option in (
+        click.option(
+            "--worker/--no-worker", default=True, help="Also keep the read models up to date.", show_default=True
+        ),
+        click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True),
+        click.option("--host", default="127.0.0.1", show_default=True),
+    ):
+        command = option(command)
+    return command
+
+
+@main.command()
+@_listening
+def serve(host: str, port: int, worker: bool) -> None:
+    """Serve GraphQL until stopped."""
+    serving.must_be_free(host, port)
+    serving.log_to_stderr()
+    embedded = not os.environ.get(DATABASE_VARIABLE)
+    folder = home()
+    with open_database(folder) as database:
+        if embedded:
+            with EventStore(database) as store:
+                workspace = serving.first_workspace(database, store, MAIN, "Main")
+                secret = serving.kept_token(database, store, workspace, folder / "token")
+            serving.greet(host, port, secret, folder / "token")
+        serving.serve(database, host, port, follow=worker)
+
+
+@main.command()
+@_listening
+def demo(host: str, port: int, worker: bool) -> None:
+    """Fill a demo workspace, once, and serve it. Always on an embedded PostgreSQL of its own."""
+    from api import demo as scenario
+
+    serving.must_be_free(host, port)
+    serving.log_to_stderr()
+    folder = home() / DEMO
+    with open_database(folder, embedded=True) as database:
+        with EventStore(database) as store:
+            workspace = serving.first_workspace(database, store, DEMO, "Demo")
+            secret = serving.kept_token(database, store, workspace, folder / "token")
+            filled = folder / "filled"
+            if not filled.exists():
+                scenario.fill(store, workspace)
+                filled.touch()
+        serving.greet(host, port, secret, folder / "token")
+        serving.serve(database, host, port, follow=worker)
+
+
+@main.command()
+def worker() -> None:
+    """Keep the read models up to date, without serving."""
+    serving.log_to_stderr()
+    with open_database(home()) as database:
+        serving.follow(database)
+
+
+main.add_command(administration.migrate)
+main.add_command(administration.status)
+main.add_command(administration.rebuild)
+main.add_command(administration.token)
+main.add_command(administration.workspace)
+main.add_command(administration.workflow)
+main.add_command(administration.schema)
+main.add_command(imports.import_command)

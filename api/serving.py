@@ -1,0 +1,183 @@
+"""Serving: this process holds the embedded database and follows the log; a child of it answers requests.
+
+The child is Granian's worker: a crash of it is mended by a new one while read models go on, and folding events never
+holds up an answer, since each process has an interpreter lock of its own. Requests end first, PostgreSQL last.
+"""
+
+import ctypes
+import logging
+import multiprocessing
+import os
+import signal
+import socket
+import stat
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import click
+from granian import Granian
+from granian.constants import Interfaces
+from litestar import Litestar
+from rich.console import Console
+
+from api import app
+from api.runtime import DATABASE_VARIABLE, PUBLIC_URL_VARIABLE
+from application import people, tokens
+from application.event_store.database import Database, Role
+from application.event_store.streams import EventStore
+from application.handling import Context
+from application.tokens import TokenRefused
+from application.workspaces import Workspace, create_workspace, furnish, list_workspaces, operator
+from domain.access import Scope
+from domain.people import AddPerson
+from projections.engine import Engine
+from projections.registry import PROJECTIONS
+
+TOKEN_LASTS = timedelta(days=90)
+STOP_SECONDS = 20
+_PR_SET_PDEATHSIG = 1
+
+console = Console(stderr=True, highlight=False)
+
+
+def serve(database: Database, host: str, port: int, *, follow: bool) -> None:
+    """Until SIGTERM or Ctrl-C."""
+    os.environ[DATABASE_VARIABLE] = database.url
+    os.environ.setdefault(PUBLIC_URL_VARIABLE, address(host, port))
+    multiprocessing.set_start_method("spawn", force=True)  # a fork would share our connections and the database's lock
+    server = Granian(
+        "api.serving:worker",
+        factory=True,
+        address=host,
+        port=port,
+        interface=Interfaces.ASGI,
+        workers=1,
+        respawn_failed_workers=True,
+        workers_kill_timeout=STOP_SECONDS,
+        log_dictconfig=LOGGING,
+    )
+    if not follow:
+        server.serve()
+        return
+    with following(database):
+        server.serve()
+
+
+@contextmanager
+def following(database: Database) -> Iterator[Engine]:
+    """Projects in a thread, for as long as the context lasts."""
+    engine = Engine(database, PROJECTIONS)
+    thread = threading.Thread(target=engine.run, name="proteus-engine")
+    thread.start()
+    try:
+        yield engine
+    finally:
+        engine.stop()
+        thread.join()
+
+
+def follow(database: Database) -> None:
+    """Projects until SIGTERM or Ctrl-C."""
+    engine = Engine(database, PROJECTIONS)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: engine.stop())
+    engine.run()
+
+
+def worker() -> Litestar:
+    """The application in Granian's worker, which must not outlive the process that started it."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() == 1 and multiprocessing.parent_process() is None:
+        raise SystemExit("the server that started this worker is gone")
+    return app.create()
+
+
+def address(host: str, port: int) -> str:
+    anywhere = ("0.0.0.0", "::", "127.0.0.1")  # noqa: S104
+    shown = "localhost" if host in anywhere else f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{port}"
+
+
+def must_be_free(host: str, port: int) -> None:
+    """Raises click.ClickException."""
+    try:
+        family, *_, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(place)
+    except OSError as error:
+        raise click.ClickException(
+            f"Cannot listen on {host}, port {port}: {error.strerror or error}. Choose another with --host and --port."
+        ) from None
+
+
+# ---- a workspace and a token to begin with
+
+
+def first_workspace(database: Database, store: EventStore, key: str, name: str) -> Workspace:
+    """The workspace of this key, made where it is missing."""
+    for workspace in list_workspaces(database):
+        if workspace.key == key:
+            furnish(store, workspace.id)  # an interruption may have left it half furnished
+            return workspace
+    return create_workspace(database, store, key, name)
+
+
+def kept_token(database: Database, store: EventStore, workspace: Workspace, file: Path) -> str:
+    """The token in this file while it is good, else a new one, of a new administrator the first time."""
+    person = operator(workspace.id).person
+    if file.exists():
+        secret = file.read_text(encoding="ascii").strip()
+        with database.connect(Role.READER) as connection:
+            row = connection.execute("select * from authenticate(%s)", (tokens.digest(secret),)).fetchone()
+        try:
+            known = tokens.bearer(row)  # type: ignore[arg-type]
+        except TokenRefused:
+            person = row[1] if row is not None else person
+        else:
+            if known.workspace == workspace.id:
+                return secret
+    if person == operator(workspace.id).person:
+        added = AddPerson(name="Administrator")
+        person = people.handle(store, Context(actor=operator(workspace.id), channel="system"), added).stream
+    secret = tokens.issue_token(database, workspace.id, person, [Scope.ADMIN], "first token", TOKEN_LASTS)
+    _write_privately(file, secret + "\n")
+    return secret
+
+
+def _write_privately(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    aside = file.with_suffix(".new")
+    aside.unlink(missing_ok=True)
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, stat.S_IRUSR | stat.S_IWUSR)
+    with os.fdopen(descriptor, "w", encoding="ascii") as opened:
+        opened.write(text)
+    aside.rename(file)
+
+
+def greet(host: str, port: int, secret: str, file: Path) -> None:
+    console.print(f"\n  GraphiQL   [bold]{address(host, port)}/graphiql/[/]")
+    console.print(f"  GraphQL    {address(host, port)}/graphql")
+    console.print(f"  Token      {secret}   (kept in {file})")
+    console.print("\n  For GraphiQL's Headers pane, or any client:")
+    console.print(f'  {{"Authorization": "Bearer {secret}"}}\n', soft_wrap=True)
+
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "root": {"handlers": ["stderr"], "level": "INFO"},
+    "loggers": {
+        "_granian": {"level": "WARNING", "handlers": ["stderr"], "propagate": False},
+        "granian.access": {"level": "WARNING", "handlers": ["stderr"], "propagate": False},
+    },
+}
+
+
+def log_to_stderr() -> None:
+    logging.basicConfig(level=logging.INFO, format=LOGGING["formatters"]["plain"]["format"])  # type: ignore[index]
