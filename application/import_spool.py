@@ -170,6 +170,8 @@ class RowReader:
 
     def _read_status(self, cells: list[str]) -> str | UnsetType:
         cell = cells[self._columns["status.column"]].strip()
+        if not cell and not self._snapshot:
+            return UNSET
         if cell in self._none and cell not in self._mapping.status.values:
             if self._snapshot:
                 raise Fault("no status")
@@ -183,7 +185,7 @@ class RowReader:
         cell, role = cells[column].strip(), self._mapping.role
         if cell in role.values:
             return role.values[cell]
-        if cell in self._none:
+        if cell in self._none or not cell:
             return UNSET
         if role.role is None:
             raise Fault(f"role {cell!r} is not in the mapping")
@@ -196,7 +198,8 @@ class RowReader:
         cell = cells[column].strip()
         if cell in priority.values:
             return priority.values[cell]
-        if cell in self._none and (not self._snapshot or priority.default is None):
+        nothing = cell in self._none or not cell
+        if nothing and (not self._snapshot or priority.default is None):
             return UNSET
         if priority.default is None:
             raise Fault(f"priority {cell!r} is not in the mapping")
