@@ -1,21 +1,32 @@
 """The board: tickets in the cells of one or two axes, counted exactly, the first of each cell as cards."""
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, LiteralString
 from uuid import UUID
 
 import msgspec
 from psycopg import sql
 
-from domain.workflows import Status, StatusCategory, Workflow, Workflows
+from domain.errors import StatusNotFound
+from domain.workflows import Status, StatusCategory, Workflows
 from projections import directory
 from projections.conditions import names
 from projections.filters import BoardAxis, PageAsk, TicketFilter
-from projections.reading import BadInput, Moment, Page, View, decode_cursor, encode_cursor, page_size, to_page
+from projections.reading import (
+    BadInput,
+    Moment,
+    Page,
+    ReadModelBehind,
+    View,
+    decode_cursor,
+    encode_cursor,
+    page_size,
+    to_page,
+)
 from projections.rows import BoardCellRow, BoardLineRow, BoardRow, TicketRow
 from projections.spans import PRIORITIES
-from projections.tickets import COLUMNS, SELECTED, Matching, ticket_row
+from projections.tickets import SELECTED, Matching, ticket_row
 
 CARDS_LIMIT = 500
 """Cards of one board, over all its cells."""
@@ -59,13 +70,17 @@ async def board(view: View, ask: BoardAsk, moment: Moment) -> BoardRow:
         {**on_board.arguments, "per_cell": ask.cards_per_cell, "cards_limit": CARDS_LIMIT},
     )
     cells = _cells(rows, moment, by_row=ask.rows is not None)
-    lines = _Lines(view, ask, workflows, _statuses_seen(rows))
+    lines = _Lines(view, ask, workflows)
     return BoardRow(
-        columns=await lines.along(ask.columns, _sums((cell.column, cell.count) for cell in cells)),
-        rows=await lines.along(ask.rows, _sums((cell.row or NOTHING, cell.count) for cell in cells)),
+        columns=await lines.along(
+            ask.columns, _sums((cell.column, cell.count) for cell in cells), _versions_by_key(rows, _COLUMN)
+        ),
+        rows=await lines.along(
+            ask.rows, _sums((cell.row or NOTHING, cell.count) for cell in cells), _versions_by_key(rows, _ROW)
+        ),
         cells=cells,
         total_count=sum(cell.count for cell in cells),
-        position=moment.position if moment.position is not None else await _stand(view),
+        position=moment.position if moment.position is not None else rows[0][0],
     )
 
 
@@ -102,25 +117,37 @@ def card_cursor(card: TicketRow) -> str:
     return encode_cursor([card.rank, card.number])
 
 
-# Cells are counted and ranked on narrow rows; only the cards that are shown are read in full.
+# Cells are counted and ranked on narrow rows; only the cards that are shown are read in full. The position comes of
+# the same snapshot, so that what follows it is exactly what the board does not show; its row is there without cells.
 _BOARD = """
 with matching as (
-  select s.ticket, s.version, s.rank, s.number, {column} as board_column, {row} as board_row {source}
+  select s.ticket, s.version, s.rank, s.number, s.workflow, s.workflow_version,
+         {column} as board_column, {row} as board_row {source}
+), counted as (
+  select board_column, board_row, workflow, workflow_version, count(*) as total from matching group by 1, 2, 3, 4
 ), cell as (
-  select board_column, board_row, count(*) as total from matching group by 1, 2
+  select board_column, board_row, sum(total)::bigint as total,
+         array_agg(array[workflow, workflow_version::text]) as versions
+    from counted group by 1, 2
 ), ranked as (
   select m.*, row_number() over (partition by m.board_column, m.board_row order by m.rank, m.number) as place
     from matching m
 ), share as (
   select least(%(per_cell)s::bigint, %(cards_limit)s / greatest(count(*), 1)) as cards from cell
 )
-select c.board_column, c.board_row, c.total, r.place, {columns}
-  from cell c
+select t.position, c.board_column, c.board_row, c.total, case when r.place > 1 then null else c.versions end,
+       r.place, {columns}
+  from tracking t
+  left join cell c on true
   left join ranked r on r.board_column = c.board_column and r.board_row is not distinct from c.board_row
         and r.place <= (select cards from share)
-  left join span s on s.ticket = r.ticket and s.version = r.version
+  left join span s on s.workspace = %(workspace)s and s.ticket = r.ticket and s.version = r.version
+ where t.name = 'spans'
  order by c.board_column, c.board_row, r.place
 """
+
+
+_COLUMN, _ROW, _VERSIONS = 1, 2, 4
 
 
 async def _on_board(view: View, ask: BoardAsk, moment: Moment) -> Matching:
@@ -135,28 +162,13 @@ async def _on_board(view: View, ask: BoardAsk, moment: Moment) -> Matching:
         parts.append(
             sql.SQL(
                 "((s.category not in ('DONE', 'CANCELLED')) or"
-                " (s.category in ('DONE', 'CANCELLED') and s.closed_at > %(closed_since)s))"
+                " (s.category in ('DONE', 'CANCELLED')"
+                " and s.closed_at > %(instant)s::timestamptz - %(closed_stay)s::interval))"
             )
         )
-        matching.arguments["closed_since"] = await _instant(view, moment) - CLOSED_STAY
+        matching.arguments |= {"instant": await view.instant(moment), "closed_stay": CLOSED_STAY}
     matching.condition = sql.SQL(" and ").join(parts)
     return matching
-
-
-async def _instant(view: View, moment: Moment) -> datetime:
-    """The moment looked at, as a time."""
-    if moment.occurred_at is not None:
-        return moment.occurred_at
-    if moment.position is not None:
-        rows = await view.fetch(
-            "select recorded_max from timeline where workspace = %(workspace)s and position <= %(position)s"
-            " order by position desc limit 1",
-            {"position": moment.position},
-        )
-        if rows:
-            recorded: datetime = rows[0][0]
-            return recorded
-    return datetime.now(UTC)
 
 
 async def _cell(
@@ -179,7 +191,9 @@ def _axis(axis: BoardAxis | None) -> sql.Composable:
 
 def _cells(rows: Sequence[Sequence[Any]], moment: Moment, *, by_row: bool) -> list[BoardCellRow]:
     found: dict[tuple[str, str | None], BoardCellRow] = {}
-    for column, row, total, place, *values in rows:
+    for _, column, row, total, _, place, *values in rows:
+        if column is None:
+            break
         cell = found.setdefault(
             (column, row),
             BoardCellRow(column=column, row=row if by_row else None, count=total, cards=[], cursors=[]),
@@ -198,30 +212,31 @@ def _sums(counts: Iterable[tuple[str, int]]) -> dict[str, int]:
     return sums
 
 
-def _statuses_seen(rows: Sequence[Sequence[Any]]) -> dict[str, tuple[str, int]]:
-    """Where a status that stands on the board is defined: workflow and version, from any card that shows it."""
-    workflow, version, status = (4 + COLUMNS.index(name) for name in ("workflow", "workflow_version", "status"))
-    return {row[status]: (row[workflow], row[version]) for row in rows if row[3] is not None}
+_Versions = dict[str, set[tuple[str, int]]]
+"""By key of a line: the workflows, and versions of them, that its tickets are on."""
 
 
-async def _stand(view: View) -> int:
-    rows = await view.fetch("select position from tracking where name = 'spans'")
-    return int(rows[0][0])
+def _versions_by_key(rows: Sequence[Sequence[Any]], key: int) -> _Versions:
+    found: _Versions = {}
+    for row in rows:
+        for workflow, version in row[_VERSIONS] or ():
+            found.setdefault(row[key], set()).add((workflow, int(version)))
+    return found
 
 
 class _Lines:
     """Names and orders the lines along an axis. Statuses of the board's workflow, categories and priorities are
     shown even where they are empty."""
 
-    def __init__(self, view: View, ask: BoardAsk, workflows: Workflows, seen: dict[str, tuple[str, int]]) -> None:
-        self._view, self._ask, self._workflows, self._seen = view, ask, workflows, seen
+    def __init__(self, view: View, ask: BoardAsk, workflows: Workflows) -> None:
+        self._view, self._ask, self._workflows = view, ask, workflows
 
-    async def along(self, axis: BoardAxis | None, counts: dict[str, int]) -> list[BoardLineRow]:
+    async def along(self, axis: BoardAxis | None, counts: dict[str, int], versions: _Versions) -> list[BoardLineRow]:
         match axis:
             case None:
                 return []
             case BoardAxis.STATUS:
-                return self._statuses(counts)
+                return self._statuses(counts, versions)
             case BoardAxis.CATEGORY:
                 return [_line(key.value, key.value.capitalize(), counts) for key in StatusCategory]
             case BoardAxis.PRIORITY:
@@ -241,25 +256,31 @@ class _Lines:
                 services = await directory.services_by_ids(self._view, _ids(counts))
                 return _by_name(counts, {str(id_): row.name for id_, row in services.items()}, "No service", "service")
 
-    def _statuses(self, counts: dict[str, int]) -> list[BoardLineRow]:
-        known: dict[str, tuple[int, int, Status]] = {}
-        for workflow in self._shown_workflows():
-            for order, status in enumerate(workflow.statuses):
-                known.setdefault(status.key, (_CATEGORY_ORDER[status.category], order, status))
-        for key, (workflow_key, version) in self._seen.items():
-            if key not in known:  # a status that only an older version of the workflow has
-                status = self._workflows.version(workflow_key, version).status(key)
-                known[key] = (_CATEGORY_ORDER[status.category], len(known), status)
-        empty_too = self._ask.workflow is not None
-        shown = [place for key, place in known.items() if empty_too or key in counts]
-        # Within one workflow its own order of statuses counts, over several the category comes first.
-        shown.sort(key=lambda place: place[1] if empty_too else place[0] * 1000 + place[1])
-        return [_line(status.key, status.name, counts, status=status) for _, _, status in shown]
+    def _statuses(self, counts: dict[str, int], versions: _Versions) -> list[BoardLineRow]:
+        """Of the named workflow all, in its own order, then those that only older versions have. Else those that
+        tickets stand in, by category; workflows that share a status's key share the line."""
+        newest = self._ask.workflow and self._workflows.newest(self._ask.workflow)
+        statuses = list(enumerate(newest.statuses)) if newest else []
+        known = {status.key for _, status in statuses}
+        others = sorted(
+            (self._status(key, versions[key]) for key in counts if key not in known),
+            key=lambda placed: (_CATEGORY_ORDER[placed[1].category], placed[0], placed[1].key),
+        )
+        return [_line(status.key, status.name, counts, status=status) for _, status in (*statuses, *others)]
 
-    def _shown_workflows(self) -> list[Workflow]:
-        if self._ask.workflow is None:
-            return [versions[-1] for versions in self._workflows.versions.values()]
-        return [self._workflows.newest(self._ask.workflow)]
+    def _status(self, key: str, on: set[tuple[str, int]]) -> tuple[int, Status]:
+        """Its place and definition in the first of the workflows that its tickets are on: in the newest version, or in
+        theirs where the newest has lost it. Raises ReadModelBehind."""
+        order = list(self._workflows.versions)
+        try:
+            workflow = min((workflow for workflow, _ in on), key=order.index)
+            definition = self._workflows.newest(workflow)
+            if not definition.has(key):
+                definition = self._workflows.version(workflow, max(v for one, v in on if one == workflow))
+            status = definition.status(key)
+        except (ValueError, IndexError, StatusNotFound):  # defined a moment ago: tickets came first
+            raise ReadModelBehind("The directory of workflows is behind the tickets.") from None
+        return definition.statuses.index(status), status
 
     def _workflow_name(self, key: str) -> str:
         return self._workflows.newest(key).name if key in self._workflows.versions else key

@@ -137,7 +137,9 @@ _FIELD_OPERATORS: tuple[tuple[str, LiteralString], ...] = (("eq", "="), *_TIME_O
 
 def _tags(conditions: Conditions, asked: KeyFilter) -> sql.Composable:
     parts: list[sql.Composable] = []
-    if asked.eq is not UNSET:
+    if asked.eq is None:
+        parts.append(sql.SQL("s.tags = '{{}}'").format())
+    elif asked.eq is not UNSET:
         parts.append(sql.SQL("{} = any(s.tags)").format(conditions.argument(asked.eq)))
     if asked.in_ is not UNSET:
         parts.append(sql.SQL("s.tags && {}::text[]").format(conditions.argument(asked.in_)))
@@ -153,8 +155,8 @@ def _fields(conditions: Conditions, asked: Sequence[FieldFilter]) -> sql.Composa
 
 
 def _field(conditions: Conditions, asked: FieldFilter) -> sql.Composable:
-    """Compares JSON values of one type: a number is never greater than a text."""
-    value = sql.SQL("(s.fields -> {})").format(conditions.argument(asked.key))
+    """Compares JSON values of one type: a number is never greater than a text. A field that is not there is null."""
+    value = sql.SQL("coalesce(s.fields -> {}, 'null')").format(conditions.argument(asked.key))
     parts: list[sql.Composable] = []
     for name, operator in _FIELD_OPERATORS:
         other = getattr(asked, name)
@@ -168,8 +170,7 @@ def _field(conditions: Conditions, asked: FieldFilter) -> sql.Composable:
         wanted = conditions.argument([Jsonb(one, dumps=msgspec.json.encode) for one in asked.in_])
         parts.append(sql.SQL("{} = any({}::jsonb[])").format(value, wanted))
     if asked.is_null is not UNSET:
-        null = sql.SQL("coalesce({}, 'null'::jsonb) = 'null'::jsonb").format(value)
-        parts.append(null if asked.is_null else sql.SQL("not ({})").format(null))
+        parts.append(sql.SQL("{} = 'null'" if asked.is_null else "{} <> 'null'").format(value))
     return _all(parts)
 
 

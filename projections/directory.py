@@ -2,13 +2,13 @@
 
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, LiteralString
 from uuid import UUID
 
 import msgspec
 from msgspec import UNSET
 from psycopg import sql
-from psycopg.types.json import Jsonb
+from psycopg.types.json import Json
 
 from domain.people import Person, PersonKind
 from domain.services import Service
@@ -16,7 +16,7 @@ from domain.teams import Team
 from domain.workflows import NO_WORKFLOWS, Workflows
 from projections import conditions
 from projections.engine import Change, Connection, Projection
-from projections.filters import PageAsk, PersonFilter
+from projections.filters import IdFilter, PageAsk, PersonFilter
 from projections.reading import Page, View, backwards, decode_cursor, encode_cursor, page_size, to_page
 from projections.rows import PersonRow, ServiceRow, TeamRow
 
@@ -51,7 +51,7 @@ create table service (
 create table workflows (
   workspace   uuid primary key,
   position    bigint not null,
-  definition  jsonb not null  -- every role, every version of every workflow
+  definition  json not null -- every role, every version of every workflow, in the order of definition
 );
 """
 
@@ -81,7 +81,7 @@ def fold(connection: Connection, changes: Sequence[Change]) -> None:
             case Service(key=key, name=name, active=active):
                 services.append((workspace, id_, key, name, active))
             case Workflows():
-                definition = Jsonb(change.after, dumps=msgspec.json.encode)
+                definition = Json(change.after, dumps=msgspec.json.encode)
                 connection.execute(_WORKFLOWS, (workspace, change.envelope.position, definition))
             case _:
                 pass
@@ -217,13 +217,26 @@ def _people(asked: PersonFilter | None) -> tuple[sql.Composable, dict[str, Any]]
         if asked.active is not UNSET:
             parts.append(wanted.compare(sql.SQL("p.active"), "=", asked.active))
         if isinstance(asked.team, msgspec.Struct):
-            inside = conditions.values(wanted, sql.SQL("m.team"), asked.team)
-            parts.append(
-                sql.SQL(
-                    "exists (select from team_member m where m.workspace = %(workspace)s and m.person = p.id and {})"
-                ).format(inside)
-            )
+            parts += _membership(wanted, asked.team)
     return sql.SQL("from person p where {}").format(sql.SQL(" and ").join(parts)), wanted.arguments
+
+
+def _membership(wanted: conditions.Conditions, asked: IdFilter) -> list[sql.Composable]:
+    """A person may be in many teams, or in none: null."""
+    member: LiteralString = "exists (select from team_member m where m.workspace = p.workspace and m.person = p.id{})"
+    among = sql.SQL(" and m.team = any({})")
+    parts: list[sql.Composable] = []
+    if asked.eq is None:
+        parts.append(sql.SQL("not " + member).format(sql.SQL("")))
+    elif asked.eq is not UNSET:
+        parts.append(sql.SQL(member).format(among.format(wanted.argument([asked.eq]))))
+    if asked.in_ is not UNSET:
+        parts.append(sql.SQL(member).format(among.format(wanted.argument(asked.in_))))
+    if asked.not_in is not UNSET:
+        parts.append(sql.SQL("not " + member).format(among.format(wanted.argument(asked.not_in))))
+    if asked.is_null is not UNSET:
+        parts.append(sql.SQL(("not " if asked.is_null else "") + member).format(sql.SQL("")))
+    return parts
 
 
 async def _people_page(view: View, source: sql.Composable, arguments: dict[str, Any], ask: PageAsk) -> Page[PersonRow]:

@@ -5,7 +5,7 @@ import base64
 import binascii
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Generic, LiteralString, TypeVar
 from uuid import UUID
 
@@ -47,10 +47,12 @@ class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
 
 
 class Moment(msgspec.Struct, frozen=True, kw_only=True):
-    """An AsOf resolved: what was recorded up to `position` (None: all), at `occurred_at` (None: the end)."""
+    """An AsOf resolved: what was recorded up to `position` (None: all), at `occurred_at` (None: the end).
+    `recorded_at`: the time that the position was found by."""
 
     position: int | None = None
     occurred_at: datetime | None = None
+    recorded_at: datetime | None = None
 
     @property
     def live(self) -> bool:
@@ -90,6 +92,9 @@ class ReadModels:
                     return await cursor.fetchall()
             except PoolTimeout as error:
                 raise ReadModelsUnavailable(str(error)) from None
+            except (psycopg.DataError, UnicodeEncodeError) as error:
+                # The statements are ours and fixed, so it is a value: a NUL, half a surrogate, a number too large.
+                raise BadInput(f"A value cannot be compared with what is stored: {_first_line(error)}") from None
             except (psycopg.OperationalError, psycopg.InterfaceError) as error:
                 if isinstance(error, psycopg.errors.QueryCanceled) or attempt == 2:
                     raise ReadModelsUnavailable(str(error)) from None
@@ -140,7 +145,19 @@ class View:
             if position is not None:
                 raise BadInput("asOf takes position or recordedAt, not both.")
             position = await self._position_at(as_of.recorded_at)
-        return Moment(position=position, occurred_at=as_of.occurred_at)
+        return Moment(position=position, occurred_at=as_of.occurred_at, recorded_at=as_of.recorded_at)
+
+    async def instant(self, moment: Moment) -> datetime:
+        """The moment looked at, as a time: of a position, when it was recorded."""
+        at = moment.occurred_at or moment.recorded_at
+        if at is None and moment.position is not None:
+            rows = await self.fetch(
+                "select recorded_max from timeline where workspace = %(workspace)s and position <= %(position)s"
+                " order by position desc limit 1",
+                {"position": moment.position},
+            )
+            at = rows[0][0] if rows else None
+        return at or datetime.now(UTC)
 
     async def _position_at(self, recorded_at: datetime) -> int:
         """The greatest position such that it and all before it were recorded by then."""
@@ -150,6 +167,10 @@ class View:
             {"at": recorded_at},
         )
         return rows[0][0] if rows else 0
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0][:200]
 
 
 def page_size(ask: PageAsk) -> int:

@@ -7,7 +7,7 @@ the events that opened and closed it). A ticket's own time never runs backwards,
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, LiteralString
 from uuid import UUID
 
 import msgspec
@@ -156,6 +156,11 @@ def shown(ticket: Ticket) -> tuple[Any, ...]:
     )
 
 
+def _same(before: Ticket, after: Ticket, values: tuple[Any, ...]) -> bool:
+    """Whether nothing changed that a span shows. Fields by identity: 1 and true are equal in Python, not in JSON."""
+    return before.fields is after.fields and shown(before) == values
+
+
 def fold(connection: Connection, changes: Sequence[Change]) -> None:
     opened: list[_Span] = []
     newest: dict[UUID, _Span] = {}
@@ -165,7 +170,7 @@ def fold(connection: Connection, changes: Sequence[Change]) -> None:
             continue
         values = shown(change.after)
         if isinstance(change.before, Ticket):
-            if shown(change.before) == values:
+            if _same(change.before, change.after, values):
                 continue
             _close(change, newest, closed)
         envelope = change.envelope
@@ -246,14 +251,14 @@ async def spans(view: View, ticket: UUID, ask: PageAsk, moment: Moment) -> Page[
         sql.SQL(
             "select ticket, version, occurred_from, {closed_at}, role, workflow, workflow_version, status, assignee,"
             " team, priority, service, opened_position, {closed_position},"
-            " extract(epoch from coalesce({closed_at}, %(until)s, now()) - occurred_from)::bigint"
+            " floor(extract(epoch from coalesce({closed_at}, %(until)s) - occurred_from))::bigint"
             "  from span s where workspace = %(workspace)s and ticket = %(ticket)s and {known} and {own}"
             "   and (%(start)s::int is null or {after}) order by version {direction} limit %(limit)s"
         ).format(
             closed_at=_KNOWN_END,
             closed_position=_KNOWN_CLOSING,
             known=_KNOWN,
-            own=own(view),
+            own=of_own(view, "s.ticket"),
             after=sql.SQL("version < %(start)s" if down else "version > %(start)s"),
             direction=sql.SQL("desc" if down else "asc"),
         ),
@@ -261,7 +266,7 @@ async def spans(view: View, ticket: UUID, ask: PageAsk, moment: Moment) -> Page[
             "ticket": ticket,
             "start": start[0] if start else None,
             "limit": size + 1,
-            "until": moment.occurred_at,
+            "until": await view.instant(moment),
             "as_of_position": moment.position,
             "as_of_time": moment.occurred_at,
         },
@@ -280,15 +285,27 @@ async def span_count(view: View, ticket: UUID, moment: Moment) -> int:
     rows = await view.fetch(
         sql.SQL(
             "select count(*) from span s where workspace = %(workspace)s and ticket = %(ticket)s and {known} and {own}"
-        ).format(known=_KNOWN, own=own(view)),
+        ).format(known=_KNOWN, own=of_own(view, "s.ticket")),
         {"ticket": ticket, "as_of_position": moment.position, "as_of_time": moment.occurred_at},
     )
     return int(rows[0][0])
 
 
-def own(view: View) -> sql.SQL:
-    """A requester sees the tickets that are theirs."""
-    return sql.SQL("true") if view.actor.reads_all else sql.SQL("s.requester = %(viewer)s")
+def own(view: View, moment: Moment) -> sql.Composable:
+    """A requester sees the tickets that are theirs now, at every moment of the past too."""
+    if view.actor.reads_all or not moment.live:
+        return of_own(view, "s.ticket")
+    return sql.SQL("s.requester = %(viewer)s")
+
+
+def of_own(view: View, ticket: LiteralString) -> sql.Composable:
+    """The same for any table; `ticket` is its column."""
+    if view.actor.reads_all:
+        return sql.SQL("true")
+    return sql.SQL(
+        ticket + " in (select o.ticket from span o"
+        " where o.workspace = %(workspace)s and o.closed_position is null and o.requester = %(viewer)s)"
+    )
 
 
 _KNOWN = sql.SQL(

@@ -15,6 +15,7 @@ from projections.conditions import Conditions, names
 from projections.engine import Change, Connection, Projection, insert
 from projections.filters import Direction, PageAsk, TicketField, TicketFilter, TicketOrder
 from projections.reading import (
+    NOW,
     BadInput,
     Moment,
     Page,
@@ -205,7 +206,7 @@ class Matching:
     def __init__(self, view: View, filter_: TicketFilter | None, search: str | None, moment: Moment) -> None:
         conditions = Conditions()
         at, self.arguments = spans.at(moment)
-        parts: list[sql.Composable] = [sql.SQL("s.workspace = %(workspace)s"), at, spans.own(view)]
+        parts: list[sql.Composable] = [sql.SQL("s.workspace = %(workspace)s"), at, spans.own(view, moment)]
         if filter_ is not None:
             if not moment.live and names(filter_, "updated_at"):
                 raise BadInput("filter.updatedAt cannot be combined with asOf: spans do not hold it.")
@@ -245,7 +246,7 @@ async def ticket(view: View, *, id: UUID | None, key: str | None, moment: Moment
     rows = await view.fetch(
         sql.SQL(
             "select {} from span s where s.workspace = %(workspace)s and s.number = %(number)s and {} and {}"
-        ).format(SELECTED, at, spans.own(view)),
+        ).format(SELECTED, at, spans.own(view, moment)),
         {**arguments, "number": int(number)},
     )
     return ticket_row(rows[0], moment) if rows else None
@@ -256,7 +257,7 @@ async def by_ids(view: View, ids: Sequence[UUID], moment: Moment) -> dict[UUID, 
     rows = await view.fetch(
         sql.SQL(
             "select {} from span s where s.workspace = %(workspace)s and s.ticket = any(%(ids)s) and {} and {}"
-        ).format(SELECTED, at, spans.own(view)),
+        ).format(SELECTED, at, spans.own(view, moment)),
         {**arguments, "ids": list(ids)},
     )
     found = [ticket_row(row, moment) for row in rows]
@@ -322,7 +323,10 @@ class _Order:
                 last = sql.SQL("'-infinity'" if descending else "'infinity'")
                 expression = sql.SQL("coalesce({}, {})").format(expression, last)
             parts.append((expression, kind, descending is not flip))
-        parts.append((sql.SQL("s.number"), "bigint", (order_by[-1].direction is Direction.DESC) is not flip))
+            if order.field is TicketField.KEY:
+                break  # unique: what follows never decides
+        else:
+            parts.append((sql.SQL("s.number"), "bigint", (order_by[-1].direction is Direction.DESC) is not flip))
         self.keys = sql.SQL(", ").join(sql.SQL("({})::text").format(expression) for expression, _, _ in parts)
         self.by = sql.SQL(", ").join(
             sql.SQL("{} desc" if descending else "{} asc").format(expression) for expression, _, descending in parts
@@ -349,7 +353,15 @@ def _after(
             expression, sql.Placeholder(f"after{n}"), sql.SQL(_TYPE[kind])
         )
         ways.append(sql.SQL("({})").format(sql.SQL(" and ").join([*equal, beyond])))
-    return sql.SQL("({})").format(sql.SQL(" or ").join(ways)), arguments
+    after: sql.Composable = sql.SQL("({})").format(sql.SQL(" or ").join(ways))
+    if len(parts) > 1:
+        # Says nothing new, but an index on the first key can begin there.
+        expression, kind, descending = parts[0]
+        edge = sql.SQL("{} <= {}::{}" if descending else "{} >= {}::{}").format(
+            expression, sql.Placeholder("after0"), sql.SQL(_TYPE[kind])
+        )
+        after = sql.SQL("({} and {})").format(edge, after)
+    return after, arguments
 
 
 _TYPE: dict[str, Any] = {kind: kind for kind in ("bigint", "smallint", "text", "timestamptz")}
@@ -357,13 +369,15 @@ _TYPE: dict[str, Any] = {kind: kind for kind in ("bigint", "smallint", "text", "
 
 async def details(view: View, ids: Sequence[UUID], moment: Moment) -> dict[UUID, TicketDetails]:
     """What spans do not hold. At a past moment it is replayed from the timeline, for all these tickets at once."""
-    public = sql.SQL("true") if view.actor.reads_all else sql.SQL("not x.internal")
     if moment.live:
         query = sql.SQL(_DETAILS_NOW).format(
-            comments=sql.SQL("t.comment_count") if view.actor.reads_all else sql.SQL(_PUBLIC_COMMENTS)
+            comments=sql.SQL("t.comment_count") if view.actor.reads_all else sql.SQL(_PUBLIC_COMMENTS),
+            own=spans.of_own(view, "t.id"),
         )
     else:
-        query = sql.SQL(_DETAILS_PAST).format(public=public)
+        query = sql.SQL(_DETAILS_PAST).format(
+            public=sql.SQL("true" if view.actor.reads_all else "not x.internal"), own=spans.of_own(view, "x.ticket")
+        )
     rows = await view.fetch(
         query, {"ids": list(ids), "as_of_position": moment.position, "as_of_time": moment.occurred_at}
     )
@@ -382,7 +396,7 @@ async def details(view: View, ids: Sequence[UUID], moment: Moment) -> dict[UUID,
 
 _DETAILS_NOW = """
 select t.id, t.description, t.opened_by, t.updated_at, t.version, t.position, {comments}
-  from ticket t where t.workspace = %(workspace)s and t.id = any(%(ids)s)
+  from ticket t where t.workspace = %(workspace)s and t.id = any(%(ids)s) and {own}
 """
 _PUBLIC_COMMENTS = "(select count(*) from comment c where c.ticket = t.id and c.visibility = 'PUBLIC')"
 _DETAILS_PAST = """
@@ -390,7 +404,7 @@ select x.ticket, (array_agg(x.data ->> 'description' order by x.version) filter 
        (array_agg(coalesce(x.on_behalf_of, x.actor) order by x.version))[1], max(x.occurred_at),
        count(*)::int, max(x.position), count(*) filter (where x.type = 'CommentAdded' and {public})
   from timeline x
- where x.workspace = %(workspace)s and x.ticket = any(%(ids)s)
+ where x.workspace = %(workspace)s and x.ticket = any(%(ids)s) and {own}
    and (%(as_of_position)s::bigint is null or x.position <= %(as_of_position)s)
    and (%(as_of_time)s::timestamptz is null or x.occurred_at <= %(as_of_time)s)
  group by x.ticket
@@ -404,7 +418,7 @@ async def child_counts(view: View, ids: Sequence[UUID], moment: Moment) -> dict[
         sql.SQL(
             "select s.parent, count(*), count(*) filter (where s.category in ('DONE', 'CANCELLED')) from span s"
             " where s.workspace = %(workspace)s and s.parent = any(%(ids)s) and {} and {} group by s.parent"
-        ).format(at, spans.own(view)),
+        ).format(at, spans.own(view, moment)),
         {**arguments, "ids": list(ids)},
     )
     return {parent: ChildCounts(children, done) for parent, children, done in rows}
@@ -444,7 +458,7 @@ async def comments_by_ids(view: View, ids: Sequence[UUID]) -> dict[UUID, Comment
             "select c.id, c.author, c.body, c.visibility, c.created_at, c.in_reply_to, c.position"
             "  from comment c join span s on s.ticket = c.ticket and s.closed_position is null"
             " where c.workspace = %(workspace)s and c.id = any(%(ids)s) and {} and {}"
-        ).format(spans.own(view), sql.SQL("true" if view.actor.reads_all else "c.visibility = 'PUBLIC'")),
+        ).format(spans.own(view, NOW), sql.SQL("true" if view.actor.reads_all else "c.visibility = 'PUBLIC'")),
         {"ids": list(ids)},
     )
     return {row[0]: _comment_row(row) for row in rows}
@@ -472,10 +486,10 @@ async def comment_count(view: View, ticket: UUID, moment: Moment) -> int:
 def _comments_of(view: View) -> sql.Composed:
     public = sql.SQL("true" if view.actor.reads_all else "c.visibility = 'PUBLIC'")
     return sql.SQL(
-        "from comment c where c.workspace = %(workspace)s and c.ticket = %(ticket)s and {}"
+        "from comment c where c.workspace = %(workspace)s and c.ticket = %(ticket)s and {} and {}"
         " and (%(as_of_position)s::bigint is null or c.position <= %(as_of_position)s)"
         " and (%(as_of_time)s::timestamptz is null or c.created_at <= %(as_of_time)s)"
-    ).format(public)
+    ).format(public, spans.of_own(view, "c.ticket"))
 
 
 def _comment_arguments(ticket: UUID, moment: Moment) -> dict[str, Any]:

@@ -8,9 +8,11 @@ import msgspec
 from psycopg import sql
 
 from application.event_store.envelope import State
+from application.event_store.event_types import NAMES
 from domain.people import Person
 from domain.services import Service
 from domain.teams import Team
+from domain.text import same_value
 from domain.tickets import CommentAdded, Ticket, Visibility
 from domain.workflows import Workflows
 from projections import conditions
@@ -100,10 +102,14 @@ def changes_of(change: Change) -> list[ChangeRow]:
     for path, attribute in _PATHS[type(after)]:
         old = getattr(before, attribute) if before is not None else None
         new: Any = getattr(after, attribute)
-        if old == new or (before is None and not new and new is not False):
+        if old is new or (before is None and not new and new is not False):
             continue
         if isinstance(new, dict):
             rows += _by_key(path, old or {}, cast("dict[str, Any]", new))
+        elif old == new:
+            continue
+        elif isinstance(new, frozenset):  # sorted, so that a rebuild writes the same
+            rows.append(ChangeRow(path=path, from_=sorted(old or ()), to=sorted(cast("frozenset[UUID]", new))))
         else:
             rows.append(ChangeRow(path=path, from_=old, to=new))
     return rows
@@ -111,9 +117,9 @@ def changes_of(change: Change) -> list[ChangeRow]:
 
 def _by_key(path: str, old: dict[str, Any], new: dict[str, Any]) -> list[ChangeRow]:
     return [
-        ChangeRow(path=f"{path}.{key}", from_=old.get(key), to=value)
-        for key, value in new.items()
-        if old.get(key) != value
+        ChangeRow(path=f"{path}.{key}", from_=old.get(key), to=new.get(key))
+        for key in {**old, **new}
+        if not same_value(old.get(key), new.get(key))
     ]
 
 
@@ -129,7 +135,7 @@ def _row(change: Change) -> dict[str, Any]:
         "position": envelope.position,
         "stream": envelope.originator_id,
         "version": envelope.originator_version,
-        "type": type(event).__name__,
+        "type": NAMES[type(event)].name,
         "ticket": envelope.originator_id if isinstance(change.after, Ticket) else None,
         "internal": isinstance(event, CommentAdded) and event.visibility is Visibility.INTERNAL,
         "occurred_at": envelope.occurred_at,
