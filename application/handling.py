@@ -4,6 +4,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
@@ -13,7 +14,8 @@ from application.event_store.envelope import Cause, DomainEvent, Envelope, Strea
 from application.event_store.recorder import AlreadyRecorded, Guard, Recorded, VersionConflict
 from application.event_store.streams import EventStore, WorkspaceStore
 from domain.access import Actor, Command, may_act_for_others
-from domain.errors import CommandIdReused, Conflict, Forbidden, InvalidValue
+from domain.errors import CommandIdReused, Conflict, Forbidden, InvalidValue, OccurredInFuture, PersonNotFound
+from domain.people import Person
 from domain.text import TEXT_LIMIT, prose
 
 ATTEMPTS = 5
@@ -66,8 +68,8 @@ def execute(
 ) -> Outcome:
     """Decides on the stream (and others that the decision must know) and appends what was decided to it.
 
-    A repeated command id returns the first result. A lost race reloads and decides again, unless the caller named
-    the version that it expected. Raises Refused, StoreUnavailable.
+    A repeated command id returns the first result. A lost race reloads and decides again; the caller who named the
+    version that it expected then learns of the newer one. Raises Refused, StoreUnavailable.
     """
     context = checked(context)
     workspace = store.workspace(context.actor.workspace)
@@ -76,24 +78,28 @@ def execute(
         needed.add(context.on_behalf_of)
     digest = fingerprint(workspace, context, command)
     command_id = context.command_id or uuid4()
-    for _ in range(ATTEMPTS):
-        held = [] if guard is None else [workspace.guard(guard)]
-        loaded, earlier = workspace.load_for(needed, context.command_id)
-        if earlier is not None:
-            return _replayed(earlier, digest)
-        before = loaded.get(stream)
-        version = before.version if before else 0
-        if context.expected_version not in (None, version):
-            raise Conflict(context.expected_version, version)
-        decision = decide(loaded)
-        try:
-            return _record(workspace, context, command_id, digest, stream, before, decision, held)
-        except AlreadyRecorded as error:
-            return _replayed(error.first, digest, resent=error.resent)
-        except VersionConflict:
-            if context.expected_version is not None:
-                now_at = workspace.load([stream]).get(stream)
-                raise Conflict(context.expected_version, now_at.version if now_at else 0) from None
+    turn = workspace.turn(guard or stream)
+    for attempt in range(ATTEMPTS):
+        # Nobody waits for nothing; but where commands meet, at a guard or on one stream that somebody lost a race for,
+        # they go one by one: else in each round all but one would lose again.
+        crowded = attempt > 0 or guard is not None or turn.locked()
+        with turn if crowded else nullcontext():
+            held = [] if guard is None else [workspace.guard(guard)]  # before what it guards is read
+            loaded, earlier = workspace.load_for(needed, context.command_id)
+            if earlier is not None:
+                return _replayed(earlier, digest)
+            before = loaded.get(stream)
+            version = before.version if before else 0
+            if context.expected_version not in (None, version):
+                raise Conflict(context.expected_version, version)
+            _check_on_behalf_of(context, loaded)
+            decision = decide(loaded)
+            try:
+                return _record(workspace, context, command_id, digest, stream, before, decision, held)
+            except AlreadyRecorded as error:
+                return _replayed(error.first, digest, resent=error.resent)
+            except VersionConflict:
+                continue
     raise Conflict(None, None)
 
 
@@ -149,19 +155,44 @@ def _replayed(first: Recorded, digest: bytes, *, resent: bool = False) -> Outcom
     return Outcome(stream=first.stream, version=first.version, position=first.position, replayed=not resent)
 
 
+def _check_on_behalf_of(context: Context, loaded: dict[UUID, Stream]) -> None:
+    person = context.on_behalf_of
+    if person is None or person == context.actor.person:
+        return
+    stream = loaded.get(person)
+    if stream is None or not isinstance(stream.state, Person) or not stream.state.active:
+        raise PersonNotFound(person, "onBehalfOf")
+
+
 def checked(context: Context) -> Context:
-    """Raises Forbidden, InvalidValue."""
+    """Raises Forbidden, InvalidValue, OccurredInFuture."""
     if context.occurred_at is not None:
         if not may_act_for_others(context.actor):
             raise Forbidden("date commands back", "occurredAt")
-        if context.occurred_at.tzinfo is None:
-            raise InvalidValue("occurredAt needs an offset, as in 2026-03-01T09:00:00+03:00.", ("occurredAt",))
+        context = msgspec.structs.replace(context, occurred_at=_past(context.occurred_at))
     if context.on_behalf_of not in (None, context.actor.person) and not may_act_for_others(context.actor):
         raise Forbidden("act on behalf of others", "onBehalfOf")
     if context.reason is not None:
         reason = context.reason.strip()
         context = msgspec.structs.replace(context, reason=prose(reason, "reason", TEXT_LIMIT) if reason else None)
     return context
+
+
+def _past(at: datetime) -> datetime:
+    """In UTC: PostgreSQL would take year 1 with an offset that makes it year 0, and nobody could read it again."""
+    if at.utcoffset() is None:
+        raise InvalidValue("occurredAt needs an offset, as in 2026-03-01T09:00:00+03:00.", ("occurredAt",))
+    try:
+        at = at.astimezone(UTC)
+    except OverflowError:
+        raise InvalidValue("occurredAt is outside the years 1 to 9999.", ("occurredAt",)) from None
+    if at > now():
+        raise OccurredInFuture(at)
+    return at
+
+
+_ENCODER = msgspec.json.Encoder(order="deterministic")
+"""A client that sends a command again may write its fields in another order."""
 
 
 def fingerprint(workspace: WorkspaceStore, context: Context, command: Command) -> bytes:
@@ -175,7 +206,7 @@ def fingerprint(workspace: WorkspaceStore, context: Context, command: Command) -
         context.occurred_at,
         context.on_behalf_of,
     )
-    return hashlib.blake2b(msgspec.json.encode(said), key=workspace.subject_key(), digest_size=16).digest()
+    return hashlib.blake2b(_ENCODER.encode(said), key=workspace.subject_key(), digest_size=16).digest()
 
 
 def now() -> datetime:

@@ -16,6 +16,7 @@ import msgspec
 import psycopg
 from psycopg.rows import TupleRow
 
+from application.event_store.attempts import StoreOverloaded, StoreUnavailable, was_lost
 from application.event_store.database import Database, Role
 from application.event_store.envelope import StoredEnvelope
 from application.event_store.wakeup import Wakeup
@@ -28,16 +29,12 @@ RETRY_SECONDS = 15.0
 """How long an append outlives a lost connection before its command is told that the store is away."""
 
 
-class StoreUnavailable(Exception):
-    """The event store cannot answer now; whether the command was recorded is known by sending it again with its id."""
-
-
-class StoreOverloaded(StoreUnavailable):
-    """Too many commands wait; nothing was written."""
+__all__ = ["Appended", "Appender", "StoreOverloaded", "StoreUnavailable", "encode_rows"]
 
 
 class Appended(msgspec.Struct, frozen=True):
-    """`won` is False where the version or the command id was taken: nothing of the command was written."""
+    """`won` is False where the version or the command id was taken: nothing of the command was written by this
+    sending. `resent`: an earlier sending was lost on the way, and may have been what took them."""
 
     won: bool
     version: int = 0
@@ -49,7 +46,11 @@ class _Waiting(msgspec.Struct):
     rows: Sequence[StoredEnvelope]
     answer: "Future[Appended]"
     since: float
-    sent: int = 0
+    resent: bool = False
+
+
+class _ConnectionLost(Exception):
+    """Whether the batch was committed is unknown; the command ids make sending it again harmless."""
 
 
 def encode_rows(rows: Sequence[StoredEnvelope], n: int) -> list[dict[str, object]]:
@@ -150,20 +151,20 @@ class Appender:
                 if not queue:
                     del self._queues[workspace]
             self._size -= len(batch)
-            return batch
+        # Processes that append to the same streams meet them in the same order, so that they do not deadlock.
+        batch.sort(key=lambda waiting: (waiting.rows[0].workspace, waiting.rows[0].originator_id))
+        return batch
 
     def _append(self, batch: list[_Waiting]) -> None:
         delay = 0.01
         while batch:
             try:
                 answered = self._send(batch)
-            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-                # Whether it was committed is unknown; the command ids make sending again harmless.
-                self._connection = None
-                batch = _give_up_on_old(batch, error)
+            except (_ConnectionLost, psycopg.errors.DeadlockDetected) as error:
+                batch = self._without_old(batch, error)
                 time.sleep(delay)
                 delay = min(delay * 2, 1.0)
-            except psycopg.Error as error:
+            except Exception as error:
                 if len(batch) == 1:
                     batch[0].answer.set_exception(error)
                 else:
@@ -171,9 +172,9 @@ class Appender:
                         self._append([waiting])
                 return
             else:
-                self._wakeup.appended()
                 for waiting, answer in zip(batch, answered, strict=True):
                     waiting.answer.set_result(answer)
+                self._wakeup.appended()
                 return
 
     def _send(self, batch: list[_Waiting]) -> list[Appended]:
@@ -183,18 +184,39 @@ class Appender:
         document = msgspec.json.encode(
             [{"workspace": workspace, "events": events} for workspace, events in parts.items()]
         )
-        if self._connection is None:
-            self._connection = self._database.connect(Role.APP, transaction_timeout="10s")
-        for waiting in batch:
-            waiting.sent += 1
-        rows = self._connection.execute("select * from append(%s::text::json)", (document.decode(),)).fetchall()
+        connection = self._connected()
+        try:
+            rows = connection.execute("select * from append(%s::text::json)", (document.decode(),)).fetchall()
+        except psycopg.Error as error:
+            if not was_lost(connection, error):
+                raise
+            connection.close()
+            self._connection = None
+            for waiting in batch:
+                waiting.resent = True
+            raise _ConnectionLost(str(error)) from None
         won = {n: Appended(True, version, position) for n, version, position in rows}
-        return [won.get(n, Appended(False, resent=waiting.sent > 1)) for n, waiting in enumerate(batch)]
+        return [won.get(n, Appended(False, resent=waiting.resent)) for n, waiting in enumerate(batch)]
 
+    def _connected(self) -> psycopg.Connection[TupleRow]:
+        if self._connection is None:
+            try:
+                self._connection = self._database.connect(Role.APP, transaction_timeout="10s")
+            except psycopg.Error as error:
+                raise _ConnectionLost(str(error)) from None
+        return self._connection
 
-def _give_up_on_old(batch: list[_Waiting], error: Exception) -> list[_Waiting]:
-    now = time.monotonic()
-    for waiting in batch:
-        if now - waiting.since > RETRY_SECONDS:
+    def _without_old(self, batch: list[_Waiting], error: Exception) -> list[_Waiting]:
+        """Tells those that have waited too long, in the batch and behind it, that the store is away."""
+        horizon = time.monotonic() - RETRY_SECONDS
+        old = [waiting for waiting in batch if waiting.since < horizon]
+        with self._condition:
+            for workspace, queue in list(self._queues.items()):
+                while queue and queue[0].since < horizon:
+                    old.append(queue.popleft())
+                    self._size -= 1
+                if not queue:
+                    del self._queues[workspace]
+        for waiting in old:
             waiting.answer.set_exception(StoreUnavailable(f"PostgreSQL does not answer: {error}"))
-    return [waiting for waiting in batch if not waiting.answer.done()]
+        return [waiting for waiting in batch if waiting.since >= horizon]

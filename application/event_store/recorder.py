@@ -19,11 +19,14 @@ from eventsourcing.persistence import (
     Transcoder,
 )
 from psycopg.rows import TupleRow
-from psycopg_pool import ConnectionPool, PoolTimeout
+from psycopg_pool import ConnectionPool
 
-from application.event_store.appender import Appender, StoreUnavailable, encode_rows
+from application.event_store.appender import Appender, encode_rows
+from application.event_store.attempts import StoreUnavailable, on_connection
 from application.event_store.envelope import StoredEnvelope, stored
 from application.event_store.wakeup import Wakeup
+
+Statement = tuple[LiteralString, Sequence[object]]
 
 EARLIER: LiteralString = "select * from earlier(%s, %s::uuid[])"
 
@@ -105,14 +108,17 @@ class Recorder(ApplicationRecorder):
             msgspec.json.encode(guards).decode(),
             msgspec.json.encode([_hexed(one) for one in unchanged]).decode(),
         )
+        append: Statement = (
+            "select * from append_together(%s, %s::text::json, %s::text::json, %s::text::json)",
+            arguments,
+        )
+        lost: list[psycopg.Error] = []
         try:
-            found = self._query(
-                "select * from append_together(%s, %s::text::json, %s::text::json, %s::text::json)", arguments
-            )
-        except psycopg.errors.SerializationFailure as error:
-            raise VersionConflict(str(error)) from None
-        except psycopg.errors.UniqueViolation as error:
-            self._raise_if_recorded([row.cause.command_id for row in rows if row.command_hash is not None])
+            found = self._query_all([append], lost)[0]
+        except (psycopg.errors.SerializationFailure, psycopg.errors.UniqueViolation) as error:
+            # A guard that has moved, too, may have been moved by a first sending whose answer was lost.
+            commands = [row.cause.command_id for row in rows if row.command_hash is not None]
+            self._raise_if_recorded([*commands, *(one.command_id for one in unchanged)], resent=bool(lost))
             raise VersionConflict(str(error)) from None
         if rows:
             self._wakeup.appended()
@@ -185,32 +191,25 @@ class Recorder(ApplicationRecorder):
         raise StoreUnavailable("Read the log with application.event_store.follower.")
 
     def _in_workspace(self, query: LiteralString, arguments: Sequence[object]) -> list[TupleRow]:
-        with self._pool.connection() as connection, connection.transaction():
-            connection.execute("select set_config('proteus.workspace', %s, true)", (str(self.workspace),))
-            return connection.execute(query, arguments).fetchall()
+        setting: Statement = ("select set_config('proteus.workspace', %s, true)", (str(self.workspace),))
+        return self._query_all([setting, (query, arguments)])[1]
 
     def _query(self, query: LiteralString, arguments: Sequence[object]) -> list[TupleRow]:
         return self._query_all([(query, arguments)])[0]
 
-    def _query_all(self, queries: Sequence[tuple[LiteralString, Sequence[object]]]) -> list[list[TupleRow]]:
-        """Autocommitted statements in one round trip; tried again on another connection where the first turns out
-        dead, which is harmless: reads, and appends that name their command id."""
-        for attempt in (1, 2, 3):
-            try:
-                with self._pool.connection() as connection:
-                    if len(queries) == 1:
-                        return [connection.execute(*queries[0], binary=True).fetchall()]
-                    with connection.pipeline():
-                        cursors = [connection.execute(*query, binary=True) for query in queries]
-                    return [cursor.fetchall() for cursor in cursors]
-            except PoolTimeout as error:
-                raise StoreUnavailable(f"No connection to PostgreSQL: {error}") from None
-            except psycopg.OperationalError as error:
-                if isinstance(error, psycopg.errors.SerializationFailure):
-                    raise
-                if attempt == 3:
-                    raise StoreUnavailable(f"PostgreSQL does not answer: {error}") from None
-        raise AssertionError("unreachable")
+    def _query_all(
+        self, statements: Sequence[Statement], lost: list[psycopg.Error] | None = None
+    ) -> list[list[TupleRow]]:
+        """One transaction in one round trip. Harmless to repeat: reads, and appends that name their command id."""
+
+        def work(connection: psycopg.Connection[TupleRow]) -> list[list[TupleRow]]:
+            if len(statements) == 1:
+                return [connection.execute(*statements[0], binary=True).fetchall()]
+            with connection.pipeline():
+                cursors = [connection.execute(*statement, binary=True) for statement in statements]
+            return [cursor.fetchall() for cursor in cursors]
+
+        return on_connection(self._pool, work, lost)
 
 
 def _recorded(row: TupleRow) -> Recorded:

@@ -201,8 +201,7 @@ begin
   insert into command (workspace, command_id, command_hash, stream, version, position)
     select target, u.command_id, decode(u.command_hash, 'hex'), u.stream, u.version, u.position
       from json_to_recordset(unchanged)
-        as u(command_id uuid, command_hash text, stream uuid, version integer, position bigint)
-    on conflict do nothing;
+        as u(command_id uuid, command_hash text, stream uuid, version integer, position bigint);
   return query
   insert into event as e (workspace, stream, version, name, event_version, state, occurred_at, actor, on_behalf_of,
     channel, source, reason, command_id, command_hash, correlation_id, causation_id, trace)

@@ -17,6 +17,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from psycopg.rows import TupleRow
 from psycopg_pool import ConnectionPool
 
+from application.event_store.attempts import on_connection
+
 CACHED_KEYS = 50_000
 NONCE_BYTES = 12
 _PREFIX = "1:"
@@ -28,7 +30,8 @@ Subject = tuple[UUID, UUID]
 
 
 class SealBroken(Exception):
-    """A sealed value does not open with its subject's key: it was changed, or moved from another place."""
+    """A sealed value does not open with its subject's key: it was changed, or moved from another place, or that key
+    is not there (which an erased one still is, as null)."""
 
 
 def place(stream: UUID, version: int, field: str) -> bytes:
@@ -36,7 +39,11 @@ def place(stream: UUID, version: int, field: str) -> bytes:
 
 
 def subject_of(sealed: str) -> UUID:
-    return UUID(sealed[_SUBJECT])
+    """Raises SealBroken."""
+    try:
+        return UUID(sealed[_SUBJECT])
+    except ValueError:
+        raise SealBroken("A value that should be sealed is not.") from None
 
 
 class Keyring:
@@ -50,49 +57,58 @@ class Keyring:
         self._keys: OrderedDict[Subject, bytes | None] = OrderedDict()
         self._lock = threading.Lock()
 
-    def load(self, subjects: Iterable[Subject], *, make: bool = False) -> None:
-        """Brings these subjects' keys into the cache, in one query per workspace; makes missing ones if asked to."""
+    def load(self, subjects: Iterable[Subject], *, make: bool = False) -> dict[Subject, bytes | None]:
+        """Brings these subjects' keys into the cache, in one query per workspace; makes missing ones if asked to.
+        Returns those that were not there before."""
+        loaded: dict[Subject, bytes | None] = {}
         with self._lock:
             missing = {subject for subject in subjects if subject not in self._keys}
         for workspace in {workspace for workspace, _ in missing}:
             wanted = [subject for owner, subject in missing if owner == workspace]
             found = self._fetch(workspace, wanted)
-            unmade = [subject for subject in wanted if subject not in found]
+            unmade = sorted(subject for subject in wanted if subject not in found)  # sorted against deadlocks
             if make and unmade:
                 found |= self._make(workspace, unmade)
-            with self._lock:
-                for subject, key in found.items():
-                    self._keys[workspace, subject] = key
-                while len(self._keys) > CACHED_KEYS:
-                    self._keys.popitem(last=False)
+            loaded |= {(workspace, subject): key for subject, key in found.items()}
+        with self._lock:
+            self._keys |= loaded
+            while len(self._keys) > CACHED_KEYS:
+                self._keys.popitem(last=False)
+        return loaded
 
     def key(self, workspace: UUID, subject: UUID, *, make: bool = False) -> bytes | None:
-        """None where the subject was erased (or, unless asked to make one, never had a key)."""
+        """None where the subject was erased. Raises KeyError where it never had a key, unless asked to make one."""
         try:
             return self._keys[workspace, subject]
         except KeyError:
-            self.load([(workspace, subject)], make=make)
-            return self._keys.get((workspace, subject))
+            return self.load([(workspace, subject)], make=make)[workspace, subject]
 
     def _fetch(self, workspace: UUID, subjects: list[UUID]) -> dict[UUID, bytes | None]:
-        with self._pool.connection() as connection, connection.transaction():
-            _enter(connection, workspace)
-            rows = connection.execute(
-                "select subject, key from subject_key where workspace = %s and subject = any(%s)",
-                (workspace, subjects),
-            ).fetchall()
-        return dict(rows)
+        def fetch(connection: psycopg.Connection[TupleRow]) -> dict[UUID, bytes | None]:
+            with connection.transaction():
+                _enter(connection, workspace)
+                rows = connection.execute(
+                    "select subject, key from subject_key where workspace = %s and subject = any(%s)",
+                    (workspace, subjects),
+                ).fetchall()
+            return dict(rows)
+
+        return on_connection(self._pool, fetch)
 
     def _make(self, workspace: UUID, subjects: list[UUID]) -> dict[UUID, bytes | None]:
         """Two that make a key for one subject at the same time end with the same one: the first to insert wins."""
         keys = [AESGCM.generate_key(256) for _ in subjects]
-        with self._pool.connection() as connection, connection.transaction():
-            _enter(connection, workspace)
-            connection.execute(
-                "insert into subject_key (workspace, subject, key)"
-                " select %s, * from unnest(%s::uuid[], %s::bytea[]) on conflict do nothing",
-                (workspace, subjects, keys),
-            )
+
+        def insert(connection: psycopg.Connection[TupleRow]) -> None:
+            with connection.transaction():
+                _enter(connection, workspace)
+                connection.execute(
+                    "insert into subject_key (workspace, subject, key)"
+                    " select %s, * from unnest(%s::uuid[], %s::bytea[]) on conflict do nothing",
+                    (workspace, subjects, keys),
+                )
+
+        on_connection(self._pool, insert)
         return self._fetch(workspace, subjects)
 
 
@@ -119,11 +135,15 @@ class Sealer:
 
     def open(self, sealed: str, workspace: UUID, at: bytes) -> object:
         """None where the subject was erased. Raises SealBroken."""
-        key = self.keyring.key(workspace, subject_of(sealed))
+        subject = subject_of(sealed)
+        try:
+            key = self.keyring.key(workspace, subject)
+        except KeyError:
+            raise SealBroken(f"Workspace {workspace} has no key of subject {subject}.") from None
         if key is None:
             return None
-        box = base64.b64decode(sealed[_BOX:])
         try:
+            box = base64.b64decode(sealed[_BOX:], validate=True)
             return msgspec.json.decode(AESGCM(key).decrypt(box[:NONCE_BYTES], box[NONCE_BYTES:], at))
-        except InvalidTag:
-            raise SealBroken(f"A sealed value of subject {subject_of(sealed)} does not open.") from None
+        except (InvalidTag, ValueError):
+            raise SealBroken(f"A sealed value of subject {subject} does not open.") from None

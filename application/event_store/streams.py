@@ -22,6 +22,7 @@ from application.event_store.wakeup import Wakeup
 CACHED_STREAMS = 5_000
 CACHED_WORKSPACES = 1_000
 NUMBER_BLOCK_LIMIT = 64
+TURNS = 256
 POOL_SIZE = 8
 
 
@@ -63,8 +64,17 @@ class Streams(Repository[UUID]):
             changed.add(stream)
         with self._cache_lock:
             for id_ in changed:
-                cache.put(id_, found[id_])
+                self._keep(cache, found[id_])
         return found, earlier[0] if earlier else None
+
+    def _keep(self, cache: "LRUCache[UUID, Stream]", stream: Stream) -> None:
+        """Unless somebody who loaded later kept a newer one meanwhile."""
+        try:
+            newer = cache.get(stream.id).version > stream.version
+        except KeyError:
+            newer = False
+        if not newer:
+            cache.put(stream.id, stream)
 
 
 class WorkspaceStore(Application[UUID]):
@@ -79,6 +89,7 @@ class WorkspaceStore(Application[UUID]):
         self._numbers: list[int] = []
         self._block, self._drawn_at = 1, 0.0
         self._numbers_lock = threading.Lock()
+        self._turns = [threading.Lock() for _ in range(TURNS)]
         super().__init__()
 
     def construct_factory(self, env: Environment) -> Factory:
@@ -88,6 +99,10 @@ class WorkspaceStore(Application[UUID]):
 
     def construct_repository(self) -> Streams:
         return Streams(self._mapper, self._recorder, event_store=self.events)
+
+    def turn(self, what: object) -> threading.Lock:
+        """For those of this process who would otherwise race for one stream or guard, and lose. Correct without it."""
+        return self._turns[hash(what) % TURNS]
 
     def load(self, ids: Iterable[UUID]) -> dict[UUID, Stream]:
         """These streams as recorded now; those that do not exist here are left out."""

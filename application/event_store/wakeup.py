@@ -4,6 +4,7 @@ Neither is needed for correctness: followers poll as well, so a lost NOTIFY cost
 sent outside the append transaction, because NOTIFY takes a lock that lets only one transaction commit at a time.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -11,6 +12,8 @@ from collections.abc import Callable
 import psycopg
 
 from application.event_store.database import Database, Role
+
+log = logging.getLogger(__name__)
 
 CHANNEL = "proteus_events"
 COALESCE_SECONDS = 0.01
@@ -33,7 +36,10 @@ class Wakeup:
 
     def appended(self) -> None:
         for listener in self._listeners:
-            listener()
+            try:
+                listener()
+            except Exception:  # what was appended stays appended, whoever cannot hear of it
+                log.exception("a listener of appends failed")
         self._notify.set()
 
     def close(self) -> None:
