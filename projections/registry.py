@@ -23,5 +23,11 @@ def install(connection: Connection) -> None:
     engine.install(connection, PROJECTIONS)
 
 
+SHOWN_FROM = {"board": "spans", "events": "timeline", "people": "directory"}
+"""What people call the read models: the board is a query over spans."""
+
+
 def find(name: str) -> Projection | None:
+    """By its own name, or by that of what is shown from it."""
+    name = SHOWN_FROM.get(name, name)
     return next((projection for projection in PROJECTIONS if projection.name == name), None)
