@@ -1,14 +1,14 @@
 """The Litestar application: GraphQL, GraphiQL, health. Everything but health and GraphiQL's page needs a token."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from litestar import Litestar, get
 from litestar.datastructures import MutableScopeHeaders
 from litestar.response import Redirect
-from litestar.static_files import create_static_files_router
+from litestar.static_files import create_static_files_router  # pyright: ignore[reportUnknownVariableType]
 from litestar.types import Message, Scope
 
 from api import health
@@ -44,12 +44,12 @@ async def secure(message: Message, scope: Scope) -> None:
     if message["type"] == "http.response.start":
         headers = MutableScopeHeaders.from_message(message)
         for name, value in (PAGE_HEADERS if scope["path"].startswith("/graphiql") else HEADERS).items():
-            headers.setdefault(name, value)
+            headers[name] = value
 
 
 def application(database: Database, public_url: str) -> Litestar:
     @asynccontextmanager
-    async def lifespan(app: Litestar) -> AsyncIterator[None]:
+    async def lifespan(app: Litestar) -> AsyncGenerator[None]:
         async with Runtime(database, public_url) as runtime:
             app.state.runtime = runtime
             yield

@@ -4,7 +4,7 @@ import strawberry
 from strawberry import UNSET, Parent
 
 from api.fields import Info, by, given
-from api.filters import AsOf, BoardAxis, TicketFilter, asked
+from api.filters import AsOf, TicketFilter, asked
 from api.paging import Connection, ConnectionRow, page_ask
 from api.people import Person, person
 from api.scalars import Position
@@ -15,6 +15,7 @@ from api.tickets import moment_of
 from api.workflows import Status, StatusRow
 from projections import board, filters
 from projections.board import BoardAsk
+from projections.filters import BoardAxis
 from projections.reading import Page
 from projections.rows import BoardCellRow, BoardLineRow, BoardRow, PersonRow, ServiceRow, TeamRow, TicketRow
 

@@ -13,7 +13,7 @@ from strawberry import ID, UNSET
 from strawberry.utils.str_converters import to_camel_case
 
 from api.errors import UserError
-from api.fields import Info, given
+from api.fields import Info, given, is_list
 from api.ids import Kind, WrongId, decode, encode
 from api.scalars import Position
 from application.event_store.streams import EventStore
@@ -155,7 +155,7 @@ def _converted(value: Any, name: str, path: str) -> Any:
             ) from None
     if name in _KINDS:
         return _id(value, _KINDS[name], path)
-    return tuple(value) if isinstance(value, list) else value
+    return tuple(value) if is_list(value) else value
 
 
 _KINDS = {

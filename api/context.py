@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Hashable, Sequence
-from functools import cached_property
 from typing import TypeVar
 from uuid import UUID
 
@@ -66,21 +65,24 @@ def loader_at(load: Callable[[list[UUID], Moment], Awaitable[dict[UUID, T]]]) ->
     return DataLoader(load_fn=answer)
 
 
-class Context(BaseContext, kw_only=True, dict=True):
+class Context(BaseContext, kw_only=True):
     """Made per request, after its token was accepted."""
 
     runtime: Runtime
     view: View
     workflows: Workflows
+    loaded: Loaders | None = None
 
     @property
     def actor(self) -> Actor:
         return self.view.actor
 
+    @property
+    def loaders(self) -> Loaders:
+        if self.loaded is None:
+            self.loaded = Loaders(self.view)
+        return self.loaded
+
     def forget(self) -> None:
         """A command changes what was loaded before it."""
-        self.__dict__.pop("loaders", None)
-
-    @cached_property
-    def loaders(self) -> Loaders:
-        return Loaders(self.view)
+        self.loaded = None

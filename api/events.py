@@ -4,13 +4,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
+import msgspec
 import strawberry
 from strawberry import ID, UNSET, Parent
 from strawberry.scalars import JSON
 
-from api.fields import Info, Node, by, given
+from api.fields import Info, Node, by, given, is_list
 from api.filters import TimeFilter, asked
-from api.ids import Kind, decode, encode, encode_event
+from api.ids import Kind, decode_given, encode, encode_event
 from api.paging import Connection, ConnectionRow, page_ask
 from api.people import Person, person
 from api.scalars import Position
@@ -45,7 +46,7 @@ def _with_opaque_ids(path: str, value: Any) -> Any:
     kind = _IDS_AT.get(path)
     if kind is None or value is None:
         return value
-    return [encode(kind, UUID(one)) for one in value] if isinstance(value, list) else encode(kind, UUID(value))
+    return [encode(kind, UUID(one)) for one in value] if is_list(value) else encode(kind, UUID(value))
 
 
 @strawberry.type
@@ -113,9 +114,9 @@ async def _events(
     wanted = EventFilter(
         after_position=given(after_position),
         types=given(types),
-        ticket=decode(ticket, Kind.TICKET) if given(ticket) is not None else None,
-        actor=decode(actor, Kind.PERSON) if given(actor) is not None else None,
-        occurred_at=asked(occurred_at, filters.TimeFilter) or filters.UNSET,
+        ticket=decode_given(given(ticket), Kind.TICKET),
+        actor=decode_given(given(actor), Kind.PERSON),
+        occurred_at=asked(occurred_at, filters.TimeFilter) or msgspec.UNSET,
     )
     page = await timeline.events(view, wanted, page_ask(first, after, last, before))
     return ConnectionRow(page, lambda: timeline.event_count(view, wanted))

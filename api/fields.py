@@ -1,7 +1,7 @@
 """Declaring GraphQL types over the rows that queries return: a field without a resolver is the row's attribute."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 import strawberry
 
@@ -20,6 +20,10 @@ def by(resolver: Callable[..., Any], *, name: str | None = None, description: st
 def given(value: T | None) -> T | None:
     """An argument for which absent and null mean the same."""
     return None if value is strawberry.UNSET else value
+
+
+def is_list(value: object) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)
 
 
 @strawberry.interface

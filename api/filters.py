@@ -8,6 +8,7 @@ import strawberry
 from strawberry import ID, UNSET
 from strawberry.scalars import JSON
 
+from api.fields import is_list
 from api.ids import Kind, decode
 from api.scalars import Position
 from domain.people import PersonKind
@@ -158,8 +159,8 @@ def asked(given: object, kind: type[S]) -> S | None:
 
 def _converted(given: Any, path: str, id_kind: Kind | None) -> Any:
     name = type(given).__name__
-    if isinstance(given, list):
-        return [_converted(one, path, id_kind) for one in cast("list[Any]", given)]
+    if is_list(given):
+        return [_converted(one, path, id_kind) for one in given]
     struct = getattr(filters, name, None)
     if struct is None or not issubclass(struct, msgspec.Struct):
         return decode(given, id_kind) if id_kind is not None and isinstance(given, str) else given
@@ -180,7 +181,7 @@ def _converted(given: Any, path: str, id_kind: Kind | None) -> Any:
 
 def _plain(value: Any, path: str) -> Any:
     """A custom field's value is a text, a number, a truth value or null."""
-    for one in cast("list[Any]", value) if isinstance(value, list) else [value]:
+    for one in value if is_list(value) else [value]:
         if not isinstance(one, str | int | float | bool | None):
             raise BadInput(f"{path}: custom fields hold texts, numbers, truth values or null.")
-    return cast("Any", value)
+    return value

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import msgspec
 from cross_web import AsyncHTTPRequestAdapter
@@ -59,10 +59,13 @@ def _unauthorized(message: str) -> NotAuthorizedException:
     return NotAuthorizedException(message, headers={"WWW-Authenticate": "Bearer"})
 
 
-class GraphQL(make_graphql_controller(schema, path="/graphql", graphql_ide=None, context_getter=context)):  # type: ignore[misc]
+_Controller: Any = make_graphql_controller(schema, path="/graphql", graphql_ide=None, context_getter=context)
+
+
+class GraphQL(_Controller):  # type: ignore[misc]  # pyright: ignore[reportUntypedBaseClass]
     """Queries by POST, or by GET; mutations by POST. No batches, no files, no legacy subscriptions."""
 
-    protocols: ClassVar[tuple[str, ...]] = ()
+    protocols: tuple[str, ...] = ()
 
     async def execute_request(self, request: AnyRequest, context: Context, root_value: None) -> Response[bytes]:
         try:
@@ -76,9 +79,10 @@ class GraphQL(make_graphql_controller(schema, path="/graphql", graphql_ide=None,
         return Response({})
 
     async def execute_single(self, *args: Any, **kwargs: Any) -> ExecutionResult:
+        inherited: Any = super()
         try:
             async with asyncio.timeout(QUERY_SECONDS):
-                result: ExecutionResult = await super().execute_single(*args, **kwargs)
+                result: ExecutionResult = await inherited.execute_single(*args, **kwargs)
         except TimeoutError:
             raise errors.QueryTimedOut(QUERY_SECONDS) from None
         return result
@@ -90,13 +94,15 @@ class GraphQL(make_graphql_controller(schema, path="/graphql", graphql_ide=None,
         return answer
 
     async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> GraphQLRequestData:
+        inherited: Any = super()
         try:
-            data: GraphQLRequestData = await super().parse_http_body(request)
+            data: Any = await inherited.parse_http_body(request)
         except (UnicodeDecodeError, AttributeError):
             raise Malformed(400, "The request must be a JSON object in UTF-8 with a query.") from None
         if not isinstance(data.operation_name, str | None):
             raise Malformed(400, "`operationName` must be a string or null.")
-        return data
+        parsed: GraphQLRequestData = data
+        return parsed
 
     def decode_json(self, data: str | bytes) -> object:
         try:

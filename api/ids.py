@@ -44,6 +44,11 @@ def decode(given: str, kind: Kind) -> UUID:
     return id_
 
 
+def decode_given(given: str | None, kind: Kind) -> UUID | None:
+    """None for what was not given. Raises WrongId."""
+    return None if given is None else decode(given, kind)
+
+
 def parse(given: str) -> tuple[Kind, UUID | int]:
     """An event's number is its position. Raises WrongId."""
     try:

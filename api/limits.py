@@ -14,7 +14,6 @@ from graphql import (
     FragmentDefinitionNode,
     FragmentSpreadNode,
     GraphQLError,
-    GraphQLField,
     GraphQLNamedType,
     GraphQLSchema,
     InlineFragmentNode,
@@ -23,10 +22,7 @@ from graphql import (
     SelectionSetNode,
     VariableNode,
     Visitor,
-    get_named_type,
-    get_nullable_type,
     is_leaf_type,
-    is_list_type,
     visit,
 )
 from strawberry.extensions import SchemaExtension
@@ -63,11 +59,11 @@ class Limits(SchemaExtension):
         context = self.execution_context
         assert context.graphql_document is not None
         operations = [one for one in context.graphql_document.definitions if isinstance(one, OperationDefinitionNode)]
-        if len(operations) > 1 and context._provided_operation_name is None:  # noqa: SLF001
+        if len(operations) > 1 and context._provided_operation_name is None:  # pyright: ignore[reportPrivateUsage]
             context.pre_execution_errors = [GraphQLError("Say by operationName which operation is meant.")]
             yield
             return
-        schema: GraphQLSchema = context.schema._schema  # type: ignore[attr-defined]
+        schema: GraphQLSchema = context.schema._schema  # pyright: ignore[reportPrivateUsage]
         try:
             check(schema, context.graphql_document, context.variables or {})
         except GraphQLError as error:
@@ -148,18 +144,19 @@ class _Scales:
     def _field(self, node: FieldNode, of: GraphQLNamedType, depth: int, page: int) -> Weight:
         # Introspection is bounded by graphql-core's own rule.
         name = node.name.value
-        field: GraphQLField | None = None if name.startswith("__") else getattr(of, "fields", {}).get(name)
+        field: Any = None if name.startswith("__") else getattr(of, "fields", {}).get(name)
         if field is None:
             return Weight()
         _limit("depth", depth + 1, DEPTH_LIMIT)
-        inner_type = get_named_type(field.type)
+        shape = str(field.type)
+        inner_type = self._type(shape.strip("[]!"), of)
         if is_leaf_type(inner_type) or node.selection_set is None:
             return Weight(0, 1)
         connection = inner_type.name.endswith("Connection")
         size = self._page(node) if connection else 1
         inner = self.weigh(node.selection_set, inner_type, depth + 1, size)
         times = 1
-        if is_list_type(get_nullable_type(field.type)):
+        if shape.startswith("["):
             times = page if name in ("nodes", "edges") else LIST_LENGTH
         own = 1 + CONNECTION_COST if connection else 1
         return Weight(times * (own + inner.cost), 1 + inner.height)

@@ -8,11 +8,11 @@ import strawberry
 from api.commands import CommandInput, Done, ExpectingInput, Payload, perform, wait_until_readable
 from api.errors import FORBIDDEN, Failure
 from api.fields import Info, Node, by
-from api.filters import PersonFilter, PersonKind, asked
+from api.filters import PersonFilter, asked
 from api.ids import Kind, encode
 from api.paging import Connection, ConnectionRow, page_ask
 from application.people import handle
-from domain.people import AddPerson, DeactivatePerson, ReactivatePerson, RenamePerson
+from domain.people import AddPerson, DeactivatePerson, PersonKind, ReactivatePerson, RenamePerson
 from projections import directory, filters
 from projections.rows import PersonRow, TeamRow
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
@@ -47,7 +47,7 @@ def home() -> Path:
 
 
 @contextmanager
-def open_database(folder: Path, *, embedded: bool = False) -> Iterator[Database]:
+def open_database(folder: Path, *, embedded: bool = False) -> Generator[Database]:
     """The database that PROTEUS_DATABASE_URL names, or else (or always) the embedded one of this folder, migrated.
 
     Raises DatabaseNotUsable, LocalPostgresError, psycopg.OperationalError.

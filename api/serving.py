@@ -12,7 +12,7 @@ import signal
 import socket
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -67,7 +67,7 @@ def serve(database: Database, host: str, port: int, *, follow: bool) -> None:
 
 
 @contextmanager
-def following(database: Database) -> Iterator[Engine]:
+def following(database: Database) -> Generator[Engine]:
     """Projects in a thread, for as long as the context lasts."""
     engine = Engine(database, PROJECTIONS)
     thread = threading.Thread(target=engine.run, name="proteus-engine")
@@ -83,7 +83,7 @@ def follow(database: Database) -> None:
     """Projects until SIGTERM or Ctrl-C."""
     engine = Engine(database, PROJECTIONS)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: engine.stop())
+        signal.signal(number, lambda _signal, _frame: engine.stop())
     engine.run()
 
 
@@ -134,7 +134,7 @@ def kept_token(database: Database, store: EventStore, workspace: Workspace, file
         with database.connect(Role.READER) as connection:
             row = connection.execute("select * from authenticate(%s)", (tokens.digest(secret),)).fetchone()
         try:
-            known = tokens.bearer(row)  # type: ignore[arg-type]
+            known = tokens.bearer(row)
         except TokenRefused:
             person = row[1] if row is not None else person
         else:

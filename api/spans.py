@@ -8,12 +8,12 @@ from strawberry import Parent
 from api.errors import UNAVAILABLE, Failure
 from api.events import Event
 from api.fields import Info, by
-from api.filters import Priority
 from api.people import Person, person
 from api.services import Service
 from api.teams import Team
 from api.workflows import Role, Status, StatusRow, role_row, status_row, workflow_row
 from domain import workflows
+from domain.tickets import Priority
 from projections.rows import EventRow, PersonRow, ServiceRow, SpanRow, TeamRow
 
 

@@ -12,7 +12,6 @@ from api.comments import Comment
 from api.errors import UNAVAILABLE, Failure
 from api.events import Event
 from api.fields import Info, Node, by, given
-from api.filters import Priority
 from api.ids import Kind, encode
 from api.paging import Connection, ConnectionRow, page_ask
 from api.people import Person, person
@@ -23,6 +22,7 @@ from api.teams import Team
 from api.workflows import Role, Status, StatusRow, Transition, Workflow, role_row, status_row, workflow_row
 from domain import access, workflows
 from domain import tickets as domain
+from domain.tickets import Priority
 from projections import filters, spans, tickets, timeline
 from projections.filters import IdFilter
 from projections.reading import Moment

@@ -7,10 +7,9 @@ from strawberry import ID, UNSET, Parent
 from strawberry.scalars import JSON
 
 from api.commands import CommandInput, Done, ExpectingInput, Payload, perform, wait_until_readable
-from api.comments import Visibility
 from api.fields import Info, by, given
-from api.filters import AsOf, Priority, TicketFilter, TicketOrder, asked
-from api.ids import Kind, decode
+from api.filters import AsOf, TicketFilter, TicketOrder, asked
+from api.ids import Kind, decode_given
 from api.paging import Connection, ConnectionRow, page_ask
 from api.scalars import Position
 from api.ticket_fields import Ticket, list_tickets
@@ -20,9 +19,11 @@ from domain.tickets import (
     AssignTicket,
     ChangeRole,
     OpenTicket,
+    Priority,
     SetParent,
     SetPriority,
     TransitionTicket,
+    Visibility,
 )
 from projections import filters, tickets
 from projections.reading import NOW, Moment
@@ -34,8 +35,9 @@ READ_MODELS = ("spans", "tickets", "timeline", "directory")
 
 async def moment_of(info: Info, as_of: AsOf | None, min_position: Position | None) -> Moment:
     """The moment that is asked about, once the read models have passed `minPosition`."""
-    if given(min_position) is not None:
-        await info.context.runtime.models.wait_for(min_position, *READ_MODELS)
+    position = given(min_position)
+    if position is not None:
+        await info.context.runtime.models.wait_for(position, *READ_MODELS)
     return await info.context.view.moment(asked(as_of, filters.AsOf))
 
 
@@ -48,7 +50,7 @@ async def _ticket(
 ) -> TicketRow | None:
     """By id or by key; null where there is none, or none that you may see."""
     moment = await moment_of(info, as_of, min_position)
-    wanted = decode(id, Kind.TICKET) if given(id) is not None else None
+    wanted = decode_given(given(id), Kind.TICKET)
     return await tickets.ticket(info.context.view, id=wanted, key=given(key), moment=moment)
 
 

@@ -6,10 +6,9 @@ from strawberry import UNSET, Parent
 
 from api.commands import CommandInput, Done, Payload, perform, wait_until_readable
 from api.fields import Info, by, given
-from api.filters import StatusCategory
 from application.workflows import handle
 from domain import workflows
-from domain.workflows import DefineRole, DefineWorkflow, Workflows
+from domain.workflows import DefineRole, DefineWorkflow, StatusCategory, Workflows
 from projections import directory
 from projections.reading import ReadModelBehind
 

@@ -1,0 +1,104 @@
+"""Fills a demo workspace: eight weeks of an IT service company, by the same commands that people give."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from uuid import UUID, uuid5
+
+import msgspec
+
+from api import demo_story
+from api.demo_story import LENGTH, SYSTEM, Ids, Step
+from application import people, services, teams, tickets, workflows
+from application.event_store.envelope import Envelope
+from application.event_store.streams import EventStore
+from application.handling import Context, Outcome, now
+from application.workspaces import operator, system_person
+from domain.access import Actor, Command, Scope
+from domain.people import PersonCommand
+from domain.services import ServiceCommand
+from domain.teams import TeamCommand
+from domain.tickets import TicketCommand
+from domain.workflows import WorkflowsCommand
+
+HERO = "ticket 1"
+
+
+class DemoSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """`hero`: key of the ticket that has been everything. `commands`: how many were given now, 0 if all was there."""
+
+    hero: str
+    tickets: int
+    commands: int
+
+
+def fill(
+    store: EventStore,
+    workspace: UUID,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    now: datetime | None = None,
+) -> DemoSummary:
+    """Gives all commands of the story that were not given before; so it may be interrupted, and repeated.
+
+    The story ends just before `now`, at the first call; later calls tell the same one. Calls `progress` with the
+    number of commands done and their total. Raises Refused, StoreUnavailable.
+    """
+    steps = demo_story.tell(_end(store, workspace, now))
+    command_ids = [command_id(workspace, n) for n in range(len(steps))]
+    recorded = store.workspace(workspace).earlier(command_ids)
+    ids = {f"person {SYSTEM}": system_person(workspace)}
+    given = 0
+    for done, (step, id_) in enumerate(zip(steps, command_ids, strict=True), start=1):
+        if id_ in recorded:
+            stream = recorded[id_].stream
+        else:
+            stream = _give(store, workspace, step, id_, ids).stream
+            given += 1
+        if step.makes:
+            ids[step.makes] = stream
+        progress(done, len(steps))
+    hero = tickets.ticket_in(store.workspace(workspace).load([ids[HERO]]), ids[HERO])
+    assert hero is not None
+    opened = sum(name.startswith("ticket ") for name in ids)
+    return DemoSummary(hero=hero.key, tickets=opened, commands=given)
+
+
+def command_id(workspace: UUID, step: int) -> UUID:
+    return uuid5(workspace, f"demo {step}")
+
+
+def _end(store: EventStore, workspace: UUID, wanted: datetime | None) -> datetime:
+    """When the story ends: its first command, once recorded, says so for ever."""
+    opened = store.workspace(workspace)
+    first = opened.earlier([command_id(workspace, 0)])
+    if not first:
+        return (wanted or now()).replace(second=0, microsecond=0) - timedelta(minutes=1)
+    begun = next(iter(opened.events.get(first[command_id(workspace, 0)].stream)))
+    assert isinstance(begun, Envelope)
+    return begun.occurred_at + LENGTH
+
+
+def _give(store: EventStore, workspace: UUID, step: Step, command_id: UUID, ids: Ids) -> Outcome:
+    """Everybody here may act as a manager does, because what happened is dated back."""
+    person = Actor(workspace=workspace, person=ids[f"person {step.actor}"], scopes=frozenset({Scope.MANAGER}))
+    context = Context(
+        actor=operator(workspace) if step.actor == SYSTEM else person,
+        command_id=command_id,
+        occurred_at=step.at,
+        channel=step.channel,
+        reason=step.reason,
+        on_behalf_of=ids[f"person {step.on_behalf_of}"] if step.on_behalf_of else None,
+    )
+    return _handle(store, context, step.command(ids))
+
+
+def _handle(store: EventStore, context: Context, command: Command) -> Outcome:
+    if isinstance(command, PersonCommand):
+        return people.handle(store, context, command)
+    if isinstance(command, TeamCommand):
+        return teams.handle(store, context, command)
+    if isinstance(command, ServiceCommand):
+        return services.handle(store, context, command)
+    if isinstance(command, WorkflowsCommand):
+        return workflows.handle(store, context, command)
+    assert isinstance(command, TicketCommand)
+    return tickets.handle(store, context, command)
