@@ -22,7 +22,7 @@ from psycopg.rows import TupleRow
 from application.event_store.database import Database, Role
 from application.event_store.envelope import Envelope, State, StoredEnvelope, Stream
 from application.event_store.event_types import fold
-from application.event_store.follower import Deposed, Leadership, Listener, LogReader
+from application.event_store.follower import Deposed, Leadership, Listener, LogReader, Place
 from application.event_store.mapper import EnvelopeMapper
 from application.event_store.sealing import Keyring, Sealer
 from application.event_store.wakeup import CHANNEL
@@ -35,6 +35,7 @@ BATCH = 2_000
 CACHED_STATES = 50_000
 IDLE_SECONDS = 0.5
 STANDBY_SECONDS = 1.0
+FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
 
 
@@ -153,6 +154,13 @@ class Engine:
                 self._awake.wait(IDLE_SECONDS)
 
 
+class _Failing(msgspec.Struct):
+    """A read model whose last batch failed: left out until `until`, of the monotonic clock."""
+
+    until: float
+    pause: float
+
+
 class Session:
     """One connection to read and write by, from connecting to losing it."""
 
@@ -163,6 +171,7 @@ class Session:
         self._reader = LogReader(self._connection)
         self._states = States(self._reader, EnvelopeMapper(Sealer(Keyring(self._keys))))
         self._leadership = Leadership(database, self._connection)
+        self._failing: dict[str, _Failing] = {}
 
     def __enter__(self) -> "Session":
         return self
@@ -176,8 +185,9 @@ class Session:
             self._leadership.acquire(name)
 
     def step(self) -> bool:
-        """Moves those that are furthest behind by one batch; False if there was nothing to do."""
-        places = self._leadership.places
+        """Moves those that are furthest behind by one batch; False if there was nothing to do. One whose fold fails is
+        tried again later, ever more slowly, and does not hold back the others."""
+        places = self._working()
         if not places:
             return False
         position = min(place.position for place in places.values())
@@ -190,8 +200,25 @@ class Session:
             return False
         changes = self._states.fold(rows, max(places[name].recorded_at for name in behind))
         for name in behind:
-            self._write(self._projections[name], changes)
+            try:
+                self._write(self._projections[name], changes)
+                self._failing.pop(name, None)
+            except Exception as error:
+                if isinstance(error, Deposed) or self._connection.closed:
+                    raise
+                self._failed(name)
         return True
+
+    def _working(self) -> dict[str, Place]:
+        now = time.monotonic()
+        held = {name for name, failing in self._failing.items() if failing.until > now}
+        return {name: place for name, place in self._leadership.places.items() if name not in held}
+
+    def _failed(self, name: str) -> None:
+        last = self._failing.get(name)
+        pause = min(last.pause * 2, LONGEST_PAUSE) if last else FIRST_PAUSE
+        self._failing[name] = _Failing(time.monotonic() + pause, pause)
+        log.exception("the read model %s stands still; trying again in %.1f s", name, pause)
 
     def _write(self, projection: Projection, changes: Sequence[Change]) -> None:
         position, recorded_at = changes[-1].envelope.position, changes[-1].recorded_max
@@ -201,10 +228,15 @@ class Session:
         self._leadership.advanced(projection.name, position, recorded_at)
 
     def catch_up(self) -> None:
-        """Until there is nothing to do: for tests and for loading. A gap held by a live writer is waited for."""
+        """Until those that this session leads, and that do not fail, have nothing to do: for tests and for loading.
+        A gap held by a live writer is waited for."""
         self.acquire()
-        while self.step() or self._reader.head() > min(p.position for p in self._leadership.places.values()):
+        while self.step() or self._behind():
             pass
+
+    def _behind(self) -> bool:
+        places = self._working().values()
+        return bool(places) and self._reader.head() > min(place.position for place in places)
 
 
 def insert(connection: Connection, table: LiteralString, rows: Sequence[object]) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from uuid import UUID
@@ -12,6 +13,7 @@ from application import people, services, teams, tickets, workflows
 from application.event_store.database import Database, Role
 from application.event_store.streams import EventStore
 from application.handling import Context, Outcome
+from application.local_postgres import LocalPostgres
 from application.services import service_stream
 from application.teams import team_stream
 from application.workspaces import Workspace, create_workspace, operator
@@ -27,6 +29,7 @@ from projections.reading import NOW, Moment, Page, ReadModels, View
 from projections.registry import PROJECTIONS
 from projections.rows import TicketRow
 from projections.tickets import tickets as list_tickets
+from tests.conftest import fresh_database
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -42,15 +45,20 @@ def hour(number: float) -> datetime:
 class World:
     """One workspace with its read models, asked from one event loop."""
 
-    def __init__(self, database: Database, store: EventStore, workspace: Workspace) -> None:
+    def __init__(
+        self, database: Database, store: EventStore, workspace: Workspace, session: Session | None = None
+    ) -> None:
         self.database, self.store, self.workspace = database, store, workspace
-        self.session = Session(database, {projection.name: projection for projection in PROJECTIONS})
+        self.session = session or Session(database, {projection.name: projection for projection in PROJECTIONS})
         self.admin = operator(workspace.id)
+        self._others: list[World] = []
         self._runner = asyncio.Runner()
         self.models = ReadModels(database, size=2)
         self.run(self.models.open())
 
     def close(self) -> None:
+        for other in self._others:
+            other.close()
         self.run(self.models.close())
         self._runner.close()
         self.session.__exit__()
@@ -67,8 +75,10 @@ class World:
         return self.actor(person, Scope.REQUESTER)
 
     def beside(self, key: str) -> "World":
-        """Another workspace on the same server. Close it."""
-        return World(self.database, self.store, create_workspace(self.database, self.store, key, key))
+        """Another workspace on the same server and session. It is closed with this one."""
+        there = create_workspace(self.database, self.store, key, key)
+        self._others.append(World(self.database, self.store, there, self.session))
+        return self._others[-1]
 
     # ---- commands
 
@@ -175,6 +185,15 @@ class World:
         """Of the projector, who sees every workspace."""
         with self.database.connect(Role.PROJECTOR) as connection:
             return connection.execute(statement.encode()).fetchall()
+
+
+@contextmanager
+def a_world(postgres: LocalPostgres) -> Iterator[World]:
+    """For several tests that only ask: as a fixture of their module."""
+    with fresh_database(postgres) as database, EventStore(database) as store:
+        world = World(database, store, create_workspace(database, store, "acme", "Acme"))
+        yield world
+        world.close()
 
 
 @pytest.fixture
