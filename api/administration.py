@@ -302,10 +302,10 @@ def breaking(old: str, new: str) -> list[str]:
 
 
 def _was_deprecated(before: GraphQLSchema, description: str) -> bool:
-    """Of a field or enum value that was removed: `Type.field was removed.`"""
+    """Of a field or a value that was removed."""
     for name, type_ in before.type_map.items():
         members = {**getattr(type_, "fields", {}), **getattr(type_, "values", {})}
         for member, definition in members.items():
-            if definition.deprecation_reason and description.startswith((f"{name}.{member} ", f"{member} was removed")):
+            if definition.deprecation_reason and f"{name}.{member} was removed" in description:
                 return True
     return False

@@ -1,12 +1,14 @@
 """The Litestar application: GraphQL, GraphiQL, health. Everything but health and GraphiQL's page needs a token."""
 
 import os
+import warnings
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from litestar import Litestar, get
 from litestar.datastructures import MutableScopeHeaders
+from litestar.exceptions import LitestarDeprecationWarning
 from litestar.response import Redirect
 from litestar.static_files import create_static_files_router  # pyright: ignore[reportUnknownVariableType]
 from litestar.types import Message, Scope
@@ -57,15 +59,18 @@ def application(database: Database, public_url: str) -> Litestar:
     page = create_static_files_router(
         path="/graphiql", directories=[Path(__file__).with_name("graphiql")], html_mode=True
     )
-    return Litestar(
-        route_handlers=[GraphQL, start, page, health.live, health.ready],
-        lifespan=[lifespan],
-        exception_handlers=EXCEPTION_HANDLERS,
-        request_max_body_size=BODY_LIMIT,
-        before_send=[secure],
-        openapi_config=None,
-        logging_config=None,
-    )
+    with warnings.catch_warnings():
+        # Strawberry's controller declares its dependencies in the way that Litestar 3 will no longer infer.
+        warnings.simplefilter("ignore", LitestarDeprecationWarning)
+        return Litestar(
+            route_handlers=[GraphQL, start, page, health.live, health.ready],
+            lifespan=[lifespan],
+            exception_handlers=EXCEPTION_HANDLERS,
+            request_max_body_size=BODY_LIMIT,
+            before_send=[secure],
+            openapi_config=None,
+            logging_config=None,
+        )
 
 
 def create() -> Litestar:

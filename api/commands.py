@@ -83,7 +83,6 @@ async def perform(
 
     Raises StoreUnavailable. What a person can mend is in the answer."""
     runtime = info.context.runtime
-    info.context.forget()
     try:
         context = _context(info, input)
         if isinstance(command, type):
@@ -99,7 +98,7 @@ async def perform(
 async def wait_until_readable(info: Info, outcome: Outcome, *read_models: str) -> bool:
     """Whether these read models have passed the command's position in time."""
     try:
-        await info.context.runtime.models.wait_for(outcome.position, *read_models)
+        await info.context.wait_for(outcome.position, *read_models)
     except ReadModelBehind:
         return False
     return True

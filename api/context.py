@@ -83,6 +83,12 @@ class Context(BaseContext, kw_only=True):
             self.loaded = Loaders(self.view)
         return self.loaded
 
+    async def wait_for(self, position: int, *read_models: str) -> None:
+        """What was loaded before may be older than what was waited for. Raises ReadModelBehind."""
+        await self.runtime.models.wait_for(position, *read_models)
+        self.workflows = await directory.workflows(self.view)
+        self.forget()
+
     def forget(self) -> None:
         """A command changes what was loaded before it."""
         self.loaded = None

@@ -37,7 +37,7 @@ async def moment_of(info: Info, as_of: AsOf | None, min_position: Position | Non
     """The moment that is asked about, once the read models have passed `minPosition`."""
     position = given(min_position)
     if position is not None:
-        await info.context.runtime.models.wait_for(position, *READ_MODELS)
+        await info.context.wait_for(position, *READ_MODELS)
     return await info.context.view.moment(asked(as_of, filters.AsOf))
 
 

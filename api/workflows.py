@@ -9,7 +9,6 @@ from api.fields import Info, by, given
 from application.workflows import handle
 from domain import workflows
 from domain.workflows import DefineRole, DefineWorkflow, StatusCategory, Workflows
-from projections import directory
 from projections.reading import ReadModelBehind
 
 
@@ -62,12 +61,13 @@ class Workflow:
 
 
 async def _roles(info: Info) -> list[workflows.Role]:
-    return list(info.context.workflows.roles.values())
+    return sorted(info.context.workflows.roles.values(), key=lambda role: role.key)
 
 
 async def _workflows(info: Info) -> list[workflows.Workflow]:
     """The newest version of each."""
-    return [versions[-1] for versions in info.context.workflows.versions.values()]
+    newest = (versions[-1] for versions in info.context.workflows.versions.values())
+    return sorted(newest, key=lambda workflow: workflow.key)
 
 
 @strawberry.type
@@ -165,23 +165,20 @@ def _defined(input: DefineWorkflowInput) -> workflows.Workflow:
 
 async def _workflow_after(done: Parent[Done], info: Info) -> workflows.Workflow | None:
     """Its newest version; null if the read model has not come that far within 2 s."""
-    if not isinstance(done.command, DefineWorkflow) or not await _read_again(done, info):
+    if not isinstance(done.command, DefineWorkflow) or not await _readable(done, info):
         return None
     return info.context.workflows.newest(done.command.workflow.key)
 
 
 async def _role_after(done: Parent[Done], info: Info) -> workflows.Role | None:
     """As it is now; null if the read model has not come that far within 2 s."""
-    if not isinstance(done.command, DefineRole) or not await _read_again(done, info):
+    if not isinstance(done.command, DefineRole) or not await _readable(done, info):
         return None
     return info.context.workflows.role(done.command.role.key)
 
 
-async def _read_again(done: Done, info: Info) -> bool:
-    if done.outcome is None or not await wait_until_readable(info, done.outcome, "directory"):
-        return False
-    info.context.workflows = await directory.workflows(info.context.view)
-    return True
+async def _readable(done: Done, info: Info) -> bool:
+    return done.outcome is not None and await wait_until_readable(info, done.outcome, "directory")
 
 
 @strawberry.type

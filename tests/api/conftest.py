@@ -1,0 +1,73 @@
+"""One server for all tests of the API, and a fresh workspace for each."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import NamedTuple
+
+import pytest
+from litestar import Litestar
+from litestar.testing import TestClient
+
+from api.app import application
+from api.ids import Kind, encode
+from api.serving import following
+from application import people
+from application.event_store.database import Database
+from application.event_store.streams import EventStore
+from application.handling import Context
+from application.local_postgres import LocalPostgres
+from application.tokens import issue_token
+from application.workspaces import Workspace, create_workspace, operator
+from domain.access import Scope
+from domain.people import AddPerson, PersonKind
+from tests.api.asking import Client
+from tests.conftest import fresh_database
+
+_numbers = itertools.count(1)
+
+
+class Server(NamedTuple):
+    database: Database
+    store: EventStore
+    http: TestClient[Litestar]
+
+
+@pytest.fixture(scope="session")
+def server(postgres: LocalPostgres) -> Iterator[Server]:
+    with (
+        fresh_database(postgres) as database,
+        EventStore(database) as store,
+        following(database),
+        TestClient(application(database, "https://tickets.example"), raise_server_exceptions=False) as http,
+    ):
+        yield Server(database, store, http)
+
+
+@pytest.fixture
+def acme(server: Server) -> Workspace:
+    return create_workspace(server.database, server.store, f"acme{next(_numbers)}", "Acme")
+
+
+@pytest.fixture
+def token(server: Server) -> Callable[..., Client]:
+    """Makes a client of a new person with these scopes."""
+
+    def make(workspace: Workspace, *scopes: Scope, name: str = "Somebody") -> Client:
+        actor = operator(workspace.id)
+        added = AddPerson(name=name, kind=PersonKind.STAFF)
+        person = people.handle(server.store, Context(actor=actor), added).stream
+        secret = issue_token(server.database, workspace.id, person, scopes, "test", timedelta(days=1))
+        return Client(server.http, secret, encode(Kind.PERSON, person))
+
+    return make
+
+
+@pytest.fixture
+def admin(acme: Workspace, token: Callable[..., Client]) -> Client:
+    return token(acme, Scope.ADMIN, name="Admin")
+
+
+@pytest.fixture
+def agent(acme: Workspace, token: Callable[..., Client]) -> Client:
+    return token(acme, Scope.AGENT, name="Agent")

@@ -1,0 +1,81 @@
+"""The schema that is served, against the contract that clients, guides and acceptance runs rely on."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from graphql import GraphQLSchema, build_schema, specified_scalar_types
+
+from api.administration import breaking
+from api.command_line import main
+from api.schema import schema as served
+
+CONTRACT = Path(os.environ.get("PROTEUS_CONTRACT", Path(__file__).parents[3] / "shared" / "contract.graphql"))
+
+LATER = {
+    # with the commands that make them
+    *("Link", "LinkKind", "LinkConnection", "LinkEdge", "Ticket.links"),
+    *("Attachment", "AttachmentConnection", "AttachmentEdge", "Ticket.attachments"),
+    *("Ticket.watchers", "Ticket.contributors"),
+    # with live updates
+    *("Subscription", "BoardChange"),
+}
+"""Of the contract, what is not served yet."""
+
+
+@pytest.fixture(scope="module")
+def contract() -> GraphQLSchema:
+    if not CONTRACT.exists():
+        pytest.skip(f"the contract is not at {CONTRACT}; say by PROTEUS_CONTRACT where it is")
+    return build_schema(CONTRACT.read_text(encoding="utf-8"))
+
+
+def described(schema: GraphQLSchema) -> dict[str, str]:
+    """Every type, field, argument, default, enum value and interface: its name -> what it is."""
+    found: dict[str, str] = {}
+    for name, type_ in schema.type_map.items():
+        if name.startswith("__") or name in specified_scalar_types:
+            continue
+        found[name] = type(type_).__name__
+        for interface in getattr(type_, "interfaces", ()):
+            found[f"{name} implements {interface.name}"] = ""
+        for value in getattr(type_, "values", {}):
+            found[f"{name}.{value}"] = "value"
+        for field_name, field in getattr(type_, "fields", {}).items():
+            found[f"{name}.{field_name}"] = _shape(field)
+            for argument_name, argument in getattr(field, "args", {}).items():
+                found[f"{name}.{field_name}({argument_name})"] = _shape(argument)
+    return found
+
+
+def _shape(field: Any) -> str:
+    default = getattr(field, "ast_node", None) and getattr(field.ast_node, "default_value", None)
+    return f"{field.type}" + (f" = {getattr(default, 'value', default)}" if default is not None else "")
+
+
+def test_everything_of_the_contract_is_served_as_it_says(contract: GraphQLSchema) -> None:
+    ours = described(build_schema(served.as_str()))
+    for path, shape in described(contract).items():
+        owner = path.split("(")[0]
+        if not LATER.isdisjoint({path, owner, owner.split(".")[0], owner.split(" ")[0]}):
+            continue
+        assert path in ours, f"{path} is missing"
+        assert ours[path] == shape, f"{path} is {ours[path]}, the contract says {shape}"
+
+
+def test_what_comes_later_is_not_declared_yet(contract: GraphQLSchema) -> None:
+    ours, theirs = described(build_schema(served.as_str())), described(contract)
+    assert theirs.keys() >= LATER
+    assert LATER.isdisjoint(ours)
+
+
+def test_the_checked_in_schema_is_the_one_that_is_served() -> None:
+    assert CliRunner().invoke(main, ["schema", "--check"]).exit_code == 0
+
+
+def test_a_removed_field_breaks_clients_unless_it_was_deprecated() -> None:
+    assert breaking("type Query { a: Int b: Int }", "type Query { a: Int }") == ["Field Query.b was removed."]
+    assert breaking("type Query { a: Int b: Int @deprecated }", "type Query { a: Int }") == []
+    assert breaking("type Query { a: Int }", "type Query { a: Int b: Int }") == []
