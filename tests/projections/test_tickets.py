@@ -72,7 +72,7 @@ def test_a_key_that_names_no_ticket_finds_none(world: World, key: str) -> None:
 def test_a_ticket_is_named_by_id_or_by_key(world: World) -> None:
     for named in ({"id": uuid4(), "key": "T-1"}, {"id": None, "key": None}):
         with pytest.raises(BadInput):
-            world.ask(ticket, moment=NOW, **named)  # type: ignore[arg-type]
+            world.ask(ticket, moment=NOW, **named)
 
 
 def test_another_workspace_has_no_part_in_any_answer(world: World) -> None:
