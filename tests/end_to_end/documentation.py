@@ -24,6 +24,7 @@ _VARIES = re.compile(
     """,
     re.VERBOSE,
 )
+LINE = 116
 _VARYING_NUMBERS = frozenset({"seconds", "lagSeconds", "lagEvents"})
 
 
@@ -109,10 +110,22 @@ def rewrite(path: Path, ask: Ask) -> None:
             compare(example.answer, actual, str(example.line), names)
         except AssertionError:
             answers[-1] = actual
-            written.append((example.start, example.end, json.dumps(actual, indent=2, ensure_ascii=False) + "\n"))
+            written.append((example.start, example.end, f"{shown(actual)}\n"))
     for start, end, new in reversed(written):
         text = text[:start] + new + text[end:]
     path.write_text(text, encoding="utf-8")
+
+
+def shown(value: Any, indent: str = "") -> str:
+    """JSON as a person would set it: on one line what fits on one."""
+    flat = json.dumps(value, ensure_ascii=False)
+    if len(indent) + len(flat) <= LINE or not isinstance(value, dict | list):
+        return flat
+    inner = f"{indent}  "
+    if isinstance(value, dict):
+        lines = [f"{inner}{json.dumps(name)}: {shown(one, inner)}" for name, one in value.items()]
+        return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
+    return "[\n" + ",\n".join(f"{inner}{shown(one, inner)}" for one in value) + f"\n{indent}]"
 
 
 _REFERENCE = re.compile(r'"<([^<>"]+)>"')

@@ -1,0 +1,36 @@
+"""The demo workspace, served: what the README and the guides show."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from litestar.testing import TestClient
+
+from api import demo, serving
+from api.app import application
+from application.event_store.streams import EventStore
+from application.local_postgres import LocalPostgres
+from tests.conftest import fresh_database
+from tests.end_to_end.documentation import Ask
+
+STORY_ENDS = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
+
+
+@pytest.fixture(scope="session")
+def demo_server(postgres: LocalPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
+    with fresh_database(postgres) as database, EventStore(database) as store:
+        workspace = serving.first_workspace(database, store, "demo", "Demo")
+        demo.fill(store, workspace.id, now=STORY_ENDS)
+        secret = serving.kept_token(database, store, workspace, tmp_path_factory.mktemp("demo") / Path("token"))
+        with serving.following(database), TestClient(application(database, "http://localhost:8000")) as client:
+
+            def ask(query: str) -> dict[str, Any]:
+                answer = client.post("/graphql", json={"query": query}, headers={"Authorization": f"Bearer {secret}"})
+                body: dict[str, Any] = answer.json()
+                return body
+
+            head = ask("{ status { head } }")["data"]["status"]["head"]
+            ask(f'{{ tickets(first: 1, minPosition: "{head}") {{ nodes {{ key }} }} }}')
+            yield ask
