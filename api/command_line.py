@@ -115,3 +115,7 @@ main.add_command(administration.workspace)
 main.add_command(administration.workflow)
 main.add_command(administration.schema)
 main.add_command(imports.import_command)
+
+
+if __name__ == "__main__":
+    main()

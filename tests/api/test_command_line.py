@@ -1,0 +1,160 @@
+"""`proteus` at the command line: what it does, and one sentence for what it cannot."""
+
+import json
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from api.command_line import main
+from api.runtime import DATABASE_VARIABLE, HOME_VARIABLE
+from application.event_store.database import Database
+from application.event_store.streams import EventStore
+from application.tokens import list_tokens
+from application.workspaces import Workspace
+from domain.access import Scope
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs a command on a migrated database."""
+    monkeypatch.setenv(DATABASE_VARIABLE, database.url)
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "200")
+    return lambda *arguments: CliRunner().invoke(main, [str(one) for one in arguments])
+
+
+def sentence(result: Result) -> str:
+    """Of a command that failed as it should: no traceback, a code, a word."""
+    assert isinstance(result.exception, SystemExit), result.exception
+    assert result.exit_code in (1, 2)
+    return result.output.strip()
+
+
+def test_a_workspace_is_made_and_listed(run: Run) -> None:
+    assert "token create --workspace acme" in run("workspace", "create", "acme", "Acme Ltd").output
+    assert "Acme Ltd" in run("workspace", "list").output
+    assert sentence(run("workspace", "create", "acme", "Again")) == (
+        "Error: There is a workspace with the key 'acme' already."
+    )
+
+
+def test_a_token_is_made_listed_and_revoked(run: Run, database: Database, workspace: Workspace) -> None:
+    made = run("token", "create", "--new-person", "Ann", "--scope", "agent", "--scope", "auditor", "--expires", "2h")
+    assert re.fullmatch(r"proteus_\S{43}\n", made.output)
+    [token] = list_tokens(database, workspace.id)
+    assert token.scopes == (Scope.AGENT, Scope.AUDITOR)
+    listed = run("token", "list").output
+    assert "Ann" in listed
+    assert made.output.strip() not in listed
+    assert run("token", "revoke", token.id).output == "Revoked.\n"
+    assert "not revoked already" in sentence(run("token", "revoke", token.id))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (("--person", "Nobody", "--scope", "agent"), "There is nobody called 'Nobody'"),
+        (("--scope", "agent"), "--new-person NAME"),
+        (("--new-person", "x", "--scope", "god"), "'god' is not one of"),
+        (("--new-person", "x", "--scope", "agent", "--expires", "soon"), "Write 90d, 12h or 30m"),
+        (("--new-person", "x", "--scope", "agent", "--expires", "999999d"), "at most 366 days"),
+        (("--new-person", "x", "--scope", "agent", "--workspace", "nope"), "There is no workspace 'nope'"),
+    ],
+)
+def test_a_token_that_cannot_be_made_says_why(
+    run: Run, workspace: Workspace, arguments: tuple[str, ...], word: str
+) -> None:
+    assert word in sentence(run("token", "create", *arguments))
+
+
+def test_status_tells_the_lag_and_rebuild_mends_it(run: Run, workspace: Workspace) -> None:
+    assert "Head of the log" in run("status").output
+    rebuilt = run("rebuild", "directory")
+    assert rebuilt.exit_code == 0, rebuilt.output
+    assert "directory:" in rebuilt.output
+    assert run("rebuild", "--all").exit_code == 0
+    assert run("status", "--check").exit_code == 0
+    assert "There is no read model 'nope'" in sentence(run("rebuild", "nope"))
+    assert "say --all" in sentence(run("rebuild"))
+
+
+def test_workflows_are_defined_from_a_file(run: Run, workspace: Workspace, tmp_path: Path) -> None:
+    file = tmp_path / "flows.toml"
+    file.write_text('[[roles]]\nkey = "VISIT"\nname = "Visit"\nworkflow = "support"\n')
+    assert run("workflow", "define", file).output == "0 workflows and 1 roles are defined in acme.\n"
+    file.write_text("[[roles]]\nkey = 5")
+    assert "These definitions cannot be read" in sentence(run("workflow", "define", file))
+    assert "does not exist" in sentence(run("workflow", "define", tmp_path / "none.toml"))
+
+
+def test_a_database_that_is_away_or_not_migrated_is_said_in_a_sentence(
+    run: Run, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("migrate").output == "The database was up to date.\n"
+    monkeypatch.setenv(DATABASE_VARIABLE, database.url.replace("dbname=test", "dbname=nowhere"))
+    assert "PostgreSQL does not answer" in sentence(run("status"))
+    monkeypatch.setenv(DATABASE_VARIABLE, "postgresql://127.0.0.1:1/nowhere")
+    assert "PostgreSQL does not answer" in sentence(run("serve", "--port", "1999"))
+    empty = re.sub(r"dbname=\S+", "dbname=postgres", database.url)
+    monkeypatch.setenv(DATABASE_VARIABLE, empty)
+    assert "Run `proteus migrate` first" in sentence(run("token", "list"))
+
+
+@pytest.fixture
+def served(database: Database, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """`proteus serve` in a process of its own."""
+    port = 20_000 + os.getpid() % 10_000
+    environment = {**os.environ, DATABASE_VARIABLE: database.url, HOME_VARIABLE: str(tmp_path)}
+    command = [sys.executable, "-m", "api.command_line", "serve", "--port", str(port)]
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stderr is not None
+        while "Started worker" not in (line := process.stderr.readline()):
+            assert line, "the server ended while it started"
+        yield process, port
+    finally:
+        process.terminate()
+        process.wait(30)
+        if process.stderr is not None:
+            process.stderr.close()
+
+
+def test_the_server_answers_and_ends_cleanly(
+    served: tuple[subprocess.Popen[str], int], store: EventStore, workspace: Workspace, run: Run
+) -> None:
+    process, port = served
+    secret = run("token", "create", "--new-person", "Ann", "--scope", "agent").output.strip()
+    address = f"http://127.0.0.1:{port}"
+
+    def ask(query: str) -> Any:
+        request = urllib.request.Request(
+            f"{address}/graphql",
+            json.dumps({"query": query}).encode(),
+            {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=10) as response:
+            return json.load(response)["data"]
+
+    opened = ask('mutation { openTicket(input: {title: "Hi", role: "TASK"}) { ticket { key } } }')
+    assert opened == {"openTicket": {"ticket": {"key": "T-1"}}}
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        urllib.request.urlopen(f"{address}/graphql", timeout=10)
+    assert "Choose another with --host and --port" in sentence(run("serve", "--port", port))
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 0
+    assert process.stderr is not None
+    while select.select([process.stderr], [], [], 0)[0] and (line := process.stderr.readline()):
+        assert "Traceback" not in line
