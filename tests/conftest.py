@@ -41,9 +41,11 @@ def fresh_database(postgres: LocalPostgres) -> Iterator[Database]:
     """A copy of the migrated template, dropped afterwards with whoever is still connected."""
     name = f"test_{next(_numbers)}"
     copy = sql.SQL("create database {} template {} owner proteus strategy file_copy")
+    grant = sql.SQL("grant create on database {} to proteus_owner")
     drop = sql.SQL("drop database {} with (force)")
     with psycopg.connect(postgres.dsn, autocommit=True) as connection:
         connection.execute(copy.format(sql.Identifier(name), sql.Identifier(TEMPLATE)))
+        connection.execute(grant.format(sql.Identifier(name)))  # a copy has no grants of its own
         yield local_database(postgres.dsn, name)
         connection.execute(drop.format(sql.Identifier(name)))
 
