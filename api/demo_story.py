@@ -8,6 +8,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, time, timedelta, timezone
+from itertools import groupby
 from pathlib import Path
 from random import Random
 from uuid import UUID
@@ -38,8 +39,8 @@ ZONE = timezone(timedelta(hours=3))
 MORNING, EVENING = time(9), time(18)
 SYSTEM = "system"
 
-CANCELLED, REOPENED, REPRIORITISED, LEFT_OUT, DATED = 0.06, 0.09, 0.10, 0.4, 0.6
-STUCK, STUCK_LATELY = 0.16, 0.40
+CANCELLED, REOPENED, REPRIORITISED, LEFT_OUT, DATED = 0.05, 0.09, 0.10, 0.4, 0.5
+STUCK, STUCK_LATELY = 0.2, 0.6
 """Shares of tickets that stop somewhere in their story: of those opened long ago, of those of the last three weeks."""
 
 HOURS = {
@@ -60,7 +61,7 @@ HOURS = {
 
 HASTE = {Priority.CRITICAL: 0.12, Priority.HIGH: 0.5, Priority.NORMAL: 1.0, Priority.LOW: 2.5}
 WRITTEN = ("e-mail", "site", "telegram", "chat")
-"""Channels in which clients write themselves; on the others somebody writes for them."""
+"""Channels in which clients write themselves; what comes by the others is typed in by staff or by the monitoring."""
 
 
 class Scene(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -166,9 +167,10 @@ class _Play:
         self._scenes = scenes
         self._start, self._end = end - LENGTH, end
         self._random = Random(SEED)  # noqa: S311 - a story, not a secret
-        self._workflows = _default_workflows()
+        self._workflows = _default_workflows(self._start)
         self._by_key = {scene.key: scene for scene in scenes.scenes if scene.key}
         self._teams = {team.key: list(team.people) for team in scenes.teams}
+        self._staff = {person for team in scenes.teams for person in team.people}
         self._clients = [(key, company) for company in scenes.companies for key in company.people]
         self._names: dict[str, str] = {}
         for people in (*(team.people for team in scenes.teams), *(company.people for company in scenes.companies)):
@@ -218,12 +220,13 @@ class _Play:
         """When each scene begins; there are more of them towards the end. What comes first, and every project, begins
         in the first days, so that there is time for it."""
         begins: list[tuple[datetime, Scene]] = []
+        first, seconds = self._start + timedelta(hours=12), (LENGTH - timedelta(hours=13)).total_seconds()
         for scene in self._scenes.scenes:
             for _ in range(scene.times):
                 share = self._random.random() ** 0.8
                 if scene.role == "PROJECT":
                     share *= 0.1
-                at = self._start + timedelta(hours=12) + share * (LENGTH - timedelta(hours=13))
+                at = first + timedelta(seconds=int(share * seconds))
                 begins.append((at if scene.urgent else self._office_hours(at), scene))
         opening = min(at for at, _ in begins)
         begins = [(opening - timedelta(minutes=5) if scene.first else at, scene) for at, scene in begins]
@@ -240,12 +243,11 @@ class _Play:
         late = timedelta(seconds=self._random.randrange(60, 9_000))
         return (datetime.combine(day, MORNING, ZONE) + late).astimezone(UTC)
 
-    def _pass(self, ticket: Played, hours: float) -> datetime:
+    def _pass(self, ticket: Played, hours: float) -> None:
         """Lets about so much time pass on the ticket."""
-        seconds = 20 + 3600 * hours * self._random.gammavariate(3, 1 / 3)
-        at = ticket.clock + timedelta(seconds=int(seconds))
+        luck = self._random.uniform(0.6, 1.0) if ticket.scene.sure else self._random.gammavariate(3, 1 / 3)
+        at = ticket.clock + timedelta(seconds=20 + int(3600 * hours * luck))
         ticket.clock = at if ticket.scene.urgent else self._office_hours(at)
-        return ticket.clock
 
     # ---- a ticket
 
@@ -253,11 +255,7 @@ class _Play:
         """Opens a ticket (below the one `above`, or only for its requester) and plays its story."""
         ticket = self._open(scene, at, above, below=below)
         lines, cancelled = self._fate(scene, at)
-        for line in scene.story[:lines]:
-            if line.startswith("?"):
-                if self._random.random() < LEFT_OUT and not scene.sure:
-                    continue
-                line = line[1:]
+        for line in self._said(scene.story[:lines]):
             if not self._act(ticket, line):
                 return ticket
         if cancelled:
@@ -266,6 +264,14 @@ class _Play:
             self._reopen(ticket)
         ticket.ended = ticket.clock if self._category(ticket).closed else None
         return ticket
+
+    def _said(self, story: tuple[str, ...]) -> list[str]:
+        """The story without the stretches that are left out this time."""
+        said: list[str] = []
+        for optional, lines in groupby(story, key=lambda line: line.startswith("?")):
+            if not optional or self._random.random() >= LEFT_OUT:
+                said += (line.removeprefix("?") for line in lines)
+        return said
 
     def _fate(self, scene: Scene, at: datetime) -> tuple[int, bool]:
         """How many lines of the story come true, and whether it is cancelled then."""
@@ -276,14 +282,18 @@ class _Play:
             return self._random.randrange(lines), True
         lately = self._end - at < timedelta(weeks=3)
         if luck < CANCELLED + (STUCK_LATELY if lately else STUCK):
-            return self._random.randrange(lines), False
+            waits = [0, 0, *(n for n, line in enumerate(scene.story[:-1], start=1) if line.startswith("to "))]
+            return self._random.choice((self._random.randrange(lines), self._random.choice(waits))), False
         return lines, False
 
     def _open(self, scene: Scene, at: datetime, above: Played | None, *, below: bool) -> Played:
         template = scene.titles[self._titles[scene.key or scene.titles[0]] % len(scene.titles)]
         self._titles[scene.key or scene.titles[0]] += 1
         russian = _is_russian(template)
-        requester, company = (above.requester, above.company) if above else self._requester(scene, russian)
+        if above and scene.requester is None:
+            requester, company = above.requester, above.company
+        else:
+            requester, company = self._requester(scene, russian)
         self._tickets += 1
         ticket = Played(
             name=f"ticket {self._tickets}",
@@ -302,14 +312,14 @@ class _Play:
         )
         if scene.key:
             self._known[scene.key] = ticket
-        self._say_open(ticket, self._fill(ticket, template), above, below=below)
+        self._record_opening(ticket, self._fill(ticket, template), above, below=below)
         return ticket
 
-    def _say_open(self, ticket: Played, title: str, above: Played | None, *, below: bool) -> None:
+    def _record_opening(self, ticket: Played, title: str, above: Played | None, *, below: bool) -> None:
         scene, requester, channel = ticket.scene, ticket.requester, ticket.channel
         parent = above.name if above and below else None
         text = self._fill(ticket, scene.text) if scene.text else None
-        tags = () if requester in self._teams[scene.team] else (ticket.company.name,)
+        tags = () if requester in self._staff else (ticket.company.name,)
         due = self._due(ticket)
         actor = self._opener(ticket, above)
 
@@ -329,9 +339,13 @@ class _Play:
             )
 
         behalf = requester if channel == "phone" and requester != actor else None
-        at = ticket.clock
         step = Step(
-            at=at, actor=actor, command=command, makes=ticket.name, channel=_way(actor, channel), on_behalf_of=behalf
+            at=ticket.clock,
+            actor=actor,
+            command=command,
+            makes=ticket.name,
+            channel=_way(actor, channel),
+            on_behalf_of=behalf,
         )
         self._steps.append(step)
 
@@ -436,6 +450,8 @@ class _Play:
         ticket.team, ticket.assignee = team, assignee
 
     def _move(self, ticket: Played, status: str, reason: str | None) -> None:
+        way = self._workflow(ticket).transition(ticket.status, status)
+        assert way, f"{ticket.scene.titles[0]!r} cannot move from {ticket.status} to {status}"
         self._do(
             ticket,
             self._holder(ticket),
@@ -521,8 +537,7 @@ class _Play:
         return self._random.choice(fitting or wordings)
 
     def _fill(self, ticket: Played, text: str) -> str:
-        who = self._names[ticket.requester].split()[0] if ticket.requester else ""
-        return text.format(company=ticket.company.name, site=ticket.company.site, who=who, n=ticket.number)
+        return text.format(company=ticket.company.name, site=ticket.company.site, n=ticket.number)
 
 
 def _way(actor: str, channel: str) -> str:
@@ -534,9 +549,9 @@ def _is_russian(text: str) -> bool:
     return re.search("[А-Яа-я]", text) is not None
 
 
-def _default_workflows() -> Workflows:
-    state: Workflows = Workflows()
+def _default_workflows(at: datetime) -> Workflows:
+    state = Workflows()
     for command in defaults().commands():
         for event in define(state, command):
-            state = evolve(state, event, datetime.now(UTC))
+            state = evolve(state, event, at)
     return state
