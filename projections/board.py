@@ -60,9 +60,7 @@ async def board(view: View, ask: BoardAsk, moment: Moment) -> BoardRow:
     if not 0 <= ask.cards_per_cell <= CARDS_LIMIT:
         raise BadInput(f"cardsPerCell is 0 to {CARDS_LIMIT}.")
     workflows = await directory.workflows(view)
-    if ask.workflow is not None and ask.workflow not in workflows.versions:
-        raise BadInput(f"There is no workflow {ask.workflow[:80]!r}. There are: {', '.join(workflows.versions)}.")
-    on_board = await _on_board(view, ask, moment)
+    on_board = await _on_board(view, ask, moment, workflows)
     rows = await view.fetch(
         sql.SQL(_BOARD).format(
             column=_axis(ask.columns), row=_axis(ask.rows), source=on_board.source(), columns=SELECTED
@@ -150,7 +148,9 @@ select t.position, c.board_column, c.board_row, c.total, case when r.place > 1 t
 _COLUMN, _ROW, _VERSIONS = 1, 2, 4
 
 
-async def _on_board(view: View, ask: BoardAsk, moment: Moment) -> Matching:
+async def _on_board(view: View, ask: BoardAsk, moment: Moment, workflows: Workflows) -> Matching:
+    if ask.workflow is not None and ask.workflow not in workflows.versions:
+        raise BadInput(f"There is no workflow {ask.workflow[:80]!r}. There are: {', '.join(workflows.versions)}.")
     filter_ = ask.filter or TicketFilter()
     matching = Matching(view, filter_, None, moment)
     parts: list[sql.Composable] = [matching.condition]
@@ -176,7 +176,7 @@ async def _cell(
 ) -> tuple[sql.Composed, dict[str, Any]]:
     if (row is None) != (ask.rows is None):
         raise BadInput("A cell of a board with rows is named by column and row, of one without by column alone.")
-    matching = await _on_board(view, ask, moment)
+    matching = await _on_board(view, ask, moment, await directory.workflows(view))
     arguments = {**matching.arguments, "column": column}
     condition = sql.SQL("{} and {} = %(column)s").format(matching.source(), _axis(ask.columns))
     if ask.rows is not None and row is not None:
