@@ -1,0 +1,317 @@
+"""The engine: the same tables whatever the batches, a place that only moves on, and one leader at a time."""
+
+import threading
+import time
+from collections.abc import Sequence
+
+import msgspec
+import pytest
+from psycopg import sql
+
+from application.event_store.database import Role
+from application.event_store.follower import Deposed
+from domain.tickets import AddComment, Priority, SetPriority, TransitionTicket
+from projections import engine, reading
+from projections.engine import Change, Connection, Engine, Projection, Session
+from projections.reading import ReadModelBehind
+from projections.rebuild import digest
+from projections.registry import NAMES, PERSONAL_COLUMNS, PROJECTIONS
+from tests.projections.conftest import World, hour
+
+
+def digests(world: World) -> dict[str, str]:
+    """Of every table of every read model."""
+    with world.database.connect(Role.PROJECTOR) as connection:
+        return {
+            table: digest(connection, projection, table, world.database.schema)
+            for projection in PROJECTIONS
+            for table in projection.tables
+        }
+
+
+def forget_everything(world: World) -> None:
+    """As if the read models had just been made."""
+    with world.database.connect(Role.OWNER) as connection:
+        for projection in PROJECTIONS:
+            for table in projection.tables:
+                connection.execute(sql.SQL("delete from {}").format(sql.Identifier(table)))
+        connection.execute("update tracking set position = 0, recorded_at = '0001-01-01T00:00:00Z'")
+
+
+def places(world: World) -> dict[str, int]:
+    return {row[0]: row[1] for row in world.rows("select name, position from tracking")}
+
+
+def head(world: World) -> int:
+    position: int = world.rows("select max(position) from event")[0][0]
+    return position
+
+
+def some_history(world: World) -> None:
+    anna = world.person("Anna")
+    for n in range(12):
+        opened = world.open(f"Ticket {n}", "TASK", hour(n), assignee=anna, fields={"n": n})
+        world.do(TransitionTicket(ticket=opened, status="in_progress"), hour(n))
+        for m in range(n % 4):
+            world.do(AddComment(ticket=opened, body=f"{m}"), hour(n + m))
+        world.do(SetPriority(ticket=opened, priority=Priority.HIGH), hour(n + 5))
+        if n % 3 == 0:
+            world.do(TransitionTicket(ticket=opened, status="done"), hour(n + 6))
+
+
+def session(world: World, *extra: Projection) -> Session:
+    return Session(world.database, {projection.name: projection for projection in (*PROJECTIONS, *extra)})
+
+
+def test_batches_of_any_size_fold_to_the_same_tables(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    some_history(world)
+    world.project()
+    world.session.__exit__()
+    expected = digests(world)
+    assert all(not of_table.startswith("0:") for table, of_table in expected.items() if table not in _EMPTY)
+    for size in (1, 2, 7, 50):
+        forget_everything(world)
+        monkeypatch.setattr(engine, "BATCH", size)
+        with session(world) as again:
+            again.catch_up()
+        assert digests(world) == expected, size
+
+
+_EMPTY = ("team", "team_member", "service")
+
+
+def test_states_are_loaded_from_the_log_where_the_cache_has_lost_them(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    some_history(world)
+    world.project()
+    world.session.__exit__()
+    expected = digests(world)
+    forget_everything(world)
+    monkeypatch.setattr(engine, "BATCH", 3)
+    monkeypatch.setattr(engine, "CACHED_STATES", 1)
+    with session(world) as again:
+        again.catch_up()
+    assert digests(world) == expected
+
+
+def test_a_place_moves_over_events_that_its_read_model_ignores(world: World) -> None:
+    world.open()
+    world.person("Anna")
+    world.project()
+    assert set(places(world).values()) == {head(world)}
+    world.person("Boris")  # nothing for spans
+    world.project()
+    assert set(places(world).values()) == {head(world)}
+
+
+def test_read_models_that_stand_apart_come_together(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    some_history(world)
+    monkeypatch.setattr(engine, "BATCH", 10)
+    with Session(world.database, {PROJECTIONS[1].name: PROJECTIONS[1]}) as alone:
+        alone.acquire()
+        for _ in range(3):
+            alone.step()
+    assert len(set(places(world).values())) == 2
+    world.project()
+    assert set(places(world).values()) == {head(world)}
+    world.session.__exit__()
+    expected = digests(world)
+    forget_everything(world)
+    with session(world) as again:
+        again.catch_up()
+    assert digests(world) == expected
+
+
+# ---- failures
+
+
+class Broken:
+    """A read model whose fold fails until it is mended; it writes first, so that a rollback is seen."""
+
+    def __init__(self, world: World) -> None:
+        self.mended = False
+        self.projection = Projection(
+            name="broken", tables=("broken",), keys={"broken": ("position",)}, ddl=_DDL, indexes="", fold=self.fold
+        )
+        with world.database.connect(Role.OWNER) as connection:
+            engine.install(connection, [self.projection])
+
+    def fold(self, connection: Connection, changes: Sequence[Change]) -> None:
+        for change in changes:
+            connection.execute(
+                "insert into broken values (%s, %s)", (change.envelope.workspace, change.envelope.position)
+            )
+        if not self.mended:
+            raise ZeroDivisionError("as it happens")
+
+
+_DDL = "create table broken (workspace uuid not null, position bigint primary key)"
+
+
+def test_a_read_model_that_fails_stands_still_and_holds_back_no_other(world: World) -> None:
+    world.session.__exit__()
+    broken = Broken(world)
+    world.open("Seen")
+    with session(world, broken.projection) as together:
+        together.catch_up()
+        assert world.titles() == ["Seen"]
+        assert places(world) == {"broken": 0, **{name: head(world) for name in NAMES}}
+        assert world.rows("select count(*) from broken") == [(0,)]
+
+        world.open("Seen too")
+        together.catch_up()
+        assert world.titles() == ["Seen", "Seen too"]
+
+        broken.mended = True
+        deadline = time.monotonic() + 5
+        while places(world)["broken"] < head(world) and time.monotonic() < deadline:
+            together.catch_up()
+            time.sleep(0.02)
+        assert set(places(world).values()) == {head(world)}
+    assert world.rows("select count(*) from broken") == world.rows("select count(*) from event")
+
+
+def test_a_failure_in_the_middle_leaves_no_trace_of_its_batch(world: World) -> None:
+    world.session.__exit__()
+    world.open("First")
+
+    def fails(connection: Connection, changes: Sequence[Change]) -> None:
+        PROJECTIONS[1].fold(connection, changes)
+        raise ZeroDivisionError
+
+    spans = PROJECTIONS[1]
+    with Session(world.database, {"spans": msgspec.structs.replace(spans, fold=fails)}) as failing:
+        failing.catch_up()
+    assert world.rows("select count(*) from span") == [(0,)]
+    with session(world) as again:
+        again.catch_up()
+    assert world.titles() == ["First"]
+
+
+def test_a_restart_goes_on_where_the_last_one_stopped(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    some_history(world)
+    world.session.__exit__()
+    monkeypatch.setattr(engine, "BATCH", 9)
+    steps = 0
+    while True:
+        with session(world) as one:
+            one.acquire()
+            if not one.step():
+                break
+            steps += 1
+    assert steps > 3
+    expected = digests(world)
+    forget_everything(world)
+    with session(world) as again:
+        again.catch_up()
+    assert digests(world) == expected
+
+
+# ---- leadership
+
+
+def test_of_two_sessions_one_leads_and_the_other_takes_over_when_it_is_gone(world: World) -> None:
+    world.project()
+    with session(world) as standby:
+        standby.catch_up()
+        world.open("Led by the first")
+        standby.catch_up()
+        assert world.titles() == []
+        world.project()
+        assert world.titles() == ["Led by the first"]
+
+        world.session.__exit__()
+        world.open("Led by the second")
+        deadline = time.monotonic() + 5
+        while len(world.titles()) < 2 and time.monotonic() < deadline:
+            standby.catch_up()
+        assert world.titles() == ["Led by the first", "Led by the second"]
+
+
+def test_a_leader_that_was_replaced_cannot_write(world: World) -> None:
+    world.project()
+    world.open("Once")
+    with world.database.connect(Role.OWNER) as connection:
+        connection.execute("update tracking set epoch = epoch + 1 where name = 'spans'")
+    with pytest.raises(Deposed):
+        world.project()
+    assert world.titles() == []
+    world.session.__exit__()
+    with session(world) as next_one:
+        next_one.catch_up()
+    assert world.titles() == ["Once"]
+
+
+def test_a_running_engine_follows_by_itself_and_stops_when_told(world: World) -> None:
+    world.session.__exit__()
+    following = Engine(world.database, PROJECTIONS)
+    thread = threading.Thread(target=following.run)
+    thread.start()
+    try:
+        position = world.do(SetPriority(ticket=world.open("Followed"), priority=Priority.LOW)).position
+        following.wake()
+        world.run(world.models.wait_for(position, *NAMES))
+        assert world.titles() == ["Followed"]
+    finally:
+        following.stop()
+        thread.join(timeout=10)
+    assert not thread.is_alive()
+
+
+# ---- waiting
+
+
+def test_a_query_waits_for_its_position_but_not_for_ever(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "WAIT_SECONDS", 0.2)
+    world.open()
+    world.project()
+    world.run(world.models.wait_for(head(world), *NAMES))
+    world.run(world.models.wait_for(0, *NAMES))
+    world.open()
+    for position in (head(world), 2**63 - 1):
+        started = time.monotonic()
+        with pytest.raises(ReadModelBehind):
+            world.run(world.models.wait_for(position, "spans"))
+        assert time.monotonic() - started < 2
+    with pytest.raises(ReadModelBehind):
+        world.run(world.models.wait_for(1, "a read model that does not exist"))
+
+
+# ---- what every read model has
+
+
+def test_every_table_belongs_to_workspaces_and_row_level_security_guards_it(world: World) -> None:
+    tables = [table for projection in PROJECTIONS for table in projection.tables]
+    found = dict(
+        world.rows(
+            "select relname, relrowsecurity and relforcerowsecurity from pg_class"
+            " where relnamespace = current_schema()::regnamespace and relkind = 'r'"
+        )
+    )
+    assert all(found[table] for table in tables)
+    for projection in PROJECTIONS:
+        assert set(projection.keys) == set(projection.tables)
+    for table, columns in PERSONAL_COLUMNS.items():
+        there = {
+            name for (name,) in world.rows(f"select attname from pg_attribute where attrelid = '{table}'::regclass")
+        }
+        assert set(columns) <= there
+
+
+def test_without_the_filter_of_the_code_a_reader_still_sees_nothing_foreign(world: World) -> None:
+    opened = world.open("Ours")
+    world.do(AddComment(ticket=opened, body="ours"))
+    other = world.beside("other")
+    other.do(AddComment(ticket=other.open("Theirs"), body="theirs"))
+    world.project()
+    tables = [table for projection in PROJECTIONS for table in projection.tables]
+    with world.database.connect(Role.READER) as reader:
+        for table in tables:
+            assert reader.execute(f"select count(*) from {table}".encode()).fetchone() == (0,)
+        reader.execute("select set_config('proteus.workspace', %s, false)", (str(world.workspace.id),))
+        for table in tables:
+            owners = {row[0] for row in reader.execute(f"select distinct workspace from {table}".encode())}
+            assert owners <= {world.workspace.id}
+        for table in ("span", "timeline", "comment"):
+            assert reader.execute(f"select count(*) from {table}".encode()).fetchone() != (0,)
