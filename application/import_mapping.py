@@ -9,7 +9,7 @@ import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Literal, NoReturn
 from unicodedata import normalize
 from zoneinfo import ZoneInfo
@@ -74,7 +74,7 @@ class PriorityColumn(_Table, frozen=True, kw_only=True):
 
 class RoleColumn(_Table, frozen=True, kw_only=True):
     """Either `role`, the same for every ticket, or a `column` and its `values`; with both, `role` is for values that
-    the table does not name."""
+    the table does not name. An event that opens a ticket without a role gives it `role`, or the first of `values`."""
 
     role: str | None = None
     column: str | None = None
@@ -186,9 +186,9 @@ def check_columns(mapping: ImportMapping, header: list[str]) -> None:
 
 def _check(mapping: ImportMapping) -> None:
     """What types alone cannot say. Raises InvalidValue."""
-    _within("source", lambda: text.key(mapping.source, "source"))
-    _within("workflow.key", lambda: text.key(mapping.workflow.key))
-    _within("workflow.name", lambda: text.line(mapping.workflow.name, "name"))
+    _within("source", partial(text.key, mapping.source, "source"))
+    _within("workflow.key", partial(text.key, mapping.workflow.key))
+    _within("workflow.name", partial(text.line, mapping.workflow.name, "name"))
     _check_file(mapping.file)
     _check_time(mapping.time)
     _check_status(mapping.status)
@@ -228,8 +228,8 @@ def _check_status(status: StatusColumn) -> None:
     seen: dict[str, StatusValue] = {}
     for cell, value in status.values.items():
         place = f"status.values.{cell!r}"
-        _within(place, lambda value=value: text.key(value.key))
-        _within(place, lambda value=value: text.line(value.name, "name"))
+        _within(place, partial(text.key, value.key))
+        _within(place, partial(text.line, value.name, "name"))
         if seen.setdefault(value.key, value) != value:
             _refuse(place, f"gives the status {value.key!r} another name or category than a value before it.")
     if status.initial is not None and status.initial not in seen:

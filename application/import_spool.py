@@ -185,7 +185,8 @@ class RowReader:
         cell, role = cells[column].strip(), self._mapping.role
         if cell in role.values:
             return role.values[cell]
-        if cell in self._none or not cell:
+        nothing = cell in self._none or not cell
+        if nothing and (not self._snapshot or role.role is not None):
             return UNSET
         if role.role is None:
             raise Fault(f"role {cell!r} is not in the mapping")

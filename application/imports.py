@@ -96,19 +96,7 @@ def import_file(
         reader = RowReader(mapping, source.header, secret, now())
         with Rejects(rejects_path, source.header) as rejects:
             spool.fill(_read(source, reader, rejects, summary, progress))
-            context = Context(actor=actor, channel=CHANNEL, source=path.name)
-            workflow = define_workflow(store, context, mapping, reader.statuses.all(), dry_run=dry_run)
-            origin_id = uuid5(actor.workspace, f"import:{mapping.source}")
-            planner = Planner(
-                workspace,
-                actor.person,
-                path.name,
-                Origin(workflow=workflow, role=mapping.role.role or next(iter(mapping.role.values.values()))),
-                origin_id,
-                reader.statuses,
-                Names(actor.workspace, origin_id, secret, known, reader.found),
-                dry_run=dry_run,
-            )
+            planner = _planner(store, actor, path.name, mapping, reader, secret, known, dry_run=dry_run)
             readable = summary.rows - rejects.count
             done = 0
             for chunk in _chunks(spool.rows()):
@@ -121,6 +109,34 @@ def import_file(
             summary.rejected = rejects.count
     summary.seconds = time.monotonic() - started
     return summary
+
+
+def _planner(
+    store: EventStore,
+    actor: Actor,
+    file_name: str,
+    mapping: ImportMapping,
+    reader: RowReader,
+    secret: bytes,
+    known: Known,
+    *,
+    dry_run: bool,
+) -> Planner:
+    """Once all of the file is read, so that every status and name in it is known. Raises Refused."""
+    context = Context(actor=actor, channel=CHANNEL, source=file_name)
+    workflow = define_workflow(store, context, mapping, reader.statuses.all(), dry_run=dry_run)
+    role = mapping.role.role or next(iter(mapping.role.values.values()))
+    origin_id = uuid5(actor.workspace, f"import:{mapping.source}")
+    return Planner(
+        store.workspace(actor.workspace),
+        actor.person,
+        file_name,
+        Origin(workflow=workflow, role=role),
+        origin_id,
+        reader.statuses,
+        Names(actor.workspace, origin_id, secret, known, reader.found),
+        dry_run=dry_run,
+    )
 
 
 def _read(

@@ -246,9 +246,12 @@ def test_the_role_may_come_from_a_column_and_change(desk: Desk) -> None:
     mapping = MAPPING.replace(
         'role = "INCIDENT"', 'column = "area"\nvalues = { Mail = "INCIDENT", Web = "PROBLEM" }'
     ).replace('service = "area"\n', "")
-    desk.take(f"{HEADER}\nA,01/03/2016 09:00,New,,,,Mail\nA,01/03/2016 10:00,Work,,,,Web\n", mapping)
+    rows = ["A,01/03/2016 09:00,New,,,,Mail", "A,01/03/2016 10:00,Work,,,,Web"]
+    rows += ["A,01/03/2016 11:00,Work,,,,Fax", "A,01/03/2016 12:00,Work,,,,?"]
+    desk.take("\n".join([HEADER, *rows]), mapping)
     assert desk.names() == ["TicketOpened", "RoleChanged"]
     assert (desk.tickets()["A"].role, desk.tickets()["A"].status) == ("PROBLEM", "work")
+    assert desk.rejects() == [(4, "role 'Fax' is not in the mapping"), (5, "role '?' is not in the mapping")]
 
 
 def test_priorities_titles_descriptions_and_channels_are_taken(desk: Desk) -> None:
