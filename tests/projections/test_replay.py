@@ -1,0 +1,221 @@
+"""Whatever is commanded: the read models show what the domain makes of the stored events."""
+
+import random
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+import hypothesis.strategies as st
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from application.event_store.database import Role
+from application.event_store.envelope import Envelope, Stream, stored
+from application.event_store.event_types import fold
+from application.local_postgres import LocalPostgres
+from domain.errors import Refused
+from domain.tickets import (
+    AddComment,
+    AssignTicket,
+    ChangeRole,
+    CommentAdded,
+    Priority,
+    SetParent,
+    SetPriority,
+    Ticket,
+    TicketCommand,
+    TransitionTicket,
+    Visibility,
+)
+from projections import spans, tickets, timeline
+from projections.board import BoardAsk, board
+from projections.filters import EventFilter, PageAsk
+from projections.reading import NOW, Moment
+from projections.rows import TicketRow
+from tests.projections.conftest import World, a_world, hour
+
+ROLES = ("TASK", "INQUIRY", "LEAD", "DOCUMENT", "PROJECT")
+STATUSES = ("new", "todo", "in_progress", "waiting", "done", "cancelled", "draft", "qualification", "lost")
+VALUES: tuple[Any, ...] = (None, True, False, 0, 1, 1.5, "да", "")
+
+
+@pytest.fixture(scope="module")
+def lab(postgres: LocalPostgres) -> Iterator[World]:
+    with a_world(postgres) as world:
+        for name in ("Anna", "Boris"):
+            world.person(name)
+        world.team("line1")
+        yield world
+
+
+Step = tuple[int, int, int, float]
+"""Which command, to which ticket, with which argument, how many hours later."""
+
+STEPS = st.lists(
+    st.tuples(st.integers(0, 7), st.integers(0, 3), st.integers(0, 40), st.sampled_from([0.0, 0.0, 0.5, 3.0])),
+    min_size=1,
+    max_size=30,
+)
+
+
+def command_of(step: Step, ticket: UUID, opened: list[UUID], people: list[UUID], teams: list[UUID]) -> TicketCommand:
+    kind, _, n, _ = step
+    match kind:
+        case 1:
+            return ChangeRole(ticket=ticket, role=ROLES[n % 5])
+        case 2:
+            return AssignTicket(ticket=ticket, assignee=[*people, None][n % 3], team=[*teams, None][n % 2])
+        case 3:
+            return SetPriority(ticket=ticket, priority=list(Priority)[n % 4])
+        case 4:
+            return SetParent(ticket=ticket, parent=[*opened, None][n % (len(opened) + 1)])
+        case 5:
+            return AddComment(ticket=ticket, body=f"№ {n}", visibility=list(Visibility)[n % 2])
+        case _:
+            fields = {f"field{n % 3}": VALUES[n % len(VALUES)]} if n % 2 else {}
+            return TransitionTicket(ticket=ticket, status=STATUSES[n % len(STATUSES)], fields=fields)
+
+
+def play(world: World, steps: list[Step]) -> list[UUID]:
+    """Gives the commands; what is refused has not happened. Projects now and then, so that batches differ."""
+    opened: list[UUID] = []
+    at = 0.0
+    people = [row[0] for row in world.rows("select id from person where name in ('Anna', 'Boris') order by name")]
+    teams = [row[0] for row in world.rows("select id from team")]
+    for step in steps:
+        kind, which, n, later = step
+        at += later
+        try:
+            if kind == 0 or not opened:
+                opened.append(world.open(f"Ticket {n}", ROLES[n % 5], hour(at), tags=("x",) if n % 2 else ()))
+            else:
+                ticket = opened[which % len(opened)]
+                back = hour(at - 1) if kind == 5 and n % 3 == 0 else hour(at)
+                world.do(command_of(step, ticket, opened, people, teams), back)
+        except Refused:
+            continue
+        if n % 7 == 0:
+            world.project()
+    world.project()
+    return opened
+
+
+def history_of(world: World, id_: UUID) -> list[Envelope]:
+    """As it is stored, read by nobody else's code than the event store's."""
+    rows = world.rows(f"select * from event where stream = '{id_}' order by version")
+
+    return world.store.mapper.to_envelopes([stored(row) for row in rows])
+
+
+def replayed(history: list[Envelope]) -> Ticket:
+    stream: Stream | None = None
+    for envelope in history:
+        stream = fold(stream, envelope)
+    assert stream is not None
+    assert isinstance(stream.state, Ticket)
+    return stream.state
+
+
+def as_row(id_: UUID, ticket: Ticket, moment: Moment = NOW) -> TicketRow:
+    return tickets.ticket_row([id_, ticket.number, *_in_columns(ticket)], moment)
+
+
+def _in_columns(ticket: Ticket) -> list[Any]:
+    shown = dict(zip(spans.SHOWN, spans.shown(ticket), strict=True))
+    shown["tags"] = list(ticket.tags)
+    return [shown[name] for name in tickets.COLUMNS[2:]]
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@given(steps=STEPS)
+def test_the_read_models_are_what_a_replay_of_the_events_gives(lab: World, steps: list[Step]) -> None:
+    opened = play(lab, steps)
+    live = lab.ask(tickets.by_ids, opened, NOW)
+    details = lab.ask(tickets.details, opened, NOW)
+    for id_ in opened:
+        history = history_of(lab, id_)
+        ticket = replayed(history)
+        assert live[id_] == as_row(id_, ticket)
+        assert type_of_fields(live[id_].fields) == type_of_fields(ticket.fields)
+
+        found = details[id_]
+        assert (found.version, found.comment_count) == (len(history), len(ticket.comments))
+        assert found.position == history[-1].position
+        assert found.updated_at == max(envelope.occurred_at for envelope in history)
+
+        said = sorted(
+            (envelope.occurred_at, envelope.position, envelope.event.body, envelope.event.visibility)
+            for envelope in history
+            if isinstance(envelope.event, CommentAdded)
+        )
+        shown = lab.ask(tickets.comments, id_, PageAsk(first=100), NOW).nodes
+        assert [(row.created_at, row.position, row.body, row.visibility) for row in shown] == said
+
+        events = lab.ask(timeline.history, id_, None, None, PageAsk(first=100), NOW).nodes
+        assert [event.position for event in events] == [envelope.position for envelope in history]
+
+
+def type_of_fields(fields: dict[str, Any]) -> dict[str, type]:
+    return {key: type(value) for key, value in fields.items()}
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(steps=STEPS, seed=st.integers(0, 10**6))
+def test_a_ticket_as_of_any_moment_is_the_replay_up_to_it(lab: World, steps: list[Step], seed: int) -> None:
+    opened = play(lab, steps)
+    random_ = random.Random(seed)
+    for id_ in opened:
+        history = history_of(lab, id_)
+        for _ in range(3):
+            position = random_.choice(history).position + random_.choice([-1, 0])
+            at = random_.choice(history).occurred_at
+            for moment in (
+                Moment(position=position),
+                Moment(occurred_at=at),
+                Moment(position=position, occurred_at=at),
+            ):
+                found = lab.ask(tickets.by_ids, [id_], moment).get(id_)
+                known = known_at(history, moment)
+                assert found == (as_row(id_, known, moment) if known else None)
+
+
+def known_at(history: list[Envelope], moment: Moment) -> Ticket | None:
+    """The ticket after the last event that counts; a comment does not, whenever it is dated."""
+    known: Ticket | None = None
+    for n, envelope in enumerate(history, start=1):
+        by_position = moment.position is None or envelope.position <= moment.position
+        by_time = moment.occurred_at is None or envelope.occurred_at <= moment.occurred_at
+        if by_position and by_time and not isinstance(envelope.event, CommentAdded):
+            known = replayed(history[:n])
+    return known
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@given(steps=STEPS)
+def test_as_of_now_is_live(lab: World, steps: list[Step]) -> None:
+    opened = play(lab, steps)
+    head = lab.rows("select max(position) from event")[0][0]
+    now = lab.moment_now()
+    live = lab.ask(board, BoardAsk(cards_per_cell=0), NOW)
+    for moment in (lab.moment(position=head), lab.moment(recorded_at=now), lab.moment(occurred_at=now)):
+        then = lab.ask(board, BoardAsk(cards_per_cell=0), moment)
+        assert (then.columns, then.cells, then.total_count) == (live.columns, live.cells, live.total_count)
+        rows = lab.ask(tickets.by_ids, opened, moment)
+        assert {id_: replace_moment(row) for id_, row in rows.items()} == lab.ask(tickets.by_ids, opened, NOW)
+        assert lab.ask(tickets.details, opened, moment) == lab.ask(tickets.details, opened, NOW)
+    everything = lab.rows("select count(*) from event")[0][0]
+    assert lab.ask(timeline.event_count, EventFilter()) == everything
+    with lab.database.connect(Role.PROJECTOR) as connection:
+        twice = connection.execute(
+            "select ticket from span where closed_position is null group by ticket having count(*) > 1"
+            " union all select s.ticket from span s join span o on o.ticket = s.ticket and o.opened_position ="
+            " s.closed_position where o.occurred_from <> s.occurred_to"
+            " union all select s.ticket from span s where occurred_to < occurred_from"
+        ).fetchall()
+    assert twice == [], "spans of a ticket follow one another without gap or overlap"
+
+
+def replace_moment(row: TicketRow) -> TicketRow:
+
+    return msgspec.structs.replace(row, moment=NOW)
