@@ -82,6 +82,11 @@ class Names:
             self._settled(kind)[name] = own
         return made
 
+    def unsettle(self, names: Iterable[Name]) -> None:
+        """What was to be made for them was not."""
+        for kind, name in names:
+            self._settled(kind).pop(name, None)
+
     def _settled(self, kind: str) -> dict[str, UUID]:
         return {"people": self.people, "teams": self.teams, "services": self.services}[kind]
 

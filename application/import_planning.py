@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 from application.event_store.envelope import Cause, DomainEvent, Envelope, Stream
 from application.event_store.recorder import Recorded
 from application.event_store.streams import WorkspaceStore
-from application.import_names import Made, Names
+from application.import_names import Made, Name, Names
 from application.import_spool import Said, SpooledRow, Statuses
 from domain import imports, tickets
 from domain.errors import InvalidValue
@@ -46,6 +46,10 @@ class Plan(msgspec.Struct):
     subjects: set[UUID] = msgspec.field(default_factory=set[UUID])
     rejects: list[tuple[SpooledRow, str]] = msgspec.field(default_factory=list[tuple[SpooledRow, str]])
     counts: Counts = msgspec.field(default_factory=Counts)
+    names: list[Name] = msgspec.field(default_factory=list[Name])
+    """Looked up for the first time."""
+    continues: UUID | None = None
+    """The ticket in which the chunk before ended: if this one begins with it, it is not counted again."""
 
 
 class _Folded(msgspec.Struct):
@@ -57,7 +61,7 @@ class _Folded(msgspec.Struct):
     position: int
     seen: set[bytes] = msgspec.field(default_factory=set[bytes])
     said: Said | None = None
-    is_updated: bool = False
+    is_counted: bool = False
 
 
 class Planner:
@@ -85,13 +89,15 @@ class Planner:
         self._dry_run = dry_run
         self._run = uuid4()
         """Correlates all events of this run."""
+        self._ended_in: UUID | None = None
 
     def plan(self, rows: Sequence[SpooledRow]) -> Plan:
         """Reads what is recorded of these tickets by now. Raises StoreUnavailable."""
-        plan = Plan()
+        plan = Plan(continues=self._ended_in)
         streams = {key: uuid5(self._origin_id, f"ticket:{key}") for key in dict.fromkeys(row.key for row in rows)}
         names = self._names.unsettled(rows)
         loaded = self._workspace.load([*streams.values(), *(id_ for id_, _ in names.values())])
+        plan.names = list(names)
         for made in self._names.settle(names, loaded):
             self._add(plan, made)
         commands = [uuid5(self._origin_id, row.digest.hex()) for row in rows]
@@ -104,13 +110,20 @@ class Planner:
             stream = streams[row.key]
             if folded is None or folded.stream != stream:
                 folded = _folded(stream, loaded.get(stream))
+                folded.is_counted = stream == plan.continues
             if row.digest in folded.seen or command in recorded:
                 plan.counts.duplicates += 1
             else:
                 self._take(plan, folded, row, command, numbers)
             folded.seen.add(row.digest)
             folded.said = row.said
+        self._ended_in = folded.stream if folded else None
         return plan
+
+    def give_up(self, plan: Plan) -> None:
+        """Nothing of it was written, so nothing of it may be taken for granted."""
+        self._names.unsettle(plan.names)
+        self._ended_in = plan.continues
 
     def _recorded(self, commands: list[UUID]) -> frozenset[UUID]:
         """Those that an earlier run recorded. A ticket that is not there has none: it is written with its rows."""
@@ -145,11 +158,10 @@ class Planner:
             plan.unchanged.append(left)
             return
         counts.imported += 1
-        if ticket is None:
-            counts.tickets_new += 1
-        elif folded.position and not folded.is_updated:
-            counts.tickets_updated += 1
-            folded.is_updated = True
+        if not folded.is_counted:
+            counts.tickets_new += ticket is None
+            counts.tickets_updated += ticket is not None
+            folded.is_counted = True
         self._record(plan, folded, row, command, events)
 
     def _record(

@@ -182,6 +182,7 @@ def _write(workspace: WorkspaceStore, planner: Planner, chunk: list[SpooledRow])
             elif plan.unchanged:
                 workspace.record_unchanged(plan.unchanged)
         except (VersionConflict, AlreadyRecorded):
-            continue
-        return plan
+            planner.give_up(plan)
+        else:
+            return plan
     raise Conflict(None, None)

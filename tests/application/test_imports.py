@@ -469,7 +469,7 @@ def test_a_ticket_with_more_rows_than_a_chunk_goes_over_several(desk: Desk, monk
         for n in range(17)
     ]
     summary = desk.take("\n".join([HEADER, *rows, rows[3]]))
-    assert (summary.imported, summary.duplicates, summary.tickets_new) == (34, 1, 2)
+    assert (summary.imported, summary.duplicates, summary.tickets_new, summary.tickets_updated) == (34, 1, 2, 0)
     assert desk.tickets()["A"].version == 17
 
 
@@ -501,9 +501,11 @@ def test_a_command_in_between_makes_the_chunk_decide_again(
         return plan
 
     monkeypatch.setattr(import_planning.Planner, "plan", race)
-    summary = desk.take(f"{HEADER}\nA,01/03/2016 10:00,Work,,,,\n")
-    assert summary.imported == 1
-    assert (desk.tickets()["A"].status, desk.tickets()["A"].priority) == ("work", Priority.HIGH)
+    summary = desk.take(f"{HEADER}\nA,01/03/2016 10:00,Work,Ann,First line,,\n")
+    assert (summary.imported, summary.tickets_updated, summary.people_added, summary.teams_added) == (1, 1, 1, 1)
+    after = desk.tickets()["A"]
+    assert (after.status, after.priority) == ("work", Priority.HIGH)
+    assert {after.assignee, after.team} <= {row[0] for row in desk.events()}, "who was to be added was added"
 
 
 # ---- interrupted
