@@ -6,13 +6,16 @@ from typing import Any
 
 import click
 import psycopg
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from api import administration, imports, serving
+from api import demo as scenario
 from api.runtime import DATABASE_VARIABLE, home, open_database
 from application.event_store.appender import StoreUnavailable
 from application.event_store.database import DatabaseNotUsable
 from application.event_store.streams import EventStore
 from application.local_postgres import LocalPostgresError
+from application.workspaces import Workspace
 from domain.errors import Refused
 from projections.reading import ReadModelBehind, ReadModelsUnavailable
 from projections.rebuild import RebuildBusy
@@ -82,8 +85,6 @@ def serve(host: str, port: int, worker: bool) -> None:
 @_listening
 def demo(host: str, port: int, worker: bool) -> None:
     """Fill a demo workspace, once, and serve it. Always on an embedded PostgreSQL of its own."""
-    from api import demo as scenario
-
     serving.must_be_free(host, port)
     serving.log_to_stderr()
     folder = home() / DEMO
@@ -91,12 +92,19 @@ def demo(host: str, port: int, worker: bool) -> None:
         with EventStore(database) as store:
             workspace = serving.first_workspace(database, store, DEMO, "Demo")
             secret = serving.kept_token(database, store, workspace, folder / "token")
-            filled = folder / "filled"
-            if not filled.exists():
-                scenario.fill(store, workspace)
-                filled.touch()
+            hero = _filled(store, workspace)
+        serving.console.print(f"\n  {hero} has been an inquiry, a deal, a project and an incident.")
         serving.greet(host, port, secret, folder / "token")
         serving.serve(database, host, port, follow=worker)
+
+
+def _filled(store: EventStore, workspace: Workspace) -> str:
+    """The key of the story's main ticket. What was told before is not told again."""
+    columns = (TextColumn("  Filling the workspace"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=serving.console, transient=True) as bars:
+        task = bars.add_task("", total=None)
+        summary = scenario.fill(store, workspace.id, lambda done, total: bars.update(task, completed=done, total=total))
+    return summary.hero
 
 
 @main.command()

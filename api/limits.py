@@ -6,7 +6,10 @@ without pages 10 times. So a board of 500 cards with eight objects on each costs
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import lru_cache
 from typing import Any, NamedTuple
+from weakref import WeakSet
 
 from graphql import (
     DocumentNode,
@@ -23,6 +26,7 @@ from graphql import (
     VariableNode,
     Visitor,
     is_leaf_type,
+    parse,
     visit,
 )
 from strawberry.extensions import SchemaExtension
@@ -38,6 +42,9 @@ ALIAS_LIMIT = 30
 COST_LIMIT = 20_000
 CONNECTION_COST = 10
 LIST_LENGTH = 10
+CACHED_QUERIES = 500
+CACHED_LENGTH = 8_000
+"""Characters of a query that is kept parsed."""
 QUERY_SECONDS = 30.0
 """How long a request may take."""
 
@@ -50,6 +57,10 @@ class Limits(SchemaExtension):
         yield
 
     def on_parse(self) -> Iterator[None]:
+        query = self.execution_context.query
+        if query is not None and len(query) <= CACHED_LENGTH:
+            with suppress(GraphQLError):  # the stock way parses it again, and tells the error
+                self.execution_context.graphql_document = _parsed(query)
         yield
         for error in self.execution_context.pre_execution_errors or ():
             if "tokens" in error.message and "more than" in error.message:
@@ -68,7 +79,22 @@ class Limits(SchemaExtension):
             check(schema, context.graphql_document, context.variables or {})
         except GraphQLError as error:
             context.pre_execution_errors = [error]
+            yield
+            return
+        if context.graphql_document in _VALID:
+            context.pre_execution_errors = []  # what says that there is nothing to validate
         yield
+        if not context.pre_execution_errors:
+            _VALID.add(context.graphql_document)
+
+
+@lru_cache(maxsize=CACHED_QUERIES)
+def _parsed(query: str) -> DocumentNode:
+    return parse(query, max_tokens=TOKEN_LIMIT)
+
+
+_VALID: WeakSet[DocumentNode] = WeakSet()
+"""Documents that passed validation, which clients send again and again; they last as long as they stay parsed."""
 
 
 def check(schema: GraphQLSchema, document: DocumentNode, variables: dict[str, Any]) -> None:

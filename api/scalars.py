@@ -27,7 +27,7 @@ def parse_time(value: Any) -> datetime:
 
 def write_time(value: datetime) -> str:
     """In UTC, always with microseconds, so that texts sort as the instants do."""
-    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
+    return value.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def parse_position(value: Any) -> Position:

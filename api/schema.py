@@ -10,6 +10,7 @@ from api.events import EventQueries
 from api.limits import Limits
 from api.nodes import NodeQueries
 from api.people import PeopleMutations, PeopleQueries
+from api.rows import Rows
 from api.scalars import SCALARS
 from api.services import ServiceMutations, ServiceQueries
 from api.status import StatusQueries
@@ -45,4 +46,10 @@ class Schema(strawberry.Schema):
         """Errors are logged where they are translated, and only those that are ours."""
 
 
-schema = Schema(query=Query, mutation=Mutation, extensions=[Limits], config=StrawberryConfig(scalar_map=SCALARS))
+schema = Schema(
+    query=Query,
+    mutation=Mutation,
+    extensions=[Limits],
+    config=StrawberryConfig(scalar_map=SCALARS),
+    execution_context_class=Rows,
+)
