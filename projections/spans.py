@@ -7,13 +7,14 @@ the events that opened and closed it). A ticket's own time never runs backwards,
 
 from collections.abc import Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, LiteralString
 from uuid import UUID
 
 import msgspec
 from psycopg import sql
 
-from domain.tickets import Priority, Ticket
+from domain.tickets import UNDATED, Priority, Ticket
 from projections.engine import Change, Connection, Projection, insert
 from projections.filters import PageAsk
 from projections.reading import (
@@ -111,88 +112,53 @@ update span set closed_position = c.position, occurred_to = c.at
 """
 
 
-class _Span(msgspec.Struct):
-    """A span that this batch opened: a row of the table, but for what is shown."""
+_ENDS = ("opened_position", "closed_position", "occurred_from", "occurred_to")
+_Span = msgspec.defstruct(
+    "_Span", [(name, Any) for name in ("workspace", "ticket", "version", "number", *_ENDS, *SHOWN)], frozen=False
+)
+"""A span that this batch opened: a row of the table."""
 
-    workspace: UUID
-    ticket: UUID
-    version: int
-    opened_position: int
-    occurred_from: datetime
-    number: int
-    shown: tuple[Any, ...]
-    closed_position: int | None = None
-    occurred_to: datetime | None = None
-
-    def row(self) -> dict[str, Any]:
-        row = msgspec.structs.asdict(self)
-        row.update(zip(SHOWN, row.pop("shown"), strict=True))
-        return row
+_shown = attrgetter(*SHOWN)
+_PRIORITY = SHOWN.index("priority")
 
 
 def shown(ticket: Ticket) -> tuple[Any, ...]:
-    return (
-        ticket.external_key,
-        ticket.title,
-        ticket.role,
-        ticket.workflow,
-        ticket.workflow_version,
-        ticket.status,
-        ticket.category,
-        ticket.status_since,
-        ticket.rank,
-        PRIORITY_ORDER[ticket.priority],
-        ticket.channel,
-        ticket.assignee,
-        ticket.team,
-        ticket.requester,
-        ticket.service,
-        ticket.parent,
-        ticket.tags,
-        ticket.fields,
-        ticket.due_at,
-        ticket.opened_at,
-        ticket.closed_at,
-    )
+    """In the order of `SHOWN`, as the columns hold it."""
+    values: tuple[Any, ...] = _shown(ticket)
+    return (*values[:_PRIORITY], PRIORITY_ORDER[ticket.priority], *values[_PRIORITY + 1 :])
 
 
-def _same(before: Ticket, after: Ticket, values: tuple[Any, ...]) -> bool:
+def _same(before: Ticket, after: Ticket) -> bool:
     """Whether nothing changed that a span shows. Fields by identity: 1 and true are equal in Python, not in JSON."""
-    return before.fields is after.fields and shown(before) == values
+    return before.fields is after.fields and _shown(before) == _shown(after)
 
 
 def fold(connection: Connection, changes: Sequence[Change]) -> None:
-    opened: list[_Span] = []
-    newest: dict[UUID, _Span] = {}
+    opened: list[Any] = []
+    newest: dict[UUID, Any] = {}
     closed: dict[UUID, tuple[int, datetime]] = {}
     for change in changes:
         if not isinstance(change.after, Ticket):
             continue
-        values = shown(change.after)
+        envelope, ticket = change.envelope, change.after
         if isinstance(change.before, Ticket):
-            if _same(change.before, change.after, values):
+            # Comments are the most frequent events by far, and known to change nothing here.
+            if isinstance(envelope.event, UNDATED) or _same(change.before, ticket):
                 continue
             _close(change, newest, closed)
-        envelope = change.envelope
-        span = _Span(
-            workspace=envelope.workspace,
-            ticket=envelope.originator_id,
-            version=envelope.originator_version,
-            opened_position=envelope.position,
-            occurred_from=envelope.occurred_at,
-            number=change.after.number,
-            shown=values,
-        )
-        newest[span.ticket] = span
+        id_, version = envelope.originator_id, envelope.originator_version
+        ends = (envelope.position, None, envelope.occurred_at, None)
+        span = _Span(envelope.workspace, id_, version, ticket.number, *ends, *shown(ticket))
+        newest[id_] = span
         opened.append(span)
     if closed:
         positions, times = zip(*closed.values(), strict=True)
         connection.execute(_CLOSE, (list(closed), list(positions), list(times)))
     if opened:
-        insert(connection, "span", [span.row() for span in opened])
+        insert(connection, "span", opened)
 
 
-def _close(change: Change, newest: dict[UUID, _Span], closed: dict[UUID, tuple[int, datetime]]) -> None:
+def _close(change: Change, newest: dict[UUID, Any], closed: dict[UUID, tuple[int, datetime]]) -> None:
     envelope = change.envelope
     span = newest.get(envelope.originator_id)
     if span is None:
@@ -230,7 +196,6 @@ def at(moment: Moment, alias: str = "s") -> tuple[sql.Composed, dict[str, Any]]:
     return condition.format(**names), arguments
 
 
-_ENDS = ("opened_position", "closed_position", "occurred_from", "occurred_to")
 _AT_POSITION = sql.SQL(
     "{opened_position} <= %(as_of_position)s and ({closed_position} is null or {closed_position} > %(as_of_position)s)"
 )

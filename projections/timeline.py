@@ -1,6 +1,7 @@
 """The timeline: every event of every stream, with what it changed, for histories, feeds and as-of by recorded time."""
 
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any, cast
 from uuid import UUID
 
@@ -82,14 +83,20 @@ TICKET_PATHS: tuple[tuple[str, str], ...] = (
     ("closedAt", "closed_at"),
     ("externalKey", "external_key"),
 )
-_PATHS: dict[type[State], tuple[tuple[str, str], ...]] = {
-    Ticket: TICKET_PATHS,
-    Person: (("name", "name"), ("kind", "kind"), ("email", "email"), ("active", "active")),
-    Team: (("key", "key"), ("name", "name"), ("members", "members")),
-    Service: (("key", "key"), ("name", "name"), ("active", "active")),
-    Workflows: (("roles", "roles"), ("workflows", "versions")),
+"""What counts as a change: the path that the API shows, the attribute of the domain's state."""
+
+
+def _paths(*pairs: tuple[str, str]) -> tuple[tuple[str, ...], Callable[[State], tuple[Any, ...]]]:
+    return tuple(path for path, _ in pairs), attrgetter(*(attribute for _, attribute in pairs))
+
+
+_PATHS = {
+    Ticket: _paths(*TICKET_PATHS),
+    Person: _paths(("name", "name"), ("kind", "kind"), ("email", "email"), ("active", "active")),
+    Team: _paths(("key", "key"), ("name", "name"), ("members", "members")),
+    Service: _paths(("key", "key"), ("name", "name"), ("active", "active")),
+    Workflows: _paths(("roles", "roles"), ("workflows", "versions")),
 }
-"""What counts as a change: the path that the API shows -> the attribute of the domain's state."""
 
 
 def changes_of(change: Change) -> list[ChangeRow]:
@@ -99,9 +106,10 @@ def changes_of(change: Change) -> list[ChangeRow]:
     if isinstance(event, CommentAdded):
         return [ChangeRow(path=f"comments.{event.comment}", to=event.body)]
     rows: list[ChangeRow] = []
-    for path, attribute in _PATHS[type(after)]:
-        old = getattr(before, attribute) if before is not None else None
-        new: Any = getattr(after, attribute)
+    paths, values_of = _PATHS[type(after)]
+    olds: tuple[Any, ...] = values_of(before) if before is not None else (None,) * len(paths)
+    news: tuple[Any, ...] = values_of(after)
+    for path, old, new in zip(paths, olds, news, strict=True):
         if old is new or (before is None and not new and new is not False):
             continue
         if isinstance(new, dict):
