@@ -1,16 +1,21 @@
 """What the tests of the event store share: envelopes to append, a company to work in, commands given at once."""
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
+import psycopg
+from psycopg.rows import TupleRow
+
 from application import people, tickets
 from application.event_store.database import Database, Role
 from application.event_store.envelope import Cause, DomainEvent, Envelope
+from application.event_store.follower import LogReader
 from application.event_store.streams import EventStore
 from application.handling import Context, Outcome
 from application.workspaces import Workspace, operator
@@ -114,3 +119,45 @@ def log(database: Database, where: str = "true") -> list[dict[str, Any]]:
 
 def versions(database: Database, stream: UUID) -> list[int]:
     return [row["version"] for row in log(database, f"stream = '{stream}'")]
+
+
+def insertion(**columns: object) -> tuple[bytes, dict[str, object]]:
+    """A plain INSERT of one event, by a writer whose transaction the test holds in its hands."""
+    command = uuid4()
+    row: dict[str, object] = {
+        "stream": uuid4(),
+        "version": 1,
+        "name": "TeamAdded",
+        "event_version": 1,
+        "state": b"{}",
+        "occurred_at": AT,
+        "actor": uuid4(),
+        "channel": "test",
+        "command_id": command,
+        "correlation_id": command,
+        **columns,
+    }
+    statement = "insert into event ({}) overriding system value values ({})"
+    return statement.format(", ".join(row), ", ".join(f"%({name})s" for name in row)).encode(), row
+
+
+@contextmanager
+def writer(database: Database, workspace: UUID) -> Iterator[psycopg.Connection[TupleRow]]:
+    """A writer that may take its time: not in autocommit, and nothing ends its transaction for it."""
+    patient = {"idle_in_transaction_session_timeout": "0", "transaction_timeout": "0"}
+    with psycopg.connect(database.conninfo(Role.APP, **patient)) as connection:
+        connection.execute("select set_config('proteus.workspace', %s, false)", (str(workspace),))
+        connection.commit()
+        yield connection
+
+
+def drain(reader: LogReader, after: int = 0, limit: int = 1000) -> list[int]:
+    """Positions that the reader hands over until it says that there is nothing (now)."""
+    positions: list[int] = []
+    while rows := reader.read(positions[-1] if positions else after, limit):
+        positions += [row.position for row in rows]
+    return positions
+
+
+def positions(database: Database, after: int = 0) -> list[int]:
+    return [row["position"] for row in log(database, f"position > {after}")]

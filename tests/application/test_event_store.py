@@ -21,7 +21,7 @@ from application.event_store.streams import EventStore, WorkspaceStore, project
 from application.workspaces import Workspace
 from domain.people import Person, PersonAdded, PersonKind
 from domain.teams import Team
-from tests.application.recording import added, at_once, envelopes, failed, log, renamed, succeeded, versions
+from tests.application.recording import added, at_once, envelopes, failed, insertion, log, renamed, succeeded, versions
 
 
 @pytest.fixture
@@ -370,25 +370,6 @@ def test_ticket_numbers_are_never_drawn_twice(database: Database, here: Workspac
 # ---- what PostgreSQL holds against everybody
 
 
-def insert(**columns: object) -> tuple[bytes, dict[str, object]]:
-    command = uuid4()
-    row: dict[str, object] = {
-        "stream": uuid4(),
-        "version": 1,
-        "name": "TeamAdded",
-        "event_version": 1,
-        "state": b"{}",
-        "occurred_at": datetime(2026, 3, 2, tzinfo=UTC),
-        "actor": uuid4(),
-        "channel": "test",
-        "command_id": command,
-        "correlation_id": command,
-        **columns,
-    }
-    statement = "insert into event ({}) overriding system value values ({})"
-    return statement.format(", ".join(row), ", ".join(f"%({name})s" for name in row)).encode(), row
-
-
 def test_nobody_sets_a_position_or_the_time_of_recording(database: Database, workspace: Workspace) -> None:
     forged: list[dict[str, object]] = [{"position": 1}, {"recorded_at": datetime(2020, 1, 1, tzinfo=UTC)}]
     for role in (Role.APP, Role.PROJECTOR, Role.READER):
@@ -396,10 +377,10 @@ def test_nobody_sets_a_position_or_the_time_of_recording(database: Database, wor
             connection.execute("select set_config('proteus.workspace', %s, false)", (str(workspace.id),))
             for columns in forged:
                 with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                    connection.execute(*insert(workspace=workspace.id, **columns))
+                    connection.execute(*insertion(workspace=workspace.id, **columns))
     with database.connect(Role.APP) as connection:
         connection.execute("select set_config('proteus.workspace', %s, false)", (str(workspace.id),))
-        assert connection.execute(*insert(workspace=workspace.id)).rowcount == 1
+        assert connection.execute(*insertion(workspace=workspace.id)).rowcount == 1
 
 
 def test_nothing_happens_after_it_was_recorded(database: Database, here: WorkspaceStore) -> None:

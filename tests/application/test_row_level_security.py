@@ -1,0 +1,392 @@
+"""PostgreSQL itself keeps workspaces apart, whatever our own statements forget to ask for."""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, LiteralString
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import TupleRow
+
+from application import services, teams, tokens
+from application.event_store.database import Database, DatabaseNotUsable, Role
+from application.event_store.streams import EventStore
+from application.handling import Context
+from application.local_postgres import LocalPostgres
+from application.teams import team_stream
+from application.tokens import bearer, digest, issue_token
+from application.workspaces import Workspace, create_workspace, operator
+from domain.access import Scope
+from domain.services import AddService
+from domain.teams import AddTeam, JoinTeam
+from domain.tickets import AddComment, OpenTicket, SetParent, SetPriority
+from domain.tickets import Priority as Priorities
+from projections import board, directory, spans, tickets, timeline
+from projections.board import BoardAsk
+from projections.engine import Session
+from projections.filters import BoardAxis, EventFilter, PageAsk
+from projections.reading import NOW, ReadModels, View
+from projections.registry import PROJECTIONS
+from tests.application.recording import Company
+
+SCHEMAS = ["proteus", "proteus_keys"]
+
+
+@pytest.fixture
+def two(database: Database, store: EventStore, workspace: Workspace) -> tuple[Company, Company]:
+    """Two workspaces with something in every table, and read models that have caught up."""
+    one = Company.of(store, workspace)
+    other = Company.of(store, create_workspace(database, store, "other", "Other"))
+    for company in (one, other):
+        _fill(database, company)
+    with Session(database, {projection.name: projection for projection in PROJECTIONS}) as session:
+        session.catch_up()
+    return one, other
+
+
+def _fill(database: Database, company: Company) -> None:
+    context = Context(actor=operator(company.workspace.id))
+    requester = company.person("Гость", "guest@example.org")
+    team = teams.handle(company.store, context, AddTeam(key="line", name="Line")).stream
+    teams.handle(company.store, context, JoinTeam(team=team, person=requester))
+    service = services.handle(company.store, context, AddService(key="hosting", name="Hosting")).stream
+    parent = company.ticket(f"Parent of {company.workspace.key}")
+    child = company.ticket("Child", requester=requester, team=team, service=service, tags=("t",), fields={"room": "1"})
+    company.give(SetParent(ticket=child, parent=parent))
+    company.give(AddComment(ticket=child, body="Comment"))
+    company.give(SetPriority(ticket=child, priority=Priorities.NORMAL), command_id=uuid4())  # changes nothing
+    issue_token(database, company.workspace.id, requester, [Scope.AGENT], "Token", timedelta(days=1))
+
+
+def tables(connection: psycopg.Connection[TupleRow], with_column: bool = True) -> list[tuple[str, str]]:
+    """From the catalogue, so that a new table is covered on the day it is made."""
+    return connection.execute(
+        "select n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace"
+        " where n.nspname = any(%s) and c.relkind in ('r', 'p') and (not %s or exists ("
+        "   select from pg_attribute a where a.attrelid = c.oid and a.attname = 'workspace' and not a.attisdropped))"
+        " order by 1, 2",
+        (SCHEMAS, with_column),
+    ).fetchall()
+
+
+def superuser(postgres: LocalPostgres, database: Database) -> psycopg.Connection[TupleRow]:
+    name = conninfo_to_dict(database.url)["dbname"]
+    return psycopg.connect(make_conninfo(postgres.dsn, dbname=name), autocommit=True)
+
+
+def enter(connection: psycopg.Connection[TupleRow], workspace: UUID | None) -> None:
+    connection.execute("select set_config('proteus.workspace', %s, false)", (str(workspace) if workspace else "",))
+
+
+def seen(connection: psycopg.Connection[TupleRow], table: tuple[str, str]) -> set[UUID]:
+    """Whose rows this role sees; where it may not even ask, nobody's."""
+    try:
+        statement = sql.SQL("select distinct workspace from {}").format(sql.Identifier(*table))
+        return {row[0] for row in connection.execute(statement)}
+    except psycopg.errors.InsufficientPrivilege:
+        return set()
+
+
+# ---- tables
+
+
+def test_every_table_of_a_workspace_forces_row_level_security(postgres: LocalPostgres, database: Database) -> None:
+    with superuser(postgres, database) as connection:
+        bare = connection.execute(
+            "select c.oid::regclass::text from pg_class c join pg_namespace n on n.oid = c.relnamespace"
+            " where n.nspname = any(%s) and c.relkind in ('r', 'p')"
+            "   and not (c.relrowsecurity and c.relforcerowsecurity)",
+            (SCHEMAS,),
+        ).fetchall()
+        assert bare == [("proteus.schema_version",)], "which holds the version of the schema and nothing else"
+        views = connection.execute(
+            "select c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace"
+            " where n.nspname = any(%s) and c.relkind in ('v', 'm')"
+            "   and not coalesce(c.reloptions::text[] && '{security_invoker=true,security_invoker=on}', false)",
+            (SCHEMAS,),
+        ).fetchall()
+        assert views == [], "a view without security_invoker shows what its owner sees"
+
+
+def test_nobody_sees_rows_of_another_workspace_or_without_one(
+    postgres: LocalPostgres, database: Database, two: tuple[Company, Company]
+) -> None:
+    one, other = (company.workspace.id for company in two)
+    with superuser(postgres, database) as connection:
+        held = tables(connection)
+        for table in held:  # else it would prove nothing
+            assert {one, other} <= seen(connection, table), f"{table} is empty: let _fill write to it"
+    assert len(held) > 12
+    visible: set[tuple[str, str]] = set()
+    for role in (Role.APP, Role.READER):
+        with database.connect(role) as connection:
+            for table in held:
+                enter(connection, one)
+                shown = seen(connection, table)
+                assert shown <= {one}, table
+                visible |= {table} if shown else set()
+                enter(connection, None)
+                assert seen(connection, table) == set(), table
+                enter(connection, uuid4())
+                assert seen(connection, table) == set(), table
+    # Tokens are looked up by their hash alone.
+    assert set(held) - visible == {("proteus", "token")}
+
+
+def test_the_list_of_workspaces_shows_one_s_own(database: Database, two: tuple[Company, Company]) -> None:
+    for role in (Role.APP, Role.READER):
+        with database.connect(role) as connection:
+            enter(connection, two[0].workspace.id)
+            assert connection.execute("select key from workspace").fetchall() == [("acme",)]
+            enter(connection, None)
+            assert connection.execute("select key from workspace").fetchall() == []
+
+
+def test_nobody_writes_rows_of_another_workspace(
+    postgres: LocalPostgres, database: Database, two: tuple[Company, Company]
+) -> None:
+    one, other = (company.workspace.id for company in two)
+    with superuser(postgres, database) as connection:
+        held = tables(connection)
+    refused = 0
+    for role in (Role.APP, Role.READER):
+        with database.connect(role) as connection:
+            enter(connection, one)
+            for schema, table in held:
+                granted = connection.execute(
+                    "select has_any_column_privilege(current_user, %s, 'insert')", (f"{schema}.{table}",)
+                ).fetchone()
+                if granted != (True,):
+                    continue
+                assert role is Role.APP, f"{role} may insert into {table}"
+                with pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level security"):
+                    _copy_row_to(connection, table, one, other)
+                refused += 1
+    assert refused == 5, "event, command, guard, ticket_number, subject_key"
+
+
+def _copy_row_to(connection: psycopg.Connection[TupleRow], table: str, one: UUID, other: UUID) -> None:
+    """A row as there is one already, but of the other workspace."""
+    columns = [
+        row[0]
+        for row in connection.execute(
+            "select attname from pg_attribute where attrelid = %s::regclass and attnum > 0"
+            " and has_column_privilege(current_user, attrelid, attnum, 'insert') and attname <> 'workspace'",
+            (table,),
+        )
+    ]
+    names = sql.SQL(", ").join(map(sql.Identifier, columns))
+    connection.execute(
+        sql.SQL("insert into {0} (workspace, {1}) select %s, {1} from {0} where workspace = %s limit 1").format(
+            sql.Identifier(table), names
+        ),
+        (other, one),
+    )
+
+
+def test_the_application_changes_no_row_of_another_workspace(database: Database, two: tuple[Company, Company]) -> None:
+    one, other = (company.workspace.id for company in two)
+    with database.connect(Role.APP) as connection:
+        enter(connection, one)
+        for statement in ("update guard set version = 99", "update ticket_number set last = 0"):
+            assert connection.execute(statement.encode()).rowcount == 1
+        enter(connection, other)
+        assert connection.execute("select max(version) from guard").fetchone() != (99,)
+        assert connection.execute("select last from ticket_number").fetchone() != (0,)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("update guard set workspace = %s", (one,))
+
+
+def test_one_workspace_loads_and_appends_nothing_of_another(two: tuple[Company, Company]) -> None:
+    one, other = two
+    foreign = other.ticket("Foreign")
+    here = one.store.workspace(one.workspace.id)
+    assert here.load([foreign]) == {}
+    assert here.recorder.select_events(foreign) == []
+
+
+# ---- queries
+
+
+async def _ask_everything(view: View, foreign: UUID, person: UUID, team: UUID, positions: list[int]) -> list[Any]:
+    """Every query there is, about things of the other workspace where they can be named."""
+    page = PageAsk(first=100)
+    asked: list[Callable[[], Awaitable[Any]]] = [
+        lambda: directory.people(view, None, page),
+        lambda: directory.people_by_ids(view, [person]),
+        lambda: directory.teams(view, page),
+        lambda: directory.teams_by_ids(view, [team]),
+        lambda: directory.services(view, page),
+        lambda: directory.members(view, team, page),
+        lambda: directory.teams_of(view, [person]),
+        lambda: directory.workspace(view),
+        lambda: directory.workflows(view),
+        lambda: tickets.ticket(view, id=foreign, key=None, moment=NOW),
+        lambda: tickets.ticket(view, id=None, key="T-1", moment=NOW),
+        lambda: tickets.by_ids(view, [foreign], NOW),
+        lambda: tickets.tickets(view, None, None, [], page, NOW),
+        lambda: tickets.tickets(view, None, "Parent", [], page, NOW),
+        lambda: tickets.count(view, None, None, NOW),
+        lambda: tickets.details(view, [foreign], NOW),
+        lambda: tickets.comments(view, foreign, page, NOW),
+        lambda: tickets.comment_count(view, foreign, NOW),
+        lambda: spans.spans(view, foreign, page, NOW),
+        lambda: spans.span_count(view, foreign, NOW),
+        lambda: board.board(view, BoardAsk(columns=BoardAxis.STATUS, rows=BoardAxis.TEAM), NOW),
+        lambda: timeline.events(view, EventFilter(), page),
+        lambda: timeline.event_count(view, EventFilter()),
+        lambda: timeline.by_positions(view, positions),
+    ]
+    return [await ask() for ask in asked]
+
+
+def _without_filter(query: Any) -> Any:
+    """The statement as if whoever wrote it had forgotten the workspace."""
+    text = query if isinstance(query, str) else query.as_string(None)
+    text = re.sub(r"\b(\w+\.)?workspace = %\(workspace\)s", "true", text)
+    assert "workspace = %(workspace)s" not in text, text
+    return text.encode()
+
+
+def test_queries_that_forget_the_workspace_show_nothing_foreign(
+    database: Database, two: tuple[Company, Company], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = two
+    foreign, person, team = other.ticket("Foreign"), other.person("Чужой"), team_stream(other.workspace.id, "line")
+    with database.connect(Role.PROJECTOR) as connection:
+        positions = [row[0] for row in connection.execute("select position from event")]
+        strange = {
+            str(row[0])
+            for table in ("event", "person", "team", "span")
+            for row in connection.execute(
+                sql.SQL("select {} from {} where workspace = %s").format(
+                    sql.Identifier({"event": "stream", "span": "ticket"}.get(table, "id")), sql.Identifier(table)
+                ),
+                (other.workspace.id,),
+            )
+        }
+
+    forgotten: list[str] = []
+    fetch = ReadModels.fetch
+
+    async def forgetful(self: ReadModels, workspace: UUID | None, query: Any, arguments: Any) -> list[TupleRow]:
+        forgotten.append(str(query))
+        return await fetch(self, workspace, _without_filter(query), arguments)
+
+    async def ask(viewer: Company) -> str:
+        models = ReadModels(database)
+        await models.open()
+        try:
+            view = models.view(operator(viewer.workspace.id))
+            return repr(await _ask_everything(view, foreign, person, team, positions))
+        finally:
+            await models.close()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ReadModels, "fetch", forgetful)
+        directory._workflows_cache.clear()
+        answers = asyncio.run(ask(one))
+    assert len(forgotten) > 20
+    assert "Parent of acme" in answers
+    assert "Parent of other" not in answers
+    assert [id_ for id_ in strange if id_ in answers] == []
+    directory._workflows_cache.clear()
+
+
+# ---- who logs in
+
+
+def test_no_role_sees_through_row_level_security(postgres: LocalPostgres, database: Database) -> None:
+    with superuser(postgres, database) as connection:
+        rows = connection.execute(
+            "select rolname, rolsuper, rolbypassrls, rolcanlogin from pg_roles where rolname like 'proteus%'"
+        ).fetchall()
+        assert {row[0] for row in rows} == {"proteus", *(role.value for role in Role)}
+        for name, is_superuser, bypasses, logs_in in rows:
+            assert not is_superuser
+            assert not bypasses
+            assert logs_in == (name == "proteus")
+        owners = connection.execute(
+            "select distinct tableowner from pg_tables where schemaname = any(%s)", (SCHEMAS,)
+        ).fetchall()
+        assert owners == [("proteus_owner",)]
+
+
+def test_the_login_itself_owns_and_sees_nothing(database: Database, two: tuple[Company, Company]) -> None:
+    """What it may do, it may do in a role."""
+    with psycopg.connect(database.url, autocommit=True) as connection:
+        for table in ("event", "person", "token"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(sql.SQL("select from {}").format(sql.Identifier("proteus", table)))
+
+
+def test_a_superuser_s_login_is_refused(postgres: LocalPostgres, database: Database) -> None:
+    name = str(conninfo_to_dict(database.url)["dbname"])
+    strong = Database(make_conninfo(postgres.dsn, dbname=name))
+    with pytest.raises(DatabaseNotUsable, match="row-level security does not bind") as refusal:
+        strong.migrate(lambda connection: None)
+    assert "create role proteus login" in str(refusal.value)
+
+
+SNEAKY: tuple[LiteralString, ...] = (
+    "set row_security = off",
+    "alter table proteus.event disable row level security",
+    "alter table proteus.event no force row level security",
+    "drop policy own on proteus.event",
+    "alter role proteus_app bypassrls",
+    "alter role proteus_app superuser",
+)
+
+
+def test_row_level_security_cannot_be_switched_off(database: Database, two: tuple[Company, Company]) -> None:
+    for role in (Role.APP, Role.READER):
+        with database.connect(role) as connection:
+            enter(connection, two[0].workspace.id)
+            for statement in SNEAKY:
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    connection.execute(sql.SQL("{}; select * from event").format(sql.SQL(statement)))
+
+
+# ---- tokens
+
+
+def test_a_token_is_found_by_its_hash_alone(database: Database, two: tuple[Company, Company]) -> None:
+    one, _ = two
+    secret = issue_token(
+        database, one.workspace.id, one.manager.person, [Scope.MANAGER, Scope.AGENT], "Laptop", timedelta(days=1)
+    )
+    for role in (Role.APP, Role.READER):
+        with database.connect(role) as connection:
+            row = connection.execute("select * from authenticate(%s)", (digest(secret),)).fetchone()
+            assert row is not None
+            actor = bearer((row[0], row[1], row[2], row[3], row[4], row[5]))
+            assert (actor.workspace, actor.person) == (one.workspace.id, one.manager.person)
+            assert actor.scopes == {Scope.MANAGER, Scope.AGENT}
+            for guess in (b"", secret.encode(), digest(secret)[:-1], digest("proteus_other")):
+                assert connection.execute("select * from authenticate(%s)", (guess,)).fetchall() == []
+            enter(connection, one.workspace.id)
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute("select hash from token")
+    with database.connect(Role.PROJECTOR) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        connection.execute("select * from authenticate(%s)", (digest(secret),))
+
+
+def test_an_expired_or_revoked_token_lets_nobody_in() -> None:
+    later, past = datetime.now(UTC) + timedelta(days=1), datetime.now(UTC) - timedelta(seconds=1)
+    ids = uuid4(), uuid4(), ["agent"], uuid4()
+    assert bearer((*ids, later, None)).scopes == {Scope.AGENT}
+    for row in (None, (*ids, past, None), (*ids, later, past)):
+        with pytest.raises(tokens.TokenRefused):
+            bearer(row)
+
+
+def test_a_requester_of_one_workspace_opens_nothing_in_another(two: tuple[Company, Company]) -> None:
+    """The workspace is the token's, never the command's."""
+    one, other = two
+    opened = one.give(OpenTicket(title="Mine", role="INCIDENT"), one.actor(one.manager.person, Scope.AGENT))
+    assert other.store.workspace(other.workspace.id).load([opened.stream]) == {}
