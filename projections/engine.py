@@ -130,13 +130,15 @@ class Engine:
         pause = 0.1
         try:
             while not self._stopping.is_set():
+                started = time.monotonic()
                 try:
                     with Session(self._database, self._projections) as session:
                         self._follow(session)
-                        pause = 0.1
                 except Deposed as error:
                     log.info("another process leads %s now", error)
                 except Exception:
+                    if time.monotonic() - started > 10 * LONGEST_PAUSE:
+                        pause = 0.1  # it has worked meanwhile: this is another failure
                     log.exception("projections stopped; trying again in %.1f s", pause)
                     self._stopping.wait(pause)
                     pause = min(pause * 2, LONGEST_PAUSE)

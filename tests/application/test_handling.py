@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from application import people, tickets
 from application.event_store.attempts import StoreUnavailable
@@ -435,7 +436,7 @@ def _kill(database: Database, killer: psycopg.Connection[Any]) -> int:
         killer.execute(
             "select pg_terminate_backend(pid) from pg_stat_activity"
             " where application_name = 'proteus app' and datname = %s and pid <> pg_backend_pid()",
-            (psycopg.conninfo.conninfo_to_dict(database.url)["dbname"],),
+            (conninfo_to_dict(database.url)["dbname"],),
         ).fetchall()
     )
 

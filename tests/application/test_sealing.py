@@ -8,6 +8,7 @@ import msgspec
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from application import people, tickets
 from application.event_store.database import Database, Role
@@ -76,11 +77,9 @@ def a_story(company: Company) -> tuple[UUID, UUID]:
 
 def opened(database: Database, stream: UUID) -> list[Envelope]:
     """The stream as a process reads it that has just started."""
+    rows = log(database, f"stream = '{stream}'")
     with EventStore(database) as fresh:
-        rows = log(database, f"stream = '{stream}'")
-        return fresh.workspace(rows[0]["workspace"]).load([stream]) and fresh.mapper.to_envelopes(
-            fresh.workspace(rows[0]["workspace"])._recorder.load({stream: 0})
-        )
+        return fresh.mapper.to_envelopes(fresh.workspace(rows[0]["workspace"])._recorder.load({stream: 0}))
 
 
 def erase(postgres: LocalPostgres, database: Database, subject: UUID) -> None:
@@ -90,8 +89,8 @@ def erase(postgres: LocalPostgres, database: Database, subject: UUID) -> None:
 
 
 def superuser(postgres: LocalPostgres, database: Database) -> psycopg.Connection[Any]:
-    name = psycopg.conninfo.conninfo_to_dict(database.url)["dbname"]
-    return psycopg.connect(psycopg.conninfo.make_conninfo(postgres.dsn, dbname=name), autocommit=True)
+    name = conninfo_to_dict(database.url)["dbname"]
+    return psycopg.connect(make_conninfo(postgres.dsn, dbname=name), autocommit=True)
 
 
 def dump(postgres: LocalPostgres, database: Database, schema: str) -> dict[str, str]:
@@ -176,15 +175,12 @@ def test_a_sealed_value_opens_under_its_own_subject_and_workspace_only(
     assert sealer.open(of_two, here, at) == "Имя"
 
 
-@pytest.mark.parametrize(
-    "change",
-    [lambda s: s[:-8], lambda s: s[:60] + "!" + s[61:], lambda s: s[:36], lambda s: "1:x", lambda s: "Open text"],
-)
-def test_a_changed_value_is_told_from_an_erased_one(company: Company, change: Any) -> None:
+def test_a_changed_value_is_told_from_an_erased_one(company: Company) -> None:
     sealer, at = company.store.mapper.sealer, place(uuid4(), 1, "name")
     sealed = sealer.seal("Имя", company.workspace.id, uuid4(), at)
-    with pytest.raises(SealBroken):
-        sealer.open(change(sealed), company.workspace.id, at)
+    for changed in (sealed[:-8], sealed[:60] + "!" + sealed[61:], sealed[:36], "1:x", "Open text"):
+        with pytest.raises(SealBroken):
+            sealer.open(changed, company.workspace.id, at)
 
 
 def test_a_value_that_was_moved_to_another_row_does_not_load(
