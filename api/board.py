@@ -1,5 +1,7 @@
 """Boards: tickets as a table over any two axes."""
 
+from typing import Any
+
 import strawberry
 from strawberry import UNSET, Parent
 
@@ -7,6 +9,7 @@ from api.fields import Info, by, given
 from api.filters import AsOf, TicketFilter, asked
 from api.paging import Connection, ConnectionRow, page_ask
 from api.people import Person, person
+from api.prefetch import prefetch
 from api.scalars import Position
 from api.services import Service
 from api.teams import Team
@@ -17,7 +20,7 @@ from projections import board, filters
 from projections.board import BoardAsk
 from projections.filters import BoardAxis
 from projections.reading import Page
-from projections.rows import BoardCellRow, BoardLineRow, BoardRow, PersonRow, ServiceRow, TeamRow, TicketRow
+from projections.rows import BoardCellRow, BoardLineRow, BoardRow, ServiceRow, TeamRow, TicketRow
 
 
 def _line_status(line: Parent[BoardLineRow], info: Info) -> StatusRow | None:
@@ -36,8 +39,8 @@ def _line_status(line: Parent[BoardLineRow], info: Info) -> StatusRow | None:
     return StatusRow(key=status.key, name=status.name, category=status.category, order=order, color=status.color)
 
 
-async def _line_person(line: Parent[BoardLineRow], info: Info) -> PersonRow | None:
-    return await person(info, line.person)
+def _line_person(line: Parent[BoardLineRow], info: Info) -> Any:
+    return person(info, line.person)
 
 
 async def _line_team(line: Parent[BoardLineRow], info: Info) -> TeamRow | None:
@@ -114,7 +117,9 @@ async def _board(
         filter=asked(filter, filters.TicketFilter),
         cards_per_cell=50 if cards_per_cell is None else cards_per_cell,
     )
-    return await board.board(info.context.view, ask, moment)
+    shown = await board.board(info.context.view, ask, moment)
+    await prefetch(info, [card for cell in shown.cells for card in cell.cards])
+    return shown
 
 
 async def _board_cell(
@@ -141,6 +146,7 @@ async def _board_cell(
     )
     view = info.context.view
     page = await board.board_cell(view, ask, column, given(row), page_ask(first, after), moment)
+    await prefetch(info, page.nodes)
     return ConnectionRow(page, lambda: board.cell_count(view, ask, column, given(row), moment))
 
 

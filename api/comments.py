@@ -1,6 +1,7 @@
 """Comments on tickets."""
 
 from datetime import datetime
+from typing import Any
 
 import strawberry
 from strawberry import ID, Parent
@@ -9,7 +10,7 @@ from api.fields import Info, Node, by
 from api.ids import Kind, encode
 from api.people import Person, person
 from domain.tickets import Visibility
-from projections.rows import CommentRow, PersonRow
+from projections.rows import CommentRow
 
 strawberry.enum(Visibility)
 
@@ -18,8 +19,8 @@ def _id(comment: Parent[CommentRow]) -> ID:
     return encode(Kind.COMMENT, comment.id)
 
 
-async def _author(comment: Parent[CommentRow], info: Info) -> PersonRow | None:
-    return await person(info, comment.author)
+def _author(comment: Parent[CommentRow], info: Info) -> Any:
+    return person(info, comment.author)
 
 
 def _in_reply_to(comment: Parent[CommentRow]) -> ID | None:

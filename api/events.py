@@ -18,7 +18,7 @@ from api.scalars import Position
 from projections import filters, timeline
 from projections.filters import EventFilter
 from projections.reading import NOW
-from projections.rows import ChangeRow, EventRow, PersonRow, TicketRow
+from projections.rows import ChangeRow, EventRow, TicketRow
 
 if TYPE_CHECKING:
     from api.ticket_fields import Ticket
@@ -64,12 +64,12 @@ async def _ticket(event: Parent[EventRow], info: Info) -> TicketRow | None:
     return None if event.ticket is None else await info.context.loaders.tickets.load((event.ticket, NOW))
 
 
-async def _actor(event: Parent[EventRow], info: Info) -> PersonRow | None:
-    return await person(info, event.actor)
+def _actor(event: Parent[EventRow], info: Info) -> Any:
+    return person(info, event.actor)
 
 
-async def _on_behalf_of(event: Parent[EventRow], info: Info) -> PersonRow | None:
-    return await person(info, event.on_behalf_of)
+def _on_behalf_of(event: Parent[EventRow], info: Info) -> Any:
+    return person(info, event.on_behalf_of)
 
 
 @strawberry.type(description="One recorded fact, the same shape for every type of event and every kind of stream.")

@@ -1,6 +1,6 @@
 """People."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import strawberry
@@ -11,6 +11,7 @@ from api.fields import Info, Node, by
 from api.filters import PersonFilter, asked
 from api.ids import Kind, encode
 from api.paging import Connection, ConnectionRow, page_ask
+from api.prefetch import found
 from application.people import handle
 from domain.people import AddPerson, DeactivatePerson, PersonKind, ReactivatePerson, RenamePerson
 from projections import directory, filters
@@ -72,8 +73,9 @@ class PeopleQueries:
     people: Connection[Person] = by(_people)
 
 
-async def person(info: Info, id: UUID | None) -> PersonRow | None:
-    return None if id is None else await info.context.loaders.people.load(id)
+def person(info: Info, id: UUID | None) -> Any:
+    """The person at once where they were loaded before, else an awaitable."""
+    return None if id is None else found(info.context.loaders.people, id)
 
 
 def must_read_all(info: Info) -> None:
@@ -112,7 +114,7 @@ async def _after(done: strawberry.Parent[Done], info: Info) -> PersonRow | None:
     """As they are after the command; null if the read model has not come that far within 2 s."""
     if done.outcome is None or not await wait_until_readable(info, done.outcome, "directory"):
         return None
-    return await person(info, done.outcome.stream)
+    return await info.context.loaders.people.load(done.outcome.stream)
 
 
 @strawberry.type

@@ -1,6 +1,7 @@
 """Spans: stretches of unchanged board state."""
 
 from datetime import datetime
+from typing import Any
 
 import strawberry
 from strawberry import Parent
@@ -14,7 +15,7 @@ from api.teams import Team
 from api.workflows import Role, Status, StatusRow, role_row, status_row, workflow_row
 from domain import workflows
 from domain.tickets import Priority
-from projections.rows import EventRow, PersonRow, ServiceRow, SpanRow, TeamRow
+from projections.rows import EventRow, ServiceRow, SpanRow, TeamRow
 
 
 def _role(span: Parent[SpanRow], info: Info) -> workflows.Role:
@@ -25,8 +26,8 @@ def _status(span: Parent[SpanRow], info: Info) -> StatusRow:
     return status_row(workflow_row(info.context.workflows, span.workflow, span.workflow_version), span.status)
 
 
-async def _assignee(span: Parent[SpanRow], info: Info) -> PersonRow | None:
-    return await person(info, span.assignee)
+def _assignee(span: Parent[SpanRow], info: Info) -> Any:
+    return person(info, span.assignee)
 
 
 async def _team(span: Parent[SpanRow], info: Info) -> TeamRow | None:

@@ -1,8 +1,8 @@
 """The type Ticket: what its row does not say itself, and who may do what with it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import strawberry
 from strawberry import ID, UNSET, Parent
@@ -15,6 +15,7 @@ from api.fields import Info, Node, by, given
 from api.ids import Kind, encode
 from api.paging import Connection, ConnectionRow, page_ask
 from api.people import Person, person
+from api.prefetch import at_last, found, prefetch, then
 from api.scalars import Position
 from api.services import Service
 from api.spans import Span
@@ -30,10 +31,7 @@ from projections.rows import (
     ChildCounts,
     CommentRow,
     EventRow,
-    PersonRow,
-    ServiceRow,
     SpanRow,
-    TeamRow,
     TicketDetails,
     TicketRow,
 )
@@ -62,78 +60,80 @@ def _status(ticket: Parent[TicketRow], info: Info) -> StatusRow:
     return status_row(_workflow(ticket, info), ticket.status)
 
 
-async def _assignee(ticket: Parent[TicketRow], info: Info) -> PersonRow | None:
+def _assignee(ticket: Parent[TicketRow], info: Info) -> Any:
     """Who holds it now."""
-    return await person(info, ticket.assignee)
+    return person(info, ticket.assignee)
 
 
-async def _requester(ticket: Parent[TicketRow], info: Info) -> PersonRow | None:
-    return await person(info, ticket.requester)
+def _requester(ticket: Parent[TicketRow], info: Info) -> Any:
+    return person(info, ticket.requester)
 
 
-async def _team(ticket: Parent[TicketRow], info: Info) -> TeamRow | None:
-    return None if ticket.team is None else await info.context.loaders.teams.load(ticket.team)
+def _team(ticket: Parent[TicketRow], info: Info) -> Any:
+    return None if ticket.team is None else found(info.context.loaders.teams, ticket.team)
 
 
-async def _service(ticket: Parent[TicketRow], info: Info) -> ServiceRow | None:
-    return None if ticket.service is None else await info.context.loaders.services.load(ticket.service)
+def _service(ticket: Parent[TicketRow], info: Info) -> Any:
+    return None if ticket.service is None else found(info.context.loaders.services, ticket.service)
 
 
-async def _parent(ticket: Parent[TicketRow], info: Info) -> TicketRow | None:
-    if ticket.parent is None:
-        return None
-    return await info.context.loaders.tickets.load((ticket.parent, ticket.moment))
+def _parent(ticket: Parent[TicketRow], info: Info) -> Any:
+    return None if ticket.parent is None else found(info.context.loaders.tickets, (ticket.parent, ticket.moment))
 
 
 # ---- details: one read for all tickets of the answer
 
 
-async def _details(ticket: TicketRow, info: Info) -> TicketDetails:
-    details = await info.context.loaders.details.load((ticket.id, ticket.moment))
-    if details is None:
-        raise Failure(UNAVAILABLE, f"The details of {ticket.key} are not readable yet.", retryAfter=1)
-    return details
+def _of_details(ticket: TicketRow, info: Info, use: Callable[[TicketDetails], Any]) -> Any:
+    def there(details: TicketDetails | None) -> Any:
+        if details is None:
+            raise Failure(UNAVAILABLE, f"The details of {ticket.key} are not readable yet.", retryAfter=1)
+        return use(details)
+
+    return then(found(info.context.loaders.details, (ticket.id, ticket.moment)), there)
 
 
-async def _description(ticket: Parent[TicketRow], info: Info) -> str | None:
-    return (await _details(ticket, info)).description
+def _description(ticket: Parent[TicketRow], info: Info) -> Any:
+    return _of_details(ticket, info, lambda details: details.description)
 
 
-async def _opened_by(ticket: Parent[TicketRow], info: Info) -> PersonRow | None:
-    return await person(info, (await _details(ticket, info)).opened_by)
+async def _opened_by(ticket: Parent[TicketRow], info: Info) -> Any:
+    opened_by = _of_details(ticket, info, lambda details: details.opened_by)
+    return await at_last(person(info, await at_last(opened_by)))
 
 
-async def _updated_at(ticket: Parent[TicketRow], info: Info) -> datetime:
-    return (await _details(ticket, info)).updated_at
+def _updated_at(ticket: Parent[TicketRow], info: Info) -> Any:
+    return _of_details(ticket, info, lambda details: details.updated_at)
 
 
-async def _version(ticket: Parent[TicketRow], info: Info) -> int:
+def _version(ticket: Parent[TicketRow], info: Info) -> Any:
     """The number of its events: what `expectedVersion` expects."""
-    return (await _details(ticket, info)).version
+    return _of_details(ticket, info, lambda details: details.version)
 
 
-async def _position(ticket: Parent[TicketRow], info: Info) -> int:
+def _position(ticket: Parent[TicketRow], info: Info) -> Any:
     """Of its newest event."""
-    return (await _details(ticket, info)).position
+    return _of_details(ticket, info, lambda details: details.position)
 
 
-async def _comment_count(ticket: Parent[TicketRow], info: Info) -> int:
-    return (await _details(ticket, info)).comment_count
+def _comment_count(ticket: Parent[TicketRow], info: Info) -> Any:
+    return _of_details(ticket, info, lambda details: details.comment_count)
 
 
 # ---- hierarchy, talk and history
 
 
-async def _child_counts(ticket: TicketRow, info: Info) -> ChildCounts:
-    return await info.context.loaders.child_counts.load((ticket.id, ticket.moment)) or ChildCounts()
+def _child_counts(ticket: TicketRow, info: Info, use: Callable[[ChildCounts], int]) -> Any:
+    counts = found(info.context.loaders.child_counts, (ticket.id, ticket.moment))
+    return then(counts, lambda counts: use(counts or ChildCounts()))
 
 
-async def _child_count(ticket: Parent[TicketRow], info: Info) -> int:
-    return (await _child_counts(ticket, info)).children
+def _child_count(ticket: Parent[TicketRow], info: Info) -> Any:
+    return _child_counts(ticket, info, lambda counts: counts.children)
 
 
-async def _child_done_count(ticket: Parent[TicketRow], info: Info) -> int:
-    return (await _child_counts(ticket, info)).done
+def _child_done_count(ticket: Parent[TicketRow], info: Info) -> Any:
+    return _child_counts(ticket, info, lambda counts: counts.done)
 
 
 async def _children(
@@ -187,7 +187,7 @@ async def _spans(
 # ---- what the viewer may do
 
 
-async def _viewer_can(ticket: Parent[TicketRow], info: Info) -> list[str]:
+def _viewer_can(ticket: Parent[TicketRow], info: Info) -> list[str]:
     """Commands that the viewer may give to it now, by mutation name. None to a ticket of the past."""
     if not ticket.moment.live:
         return []
@@ -204,11 +204,14 @@ class _TransitionRow(NamedTuple):
     requires: tuple[str, ...]
 
 
-async def _transitions(ticket: Parent[TicketRow], info: Info) -> list[_TransitionRow]:
+def _transitions(ticket: Parent[TicketRow], info: Info) -> Any:
     """Statuses that the viewer may move it to now, with what each still requires."""
     if not ticket.moment.live:
         return []
-    state = _state(ticket, await _details(ticket, info))
+    return _of_details(ticket, info, lambda details: _ways(_state(ticket, details), info))
+
+
+def _ways(state: domain.Ticket, info: Info) -> list[_TransitionRow]:
     if not access.may(info.context.actor, domain.TransitionTicket, state):
         return []
     known = info.context.workflows
@@ -314,4 +317,5 @@ async def list_tickets(
 ) -> ConnectionRow[TicketRow]:
     view = info.context.view
     page = await tickets.tickets(view, wanted, search, order, ask, moment)
+    await prefetch(info, page.nodes)
     return ConnectionRow(page, lambda: tickets.count(view, wanted, search, moment))

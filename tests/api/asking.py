@@ -59,6 +59,10 @@ class Client:
         assert payload["position"] is None
         return error["code"], error["field"]
 
+    def wait_for(self, position: int) -> None:
+        """Until the read models have passed a position."""
+        self.ask('query($p: Position) { ticket(key: "T-0", minPosition: $p) { key } }', p=str(position))
+
     def open(self, title: str = "Printer is on fire", role: str = "INCIDENT", **input: Any) -> Any:
         return self.done("openTicket", title=title, role=role, **input)
 

@@ -56,9 +56,12 @@ def token(server: Server) -> Callable[..., Client]:
     def make(workspace: Workspace, *scopes: Scope, name: str = "Somebody") -> Client:
         actor = operator(workspace.id)
         added = AddPerson(name=name, kind=PersonKind.STAFF)
-        person = people.handle(server.store, Context(actor=actor), added).stream
+        outcome = people.handle(server.store, Context(actor=actor), added)
+        person = outcome.stream
         secret = issue_token(server.database, workspace.id, person, scopes, "test", timedelta(days=1))
-        return Client(server.http, secret, encode(Kind.PERSON, person))
+        client = Client(server.http, secret, encode(Kind.PERSON, person))
+        client.wait_for(outcome.position)
+        return client
 
     return make
 
