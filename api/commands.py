@@ -163,6 +163,7 @@ _KINDS = {
     "assignee": Kind.PERSON,
     "requester": Kind.PERSON,
     "person": Kind.PERSON,
+    "on_behalf_of": Kind.PERSON,
     "team": Kind.TEAM,
     "service": Kind.SERVICE,
     "in_reply_to": Kind.COMMENT,

@@ -9,8 +9,38 @@ from click.testing import CliRunner
 from graphql import GraphQLSchema, build_schema, specified_scalar_types
 
 from api.administration import breaking
+from api.board import Board, BoardCell, BoardLine
 from api.command_line import main
+from api.commands import Done, Payload
+from api.comments import Comment
+from api.events import Change, Event
+from api.paging import PageInfo, PageInfoRow
+from api.people import Person
 from api.schema import schema as served
+from api.services import Service
+from api.spans import Span
+from api.status import ProjectionStatus, ServerStatus
+from api.teams import Team
+from api.ticket_fields import Ticket
+from api.viewer import Workspace
+from api.workflows import Role, Status, StatusRow, Workflow
+from domain import workflows
+from projections.directory import WorkspaceRow
+from projections.rows import (
+    BoardCellRow,
+    BoardLineRow,
+    BoardRow,
+    ChangeRow,
+    CommentRow,
+    EventRow,
+    PersonRow,
+    ProjectionStatusRow,
+    ServerStatusRow,
+    ServiceRow,
+    SpanRow,
+    TeamRow,
+    TicketRow,
+)
 
 CONTRACT = Path(os.environ.get("PROTEUS_CONTRACT", Path(__file__).parents[3] / "shared" / "contract.graphql"))
 
@@ -79,3 +109,20 @@ def test_a_removed_field_breaks_clients_unless_it_was_deprecated() -> None:
     assert breaking("type Query { a: Int b: Int }", "type Query { a: Int }") == ["Field Query.b was removed."]
     assert breaking("type Query { a: Int b: Int @deprecated }", "type Query { a: Int }") == []
     assert breaking("type Query { a: Int }", "type Query { a: Int b: Int }") == []
+
+
+@pytest.mark.parametrize(
+    ("shown", "row"),
+    [
+        *((Ticket, TicketRow), (Comment, CommentRow), (Event, EventRow), (Change, ChangeRow), (Span, SpanRow)),
+        *((Person, PersonRow), (Team, TeamRow), (Service, ServiceRow), (Status, StatusRow), (Role, workflows.Role)),
+        *((Board, BoardRow), (BoardLine, BoardLineRow), (BoardCell, BoardCellRow), (PageInfo, PageInfoRow)),
+        *((ServerStatus, ServerStatusRow), (ProjectionStatus, ProjectionStatusRow), (Workflow, workflows.Workflow)),
+        *((Workspace, WorkspaceRow), (Payload, Done)),
+    ],
+)
+def test_what_a_type_shows_without_a_resolver_is_an_attribute_of_its_row(shown: Any, row: type) -> None:
+    attributes = {name for name in dir(row) if not name.startswith("__")}
+    for field in shown.__strawberry_definition__.fields:
+        if field.base_resolver is None:
+            assert field.python_name in attributes, f"{row.__name__} has no {field.python_name}"

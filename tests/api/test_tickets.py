@@ -1,12 +1,14 @@
 """Tickets over GraphQL: every command with a refusal, lists, and the past."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from api.ids import Kind, encode
 from application.workspaces import Workspace
 from domain.access import Scope
 from tests.api.asking import Client
@@ -192,6 +194,35 @@ def test_the_viewer_learns_what_they_may_do(acme: Workspace, agent: Client, toke
     auditor = token(acme, Scope.AUDITOR)
     assert auditor.ask(query, key=key) == {"viewerCan": [], "transitions": []}
     assert auditor.refused("setPriority", ticket=agent.open()["id"], priority="LOW") == ("FORBIDDEN", None)
+
+
+def test_heads_act_on_behalf_of_others(agent: Client, admin: Client) -> None:
+    show = "ticket { openedBy { id } history { nodes { actor { id } onBehalfOf { id } } } }"
+    opened = admin.done("openTicket", show, title="x", role="TASK", onBehalfOf=agent.person)
+    assert opened["openedBy"] == {"id": agent.person}
+    assert opened["history"]["nodes"] == [{"actor": {"id": admin.person}, "onBehalfOf": {"id": agent.person}}]
+    assert agent.refused("openTicket", title="x", role="TASK", onBehalfOf=admin.person) == ("FORBIDDEN", ["onBehalfOf"])
+    nobody = encode(Kind.PERSON, uuid4())
+    for unknown in (nobody, "nobody"):
+        refusal = admin.refused("openTicket", title="x", role="TASK", onBehalfOf=unknown)
+        assert refusal == ("PERSON_NOT_FOUND", ["onBehalfOf"])
+
+
+def test_fifty_tickets_opened_at_once_have_fifty_keys(agent: Client) -> None:
+    with ThreadPoolExecutor(10) as pool:
+        keys = set(pool.map(lambda n: agent.open(f"Number {n}")["key"], range(50)))
+    assert len(keys) == 50
+
+
+def test_what_is_refused_leaves_no_trace(agent: Client) -> None:
+    ticket = agent.open()
+    count = "{ events { totalCount } }"
+    before = agent.ask(count)
+    agent.refused("setPriority", ticket=ticket["id"], priority="LOW", expectedVersion=7)
+    agent.refused("transitionTicket", ticket=ticket["id"], status="nowhere")
+    agent.codes("mutation($i: SetPriorityInput!) { setPriority(input: $i) { version } }", i={"ticket": ticket["id"]})
+    agent.codes('mutation { openTicket(input: {title: "x", role: "TASK"}) { version ticket { nope } } }')
+    assert agent.ask(count) == before
 
 
 # ---- lists
