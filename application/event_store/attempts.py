@@ -48,6 +48,7 @@ def on_connection(
                     return work(connection)
                 except psycopg.Error as error:
                     if was_lost(connection, error):
+                        connection.close()  # it may not know yet, and would fail on its way back to the pool
                         if lost is not None:
                             lost.append(error)
                     elif not isinstance(error, psycopg.errors.DeadlockDetected):
