@@ -90,8 +90,6 @@ def follow(database: Database) -> None:
 def worker() -> Litestar:
     """The application in Granian's worker, which must not outlive the process that started it."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() == 1 and multiprocessing.parent_process() is None:
-        raise SystemExit("the server that started this worker is gone")
     return app.create()
 
 
