@@ -67,7 +67,8 @@ class ReadModels:
 
     def __init__(self, database: Database, size: int = 8) -> None:
         self.database = database
-        self._pool = database.async_pool(Role.READER, size, statement_timeout="20s")
+        # What is asked for is in memory, or on a disk without arms: the default, 4, takes an index for slow.
+        self._pool = database.async_pool(Role.READER, size, statement_timeout="20s", random_page_cost="1.1")
 
     async def open(self) -> None:
         await self._pool.open()

@@ -93,6 +93,8 @@ class _Rebuild:
 
     def add_indexes(self) -> None:
         self._owner.execute(self._projection.indexes)
+        for table in self._projection.tables:  # else queries are planned without statistics, right after the swap
+            self._owner.execute(sql.SQL("analyze {}").format(sql.Identifier(self._shadow, table)))
 
     def catch_up(self, progress: Progress) -> None:
         """To the head of the log, as it is when reached."""

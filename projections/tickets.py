@@ -201,12 +201,20 @@ def ticket_row(values: Sequence[Any], moment: Moment) -> TicketRow:
 
 
 class Matching:
-    """The tickets that a viewer may see, as they stood at a moment, that match a filter and a search."""
+    """The tickets that a viewer may see, as they stood at a moment, that match a filter and a search.
+    `instead`: a condition that picks the spans of the moment, and among them."""
 
-    def __init__(self, view: View, filter_: TicketFilter | None, search: str | None, moment: Moment) -> None:
+    def __init__(
+        self,
+        view: View,
+        filter_: TicketFilter | None,
+        search: str | None,
+        moment: Moment,
+        instead: sql.Composable | None = None,
+    ) -> None:
         conditions = Conditions()
         at, self.arguments = spans.at(moment)
-        parts: list[sql.Composable] = [sql.SQL("s.workspace = %(workspace)s"), at, spans.own(view, moment)]
+        parts: list[sql.Composable] = [sql.SQL("s.workspace = %(workspace)s"), instead or at, spans.own(view, moment)]
         if filter_ is not None:
             if not moment.live and names(filter_, "updated_at"):
                 raise BadInput("filter.updatedAt cannot be combined with asOf: spans do not hold it.")
@@ -243,10 +251,19 @@ async def ticket(view: View, *, id: UUID | None, key: str | None, moment: Moment
     if not (number.isascii() and number.isdigit() and len(number) < 19):
         return None
     at, arguments = spans.at(moment)
+    # A number never changes, so the open span says which ticket it is, at every moment.
+    numbered = (
+        sql.SQL("s.number = %(number)s")
+        if moment.live
+        else sql.SQL(
+            "s.ticket = (select o.ticket from span o"
+            " where o.workspace = %(workspace)s and o.number = %(number)s and o.closed_position is null)"
+        )
+    )
     rows = await view.fetch(
-        sql.SQL(
-            "select {} from span s where s.workspace = %(workspace)s and s.number = %(number)s and {} and {}"
-        ).format(SELECTED, at, spans.own(view, moment)),
+        sql.SQL("select {} from span s where s.workspace = %(workspace)s and {} and {} and {}").format(
+            SELECTED, numbered, at, spans.own(view, moment)
+        ),
         {**arguments, "number": int(number)},
     )
     return ticket_row(rows[0], moment) if rows else None

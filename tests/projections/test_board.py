@@ -9,6 +9,7 @@ from uuid import UUID
 
 import msgspec
 import pytest
+from psycopg import sql
 
 from application.event_store.database import Role as DatabaseRole
 from application.tickets import ticket_in
@@ -16,6 +17,8 @@ from domain.errors import Refused
 from domain.people import PersonKind
 from domain.tickets import AddComment, AssignTicket, ChangeRole, Priority, SetPriority, TicketCommand, TransitionTicket
 from domain.workflows import DefineRole, DefineWorkflow, Role, Status, StatusCategory, Transition, Workflow
+from projections import board as boards
+from projections import directory
 from projections.board import BoardAsk, board, board_cell, cell_count
 from projections.filters import (
     BoardAxis,
@@ -27,7 +30,7 @@ from projections.filters import (
     TicketFilter,
     TimeFilter,
 )
-from projections.reading import NOW, BadInput, Moment
+from projections.reading import NOW, BadInput, Moment, View
 from projections.rows import BoardLineRow, BoardRow, TicketRow
 from projections.tickets import count
 from tests.projections.conftest import World, hour
@@ -321,6 +324,27 @@ def test_a_cell_is_named_by_its_column_and_row_and_read_forwards(world: World) -
 
 
 # ---- what stays on a board
+
+
+def test_tickets_that_were_closed_long_ago_cost_a_live_board_nothing(world: World) -> None:
+    _fill(world, 2_000)
+    with world.database.connect(DatabaseRole.PROJECTOR) as connection:
+        connection.execute(
+            "update span set category = 'DONE', status = 'done', closed_at = opened_at - interval '1 year'"
+            " where number > 1020"
+        )
+    with world.database.connect(DatabaseRole.OWNER) as connection:
+        connection.execute("analyze span")
+    assert board_of(world).total_count == 22
+
+    async def plan(view: View) -> str:
+        on_board = await boards._on_board(view, BoardAsk(), NOW, await directory.workflows(view))
+        query = sql.SQL("explain analyze select s.ticket {}").format(on_board.source())
+        return "\n".join(row[0] for row in await view.fetch(query, on_board.arguments))
+
+    found = world.ask(plan)
+    assert "span_standing" in found
+    assert "Removed by Filter" not in found
 
 
 def test_tickets_closed_more_than_14_days_ago_stay_out(world: World) -> None:
