@@ -283,12 +283,13 @@ def test_the_pages_of_a_cell_go_on_exactly_after_the_cards_of_the_board(world: W
     for n in range(11):
         world.open(f"Ticket {n}", assignee=anna if n % 2 else None)
     world.project()
-    for asked in (
+    boards_asked: list[dict[str, Any]] = [
         {"workflow": "task"},
         {"columns": BoardAxis.ASSIGNEE, "rows": BoardAxis.STATUS},
         {"columns": BoardAxis.CATEGORY, "rows": BoardAxis.ASSIGNEE},
         {"rows": BoardAxis.PRIORITY, "filter": TicketFilter(title=TextFilter(contains="1"))},
-    ):
+    ]
+    for asked in boards_asked:
         whole = {(c.column, c.row): [card.key for card in c.cards] for c in board_of(world, **asked).cells}
         for cell in board_of(world, cards_per_cell=2, **asked).cells:
             keys = [card.key for card in cell.cards]

@@ -122,12 +122,14 @@ def as_row(id_: UUID, ticket: Ticket, moment: Moment = NOW) -> TicketRow:
 
 
 def _in_columns(ticket: Ticket) -> list[Any]:
-    shown = dict(zip(spans.SHOWN, spans.shown(ticket), strict=True))
+    shown: dict[str, Any] = dict(zip(spans.SHOWN, spans.shown(ticket), strict=True))
     shown["tags"] = list(ticket.tags)
     return [shown[name] for name in tickets.COLUMNS[2:]]
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(steps=STEPS)
 def test_the_read_models_are_what_a_replay_of_the_events_gives(lab: World, steps: list[Step]) -> None:
     opened = play(lab, steps)
@@ -160,7 +162,9 @@ def type_of_fields(fields: dict[str, Any]) -> dict[str, type]:
     return {key: type(value) for key, value in fields.items()}
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(steps=STEPS, seed=st.integers(0, 10**6))
 def test_a_ticket_as_of_any_moment_is_the_replay_up_to_it(lab: World, steps: list[Step], seed: int) -> None:
     opened = play(lab, steps)
@@ -191,7 +195,9 @@ def known_at(history: list[Envelope], moment: Moment) -> Ticket | None:
     return known
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(steps=STEPS)
 def test_as_of_now_is_live(lab: World, steps: list[Step]) -> None:
     opened = play(lab, steps)

@@ -164,7 +164,9 @@ def test_pages_of_any_size_and_direction_add_up_to_the_list(
         assert walk(crowd, by, size, down=True) == whole
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     by=st.lists(
         st.builds(TicketOrder, field=st.sampled_from(FIELDS), direction=st.sampled_from(Direction)),
