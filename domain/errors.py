@@ -74,9 +74,7 @@ class RoleNotFound(Refused):
     code = ErrorCode.ROLE_NOT_FOUND
 
     def __init__(self, role: str, known: Iterable[str]) -> None:
-        super().__init__(
-            f"There is no role {role[:80]!r}. Known roles: {', '.join(sorted(known))}.", ("role",)
-        )
+        super().__init__(f"There is no role {role[:80]!r}. Known roles: {', '.join(sorted(known))}.", ("role",))
 
 
 class StatusNotFound(Refused):

@@ -66,9 +66,7 @@ def checked(value: str, field: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise InvalidValue(
-            f"{field} contains half of a surrogate pair: not valid Unicode.", (field,)
-        ) from None
+        raise InvalidValue(f"{field} contains half of a surrogate pair: not valid Unicode.", (field,)) from None
     return value
 
 

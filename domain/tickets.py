@@ -230,9 +230,7 @@ class AddComment(msgspec.Struct, frozen=True, kw_only=True):
     in_reply_to: UUID | None = None
 
 
-TicketCommand = (
-    OpenTicket | ChangeRole | TransitionTicket | AssignTicket | SetPriority | SetParent | AddComment
-)
+TicketCommand = OpenTicket | ChangeRole | TransitionTicket | AssignTicket | SetPriority | SetParent | AddComment
 CommandToTicket = ChangeRole | TransitionTicket | AssignTicket | SetPriority | SetParent | AddComment
 
 
@@ -374,9 +372,7 @@ def governing(ticket: Ticket, workflows: Workflows) -> Workflow:
     """The version by which the next move is judged: the newest, or the ticket's own where the newest has lost
     the status it stands in (nobody is stranded)."""
     newest = workflows.newest(ticket.workflow)
-    return (
-        newest if newest.has(ticket.status) else workflows.version(ticket.workflow, ticket.workflow_version)
-    )
+    return newest if newest.has(ticket.status) else workflows.version(ticket.workflow, ticket.workflow_version)
 
 
 def _open(command: OpenTicket, around: Surroundings) -> list[TicketEvent]:
@@ -419,9 +415,7 @@ def _change_role(ticket: Ticket, command: ChangeRole, around: Surroundings) -> l
     if role.key == ticket.role and workflow.key == ticket.workflow:
         if command.status in (None, ticket.status):
             return []
-        raise InvalidValue(
-            f"{ticket.key} has this role already; a transition changes its status.", ("status",)
-        )
+        raise InvalidValue(f"{ticket.key} has this role already; a transition changes its status.", ("status",))
     if command.status is not None:
         status = workflow.status(command.status)
         if way := workflow.transition(ANY, status.key):  # asked of every arrival, from another workflow too

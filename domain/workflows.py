@@ -198,9 +198,7 @@ def decide(state: Workflows, command: WorkflowsCommand) -> list[WorkflowsEvent]:
                     f"Role {role.key!r} names the unknown workflow {role.workflow[:80]!r}.", ("workflow",)
                 )
             if REASON in role.requires:
-                raise InvalidValue(
-                    f"Role {role.key!r}: a role requires fields; a transition a reason.", ("requires",)
-                )
+                raise InvalidValue(f"Role {role.key!r}: a role requires fields; a transition a reason.", ("requires",))
             for name in role.requires:
                 text.key(name, "requires")
             return [] if state.roles.get(role.key) == role else [RoleDefined(role=role)]
@@ -242,9 +240,7 @@ def _checked(workflow: Workflow) -> Workflow:
         )
     workflow = msgspec.structs.replace(workflow, name=text.line(workflow.name, "name"), statuses=statuses)
     if workflow.status(workflow.initial).category.closed:
-        raise InvalidValue(
-            f"Workflow {workflow.key!r}: tickets cannot start in a closed status.", ("initial",)
-        )
+        raise InvalidValue(f"Workflow {workflow.key!r}: tickets cannot start in a closed status.", ("initial",))
     if unreachable := sorted(set(keys) - _reachable(workflow)):
         raise InvalidValue(
             f"Workflow {workflow.key!r} has statuses that no way leads to: {', '.join(unreachable)}.",

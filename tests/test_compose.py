@@ -63,9 +63,7 @@ def test_whatever_runs_on_is_checked_and_only_the_server_is_open(compose: dict[s
 
 def test_only_postgres_knows_the_superuser(compose: dict[str, Any]) -> None:
     services: dict[str, dict[str, Any]] = compose["services"]
-    assert {name for name, service in services.items() if "POSTGRES_PASSWORD" in service["environment"]} == {
-        "postgres"
-    }
+    assert {name for name, service in services.items() if "POSTGRES_PASSWORD" in service["environment"]} == {"postgres"}
 
 
 def test_every_volume_of_a_service_is_declared_or_a_file_of_ours(compose: dict[str, Any]) -> None:
@@ -110,8 +108,7 @@ def test_the_init_script_makes_a_login_role_that_is_no_superuser_and_its_databas
         connection.execute("set role proteus_app")
     with psycopg.connect(superuser_dsn) as connection:
         database = connection.execute(
-            "select pg_get_userbyid(datdba), datlocprovider, datlocale"
-            " from pg_database where datname = 'proteus'"
+            "select pg_get_userbyid(datdba), datlocprovider, datlocale from pg_database where datname = 'proteus'"
         ).fetchone()
         assert database == ("proteus", "b", "C.UTF-8")
         stored = connection.execute("select rolpassword from pg_authid where rolname = 'proteus'").fetchone()
@@ -120,8 +117,6 @@ def test_the_init_script_makes_a_login_role_that_is_no_superuser_and_its_databas
 
 
 def test_the_init_script_refuses_to_make_a_role_without_a_password() -> None:
-    refused = subprocess.run(
-        [INIT_SCRIPT], env={"PATH": os.environ["PATH"]}, check=False, capture_output=True
-    )
+    refused = subprocess.run([INIT_SCRIPT], env={"PATH": os.environ["PATH"]}, check=False, capture_output=True)
     assert refused.returncode != 0
     assert b"PROTEUS_DB_PASSWORD" in refused.stderr

@@ -52,9 +52,7 @@ def root() -> Iterator[Path]:
 
 
 class OtherProcess:
-    def __init__(
-        self, root: Path, *, python: str = sys.executable, as_user: pwd.struct_passwd | None = None
-    ) -> None:
+    def __init__(self, root: Path, *, python: str = sys.executable, as_user: pwd.struct_passwd | None = None) -> None:
         self._process = subprocess.Popen(
             [python, "-c", OTHER_PROCESS, str(root)],
             stdin=subprocess.PIPE,
@@ -134,9 +132,7 @@ def test_a_restart_keeps_the_data_and_takes_the_settings(root: Path) -> None:
     with LocalPostgres(root, settings={"work_mem": "8MB"}) as again:
         assert _read(again.dsn) == [("слово",)]
         with psycopg.connect(again.dsn) as connection:
-            shown = [
-                connection.execute(f"show {name}").fetchone() for name in ("work_mem", "fsync", "timezone")
-            ]
+            shown = [connection.execute(f"show {name}").fetchone() for name in ("work_mem", "fsync", "timezone")]
     assert shown == [("8MB",), ("on",), ("UTC",)]
 
 

@@ -162,8 +162,6 @@ def test_everybody_but_requesters_sees_every_ticket() -> None:
         (Scope.ADMIN, True, True),
     ],
 )
-def test_heads_act_for_others_and_date_back_and_admins_import(
-    scope: Scope, for_others: bool, imports: bool
-) -> None:
+def test_heads_act_for_others_and_date_back_and_admins_import(scope: Scope, for_others: bool, imports: bool) -> None:
     assert access.may_act_for_others(actor(scope)) is for_others
     assert access.may_import(actor(scope)) is imports

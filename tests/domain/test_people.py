@@ -40,9 +40,7 @@ def test_an_email_address_longer_than_mail_allows_is_refused() -> None:
 
 
 def test_a_person_is_renamed() -> None:
-    person.given(ADDED).when(RenamePerson(person=ANNA, name="Anna Petrova")).then(
-        PersonRenamed(name="Anna Petrova")
-    )
+    person.given(ADDED).when(RenamePerson(person=ANNA, name="Anna Petrova")).then(PersonRenamed(name="Anna Petrova"))
 
 
 def test_renaming_to_the_same_name_changes_nothing() -> None:

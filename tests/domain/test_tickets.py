@@ -228,13 +228,9 @@ def test_a_ticket_is_not_opened_with(changes: dict[str, Any], kind: type[Refused
     ticket.when(command).refused(kind, field)
 
 
-@pytest.mark.parametrize(
-    "value", [float("nan"), float("inf"), 2**53, "x" * 100_001], ids=lambda v: str(v)[:9]
-)
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 2**53, "x" * 100_001], ids=lambda v: str(v)[:9])
 def test_a_field_that_would_be_stored_with_loss_is_refused_by_name(value: FieldValue) -> None:
-    ticket.when(OpenTicket(title="Help", role="TASK", fields={"hours": value})).refused(
-        InvalidValue, "fields", "hours"
-    )
+    ticket.when(OpenTicket(title="Help", role="TASK", fields={"hours": value})).refused(InvalidValue, "fields", "hours")
 
 
 def test_an_offset_that_rfc_3339_cannot_write_survives_as_utc() -> None:
@@ -246,9 +242,7 @@ def test_an_offset_that_rfc_3339_cannot_write_survives_as_utc() -> None:
 
 
 def test_a_role_may_require_custom_fields() -> None:
-    known = some_workflows(
-        DefineRole(role=Role(key="CLAIM", name="Claim", workflow="task", requires=("sum",)))
-    )
+    known = some_workflows(DefineRole(role=Role(key="CLAIM", name="Claim", workflow="task", requires=("sum",))))
     subject = knowing(workflows=known)
     for value in (None, "", " "):
         command = OpenTicket(title="Help", role="CLAIM", fields={"sum": value})
@@ -375,9 +369,7 @@ def test_a_role_whose_workflow_was_exchanged_is_taken_anew() -> None:
     subject = knowing(workflows=known).given(OPENED)
     outcome = subject.when(ChangeRole(ticket=TICKET, role="INQUIRY"))
     outcome.then(
-        RoleChanged(
-            role="INQUIRY", workflow="task", workflow_version=1, status="todo", category=StatusCategory.NEW
-        )
+        RoleChanged(role="INQUIRY", workflow="task", workflow_version=1, status="todo", category=StatusCategory.NEW)
     )
     subject.given(*outcome.events).when(ChangeRole(ticket=TICKET, role="INQUIRY")).nothing()
 
@@ -430,15 +422,11 @@ def test_a_move_that_the_workflow_does_not_have_is_refused_and_names_the_ways() 
 
 
 def test_a_move_to_a_status_of_another_workflow_is_refused() -> None:
-    ticket.given(OPENED).when(TransitionTicket(ticket=TICKET, status="todo")).refused(
-        StatusNotFound, "status"
-    )
+    ticket.given(OPENED).when(TransitionTicket(ticket=TICKET, status="todo")).refused(StatusNotFound, "status")
 
 
 def test_a_move_asks_for_the_fields_that_it_requires() -> None:
-    ticket.given(OPENED).when(TransitionTicket(ticket=TICKET, status="in_progress")).refused(
-        FieldRequired, "assignee"
-    )
+    ticket.given(OPENED).when(TransitionTicket(ticket=TICKET, status="in_progress")).refused(FieldRequired, "assignee")
 
 
 @pytest.mark.parametrize("reason", [None, "", " \n", "\u200b"])
@@ -485,19 +473,15 @@ def test_bad_fields_of_a_move_are_refused() -> None:
         ticket.given(OPENED).when(TransitionTicket(ticket=TICKET, status="done", fields=fields)).refused(
             InvalidValue, "fields"
         )
-    ticket.given(OPENED).when(
-        TransitionTicket(ticket=TICKET, status="done", fields={"hours": float("nan")})
-    ).refused(InvalidValue, "fields", "hours")
+    ticket.given(OPENED).when(TransitionTicket(ticket=TICKET, status="done", fields={"hours": float("nan")})).refused(
+        InvalidValue, "fields", "hours"
+    )
 
 
 def test_the_fields_of_all_moves_together_have_a_limit() -> None:
     full = ticket.given(opened(fields={f"f{number}": 1 for number in range(100)}))
-    full.when(TransitionTicket(ticket=TICKET, status="new", fields={"one": 1})).refused(
-        InvalidValue, "fields"
-    )
-    full.when(TransitionTicket(ticket=TICKET, status="new", fields={"f1": 2})).then(
-        FieldSet(key="f1", value=2)
-    )
+    full.when(TransitionTicket(ticket=TICKET, status="new", fields={"one": 1})).refused(InvalidValue, "fields")
+    full.when(TransitionTicket(ticket=TICKET, status="new", fields={"f1": 2})).then(FieldSet(key="f1", value=2))
 
 
 # ---- versions of workflows
@@ -526,9 +510,7 @@ NO_WAITING = some_workflows(DefineWorkflow(workflow=support("waiting")))
 
 
 def test_a_ticket_keeps_the_version_that_it_entered_until_it_moves() -> None:
-    outcome = (
-        knowing(workflows=NO_WAITING).given(OPENED).when(SetPriority(ticket=TICKET, priority=Priority.HIGH))
-    )
+    outcome = knowing(workflows=NO_WAITING).given(OPENED).when(SetPriority(ticket=TICKET, priority=Priority.HIGH))
     assert outcome.after is not None
     assert outcome.after.workflow_version == 1
 
@@ -555,10 +537,7 @@ def test_nobody_is_stranded_in_a_status_that_the_newest_version_lost() -> None:
 
 def test_a_role_change_of_a_stranded_ticket_within_its_workflow_lands() -> None:
     (event,) = (
-        knowing(workflows=NO_WAITING)
-        .given(OPENED, WAITS)
-        .when(ChangeRole(ticket=TICKET, role="INCIDENT"))
-        .events
+        knowing(workflows=NO_WAITING).given(OPENED, WAITS).when(ChangeRole(ticket=TICKET, role="INCIDENT")).events
     )
     assert isinstance(event, RoleChanged)
     assert (event.status, event.workflow_version) == ("new", 2)
@@ -606,9 +585,7 @@ def test_what_is_not_named_stays_and_null_unassigns() -> None:
 
 def test_assigning_to_who_holds_it_changes_nothing_even_if_they_have_left() -> None:
     ticket.given(OPENED, HELD).when(AssignTicket(ticket=TICKET, assignee=ANNA, team=None)).nothing()
-    ticket.given(OPENED, TicketAssigned(assignee=LEFT)).when(
-        AssignTicket(ticket=TICKET, assignee=LEFT)
-    ).nothing()
+    ticket.given(OPENED, TicketAssigned(assignee=LEFT)).when(AssignTicket(ticket=TICKET, assignee=LEFT)).nothing()
     ticket.given(OPENED).when(AssignTicket(ticket=TICKET, assignee=None)).nothing()
 
 
@@ -626,9 +603,7 @@ def test_a_ticket_is_not_assigned_to_whom_there_is_not() -> None:
 
 @pytest.mark.parametrize("end", [DONE, CANCELLED])
 def test_a_closed_ticket_is_not_assigned(end: StatusChanged) -> None:
-    ticket.given(OPENED, end).when(AssignTicket(ticket=TICKET, assignee=ANNA)).refused(
-        TicketIsClosed, "ticket"
-    )
+    ticket.given(OPENED, end).when(AssignTicket(ticket=TICKET, assignee=ANNA)).refused(TicketIsClosed, "ticket")
 
 
 # ---- priority
@@ -642,9 +617,7 @@ def test_a_priority_is_set_once() -> None:
 
 
 def test_a_closed_tickets_priority_stays() -> None:
-    ticket.given(OPENED, DONE).when(SetPriority(ticket=TICKET, priority=Priority.LOW)).refused(
-        TicketIsClosed, "ticket"
-    )
+    ticket.given(OPENED, DONE).when(SetPriority(ticket=TICKET, priority=Priority.LOW)).refused(TicketIsClosed, "ticket")
 
 
 def test_what_a_closed_ticket_refuses_is_not_offered() -> None:
@@ -652,8 +625,7 @@ def test_what_a_closed_ticket_refuses_is_not_offered() -> None:
         subject = ticket.given(*events)
         assert subject.state is not None
         offered = [
-            tickets.possible(subject.state, kind)
-            for kind in (AssignTicket, SetPriority, AddComment, ChangeRole)
+            tickets.possible(subject.state, kind) for kind in (AssignTicket, SetPriority, AddComment, ChangeRole)
         ]
         assert offered == [not subject.state.closed] * 2 + [True, True]
 
@@ -686,17 +658,13 @@ def test_a_descendant_does_not_become_the_parent() -> None:
 
 
 def test_a_parent_that_is_not_there_is_refused() -> None:
-    ticket.given(OPENED).when(SetParent(ticket=TICKET, parent=STRANGE_TICKET)).refused(
-        TicketNotFound, "parent"
-    )
+    ticket.given(OPENED).when(SetParent(ticket=TICKET, parent=STRANGE_TICKET)).refused(TicketNotFound, "parent")
 
 
 def test_closed_tickets_may_be_sorted_under_parents_and_closed_parents_take_children() -> None:
     closed = state(OPENED, DONE)
     ticket.given(OPENED, DONE).when(SetParent(ticket=TICKET, parent=PARENT)).then(IS_CHILD)
-    knowing(tickets={PARENT: closed}).given(OPENED).when(SetParent(ticket=TICKET, parent=PARENT)).then(
-        IS_CHILD
-    )
+    knowing(tickets={PARENT: closed}).given(OPENED).when(SetParent(ticket=TICKET, parent=PARENT)).then(IS_CHILD)
 
 
 # ---- comments
@@ -706,9 +674,9 @@ def test_a_comment_is_public_unless_said_otherwise() -> None:
     ticket.given(OPENED).when(AddComment(ticket=TICKET, body=" Which\nsite? ")).then(
         CommentAdded(comment=NEW_COMMENT, body="Which\nsite?", visibility=Visibility.PUBLIC)
     )
-    ticket.given(OPENED, DONE).when(
-        AddComment(ticket=TICKET, body="Again!", visibility=Visibility.INTERNAL)
-    ).then(CommentAdded(comment=NEW_COMMENT, body="Again!", visibility=Visibility.INTERNAL))
+    ticket.given(OPENED, DONE).when(AddComment(ticket=TICKET, body="Again!", visibility=Visibility.INTERNAL)).then(
+        CommentAdded(comment=NEW_COMMENT, body="Again!", visibility=Visibility.INTERNAL)
+    )
 
 
 def test_a_comment_may_be_made_twice() -> None:
@@ -720,9 +688,9 @@ def test_a_comment_answers_a_comment_of_the_same_ticket() -> None:
     ticket.given(OPENED, SAID).when(AddComment(ticket=TICKET, body="Ours", in_reply_to=COMMENT)).then(
         CommentAdded(comment=NEW_COMMENT, body="Ours", visibility=Visibility.PUBLIC, in_reply_to=COMMENT)
     )
-    ticket.given(OPENED, SAID).when(
-        AddComment(ticket=TICKET, body="Ours", in_reply_to=STRANGE_COMMENT)
-    ).refused(CommentNotFound, "inReplyTo")
+    ticket.given(OPENED, SAID).when(AddComment(ticket=TICKET, body="Ours", in_reply_to=STRANGE_COMMENT)).refused(
+        CommentNotFound, "inReplyTo"
+    )
 
 
 def test_an_internal_comment_is_not_answered_in_public() -> None:
@@ -833,9 +801,7 @@ def test_events_that_only_imports_and_later_commands_write_are_folded_too() -> N
 STATUSES = ["new", "in_progress", "waiting", "approval", "done", "cancelled", "todo", "won", "triage", "?"]
 PEOPLE, TEAMS = [ANNA, BORIS, LEFT, STRANGER], [FIRST_LINE, SECOND_LINE, STRANGE_TEAM]
 PARENTS = [PARENT, GRANDPARENT, STRANGE_TICKET, TICKET]
-TEXTS = st.sampled_from(["Help", "  a\tb ", "cafe\u0301", "", "\u200b", "\0", "\ud800"]) | st.text(
-    max_size=20
-)
+TEXTS = st.sampled_from(["Help", "  a\tb ", "cafe\u0301", "", "\u200b", "\0", "\ud800"]) | st.text(max_size=20)
 VALUES = st.none() | st.booleans() | st.integers() | st.floats() | TEXTS | st.sampled_from([0, 1, 0.0, 1.0])
 FIELDS = st.dictionaries(st.sampled_from(["cause", "paid", "reason", "a b"]), VALUES, max_size=3)
 SOME_ROLES = st.sampled_from(["INQUIRY", "INCIDENT", "TASK", "DEAL", "PROJECT", "CLAIM", "?"])
@@ -853,9 +819,7 @@ OPENINGS = st.builds(
     due_at=st.none() | st.datetimes(timezones=st.none() | st.timezones()),
 )
 COMMANDS: st.SearchStrategy[TicketCommand] = st.one_of(
-    st.builds(
-        ChangeRole, ticket=st.just(TICKET), role=SOME_ROLES, status=st.none() | st.sampled_from(STATUSES)
-    ),
+    st.builds(ChangeRole, ticket=st.just(TICKET), role=SOME_ROLES, status=st.none() | st.sampled_from(STATUSES)),
     st.builds(TransitionTicket, ticket=st.just(TICKET), status=st.sampled_from(STATUSES), fields=FIELDS),
     st.builds(TransitionTicket, ticket=st.just(TICKET), status=st.sampled_from(STATUSES)),
     st.builds(AssignTicket, ticket=st.just(TICKET), assignee=st.none() | st.sampled_from(PEOPLE)),

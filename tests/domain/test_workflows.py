@@ -198,9 +198,7 @@ def status(key: str = "open", name: str = "Open", color: str = "") -> Status:
         pytest.param(changed(statuses=(status(color="red"),)), "statuses", id="a color is none"),
         pytest.param(changed(initial="start"), "transitions", id="the initial status does not exist"),
         pytest.param(changed(initial="closed"), "initial", id="tickets would start closed"),
-        pytest.param(
-            changed(landing={StatusCategory.ACTIVE: "work"}), "transitions", id="a landing does not exist"
-        ),
+        pytest.param(changed(landing={StatusCategory.ACTIVE: "work"}), "transitions", id="a landing does not exist"),
         pytest.param(
             changed(transitions=(*SIMPLE.transitions, Transition(source="open", target="gone"))),
             "transitions",
@@ -216,9 +214,7 @@ def status(key: str = "open", name: str = "Open", color: str = "") -> Status:
             "transitions",
             id="a target is *",
         ),
-        pytest.param(
-            changed(transitions=SIMPLE.transitions[1:]), "transitions", id="no way leads to a status"
-        ),
+        pytest.param(changed(transitions=SIMPLE.transitions[1:]), "transitions", id="no way leads to a status"),
         pytest.param(
             changed(transitions=(Transition(source=ANY, target="closed", requires=("",)),)),
             "transitions",
@@ -326,8 +322,6 @@ def test_a_status_is_added_to_a_default_workflow_by_defining_it_anew() -> None:
         ),
     ],
 )
-def test_a_file_that_cannot_be_read_or_is_misspelled_is_refused_with_the_place(
-    source: str, place: str
-) -> None:
+def test_a_file_that_cannot_be_read_or_is_misspelled_is_refused_with_the_place(source: str, place: str) -> None:
     with pytest.raises(InvalidValue, match=place):
         workflows.read_definitions(source)
