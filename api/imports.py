@@ -18,9 +18,9 @@ from api.runtime import home, open_database
 from application.event_store.appender import StoreUnavailable
 from application.event_store.database import Database, DatabaseNotUsable
 from application.event_store.streams import EventStore
-from application.import_mapping import ImportMapping, read_mapping
-from application.import_names import Known
-from application.imports import Stage, Summary, import_file
+from application.imports.importing import Stage, Summary, import_file
+from application.imports.mapping import ImportMapping, read_mapping
+from application.imports.names import Known
 from application.local_postgres import LocalPostgresError
 from application.workspaces import Workspace, list_workspaces, operator
 from domain.access import Actor

@@ -18,15 +18,15 @@ from uuid import UUID
 import pytest
 from psycopg import sql
 
-from application import import_planning, imports
 from application import people as people_commands
 from application import tickets as ticket_commands
 from application.event_store.database import Database, Role
 from application.event_store.streams import EventStore
 from application.handling import Context
-from application.import_mapping import read_mapping
-from application.import_names import Known
-from application.imports import Summary, import_file
+from application.imports import importing, planning
+from application.imports.importing import Summary, import_file
+from application.imports.mapping import read_mapping
+from application.imports.names import Known
 from application.workspaces import Workspace, create_workspace, operator
 from domain.access import Actor, Scope
 from domain.errors import Forbidden, InvalidValue, RoleNotFound
@@ -460,8 +460,8 @@ def test_two_workspaces_share_nothing(desk: Desk, database: Database, store: Eve
 
 
 def test_a_ticket_with_more_rows_than_a_chunk_goes_over_several(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(imports, "CHUNK_ROWS", 3)
-    monkeypatch.setattr(imports, "LONGEST_CHUNK_ROWS", 5)
+    monkeypatch.setattr(importing, "CHUNK_ROWS", 3)
+    monkeypatch.setattr(importing, "LONGEST_CHUNK_ROWS", 5)
     start = datetime(2016, 3, 1, tzinfo=UTC)
     rows = [
         f"{key},{start + timedelta(hours=n):%d/%m/%Y %H:%M},{'Work' if n % 2 else 'New'},,,,"
@@ -488,10 +488,10 @@ def test_a_command_in_between_makes_the_chunk_decide_again(
 ) -> None:
     desk.take(f"{HEADER}\nA,01/03/2016 09:00,New,,,,\n")
     ticket = desk.id_of("A")
-    decide = import_planning.Planner.plan
+    decide = planning.Planner.plan
     raced: list[bool] = []
 
-    def race(planner: import_planning.Planner, rows: Any) -> import_planning.Plan:
+    def race(planner: planning.Planner, rows: Any) -> planning.Plan:
         plan = decide(planner, rows)
         if not raced:
             raced.append(True)
@@ -500,7 +500,7 @@ def test_a_command_in_between_makes_the_chunk_decide_again(
             ticket_commands.handle(store, Context(actor=operator(desk.workspace), occurred_at=when), command)
         return plan
 
-    monkeypatch.setattr(import_planning.Planner, "plan", race)
+    monkeypatch.setattr(planning.Planner, "plan", race)
     summary = desk.take(f"{HEADER}\nA,01/03/2016 10:00,Work,Ann,First line,,\n")
     assert (summary.imported, summary.tickets_updated, summary.people_added, summary.teams_added) == (1, 1, 1, 1)
     after = desk.tickets()["A"]
@@ -515,22 +515,22 @@ KILLED = """
 import sys
 from pathlib import Path
 from uuid import UUID
-from application import imports
+from application.imports import importing
 from application.event_store.database import Database
 from application.event_store.streams import EventStore
-from application.import_mapping import read_mapping
-from application.import_names import Known
+from application.imports.mapping import read_mapping
+from application.imports.names import Known
 from application.workspaces import operator
 
 url, workspace, folder = sys.argv[1:]
 folder = Path(folder)
-imports.CHUNK_ROWS = 20
+importing.CHUNK_ROWS = 20
 def progress(stage, done, total):
     if stage == "writing":
         print(done, flush=True)
 with EventStore(Database(url)) as store:
     mapping = read_mapping((folder / "m.toml").read_text())
-    imports.import_file(store, operator(UUID(workspace)), folder / "long.csv", mapping, known=Known(),
+    importing.import_file(store, operator(UUID(workspace)), folder / "long.csv", mapping, known=Known(),
                         rejects_path=folder / "r.csv", progress=progress)
 """
 

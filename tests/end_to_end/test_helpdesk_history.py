@@ -12,9 +12,9 @@ import pytest
 
 from application.event_store.database import Role
 from application.event_store.streams import EventStore
-from application.import_mapping import read_mapping
-from application.import_names import Known
-from application.imports import import_file
+from application.imports.importing import import_file
+from application.imports.mapping import read_mapping
+from application.imports.names import Known
 from application.workspaces import Workspace, operator
 
 ROOT = Path(__file__).parents[2]

@@ -17,9 +17,9 @@ from psycopg import sql
 from api.app import application
 from application.event_store.database import Database, Role
 from application.event_store.streams import EventStore
-from application.import_mapping import ImportMapping, read_mapping
-from application.import_names import Known
-from application.imports import Summary, import_file
+from application.imports.importing import Summary, import_file
+from application.imports.mapping import ImportMapping, read_mapping
+from application.imports.names import Known
 from application.local_postgres import LocalPostgres
 from application.tokens import issue_token
 from application.workspaces import Workspace, create_workspace, operator, system_person

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET
 
 from application.event_store.envelope import DomainEvent, Stream
-from application.import_spool import Found, SpooledRow, free_key
+from application.imports.spool import Found, SpooledRow, free_key
 from application.services import service_stream
 from application.teams import team_stream
 from domain.people import PersonAdded, PersonKind

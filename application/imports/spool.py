@@ -10,8 +10,8 @@ from typing import Self
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from application.import_mapping import ImportMapping, StatusColumn, slug
-from application.import_source import SourceRow
+from application.imports.mapping import ImportMapping, StatusColumn, slug
+from application.imports.source import SourceRow
 from domain import text
 from domain.errors import InvalidValue
 from domain.tickets import Priority

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from application import workflows as workflow_commands
 from application.event_store.streams import EventStore
 from application.handling import ATTEMPTS, Context, now
-from application.import_mapping import ImportMapping
+from application.imports.mapping import ImportMapping
 from application.workflows import workflows_in, workflows_stream
 from domain import workflows
 from domain.errors import Conflict, InvalidValue

@@ -12,7 +12,7 @@ from typing import IO, Self, cast
 
 import msgspec
 
-from application.import_mapping import FileFormat
+from application.imports.mapping import FileFormat
 from domain.errors import InvalidValue
 
 _MAGIC: Mapping[bytes, Callable[[IO[bytes]], IO[bytes]]] = {

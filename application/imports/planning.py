@@ -10,8 +10,8 @@ from msgspec import UNSET, UnsetType
 from application.event_store.envelope import Cause, DomainEvent, Envelope, Stream
 from application.event_store.recorder import Recorded
 from application.event_store.streams import WorkspaceStore
-from application.import_names import Made, Name, Names
-from application.import_spool import Said, SpooledRow, Statuses
+from application.imports.names import Made, Name, Names
+from application.imports.spool import Said, SpooledRow, Statuses
 from domain import imports, tickets
 from domain.errors import InvalidValue
 from domain.imports import ImportRow, Origin

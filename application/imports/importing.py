@@ -1,8 +1,8 @@
 """Import of another system's history. Every row is one command, whose id is derived from the row: what was recorded
 before is known and skipped, so that an import can be interrupted, repeated and continued.
 
-Beside this module, by behaviour: import_mapping (what columns mean), import_source (reading), import_spool (ordering),
-import_names (people, teams, services), import_workflow, import_planning (deciding), import_rejects.
+Beside this module, by behaviour: mapping (what columns mean), source (reading), spool (ordering), names (people, teams,
+services), workflow, planning (deciding), rejects.
 """
 
 import time
@@ -17,13 +17,13 @@ import msgspec
 from application.event_store.recorder import AlreadyRecorded, VersionConflict
 from application.event_store.streams import EventStore, WorkspaceStore
 from application.handling import ATTEMPTS, Context, now
-from application.import_mapping import ImportMapping, check_columns
-from application.import_names import Known, Names
-from application.import_planning import CHANNEL, Counts, Plan, Planner
-from application.import_rejects import Rejects
-from application.import_source import Source
-from application.import_spool import Fault, RowReader, Said, Spool, SpooledRow
-from application.import_workflow import define_workflow
+from application.imports.mapping import ImportMapping, check_columns
+from application.imports.names import Known, Names
+from application.imports.planning import CHANNEL, Counts, Plan, Planner
+from application.imports.rejects import Rejects
+from application.imports.source import Source
+from application.imports.spool import Fault, RowReader, Said, Spool, SpooledRow
+from application.imports.workflow import define_workflow
 from domain.access import Actor, may_import
 from domain.errors import Conflict, Forbidden
 from domain.imports import Origin
