@@ -99,7 +99,7 @@ create unique index span_open on span (ticket) where closed_position is null;
 
 INDEXES = """
 create index span_standing on span (workspace, standing) where standing is not null;
-create index span_number on span (workspace, number) where closed_position is null;
+create index span_number on span (workspace, number);
 create index span_assignee on span (workspace, assignee) where closed_position is null;
 create index span_requester on span (workspace, requester) where closed_position is null;
 create index span_parent on span (workspace, parent) where parent is not null;
