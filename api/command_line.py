@@ -11,10 +11,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from api import administration, imports, serving
 from api import demo as scenario
 from api.runtime import DATABASE_VARIABLE, home, open_database
+from application.embedded_postgres import EmbeddedPostgresError
 from application.event_store.appender import StoreUnavailable
 from application.event_store.database import DatabaseNotUsable
 from application.event_store.streams import EventStore
-from application.local_postgres import LocalPostgresError
 from application.workspaces import Workspace
 from domain.errors import Refused
 from projections.reading import ReadModelBehind, ReadModelsUnavailable
@@ -32,7 +32,7 @@ class Sentences(click.Group):
             return super().invoke(ctx)
         except Refused as refused:
             raise click.ClickException(refused.message) from None
-        except (DatabaseNotUsable, LocalPostgresError, RebuildBusy, ReadModelBehind) as error:
+        except (DatabaseNotUsable, EmbeddedPostgresError, RebuildBusy, ReadModelBehind) as error:
             raise click.ClickException(str(error)) from None
         except (psycopg.OperationalError, StoreUnavailable, ReadModelsUnavailable) as error:
             first_line = str(error).strip().splitlines()[0]

@@ -15,13 +15,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from api.runtime import home, open_database
+from application.embedded_postgres import EmbeddedPostgresError
 from application.event_store.appender import StoreUnavailable
 from application.event_store.database import Database, DatabaseNotUsable
 from application.event_store.streams import EventStore
 from application.imports.importing import Stage, Summary, import_file
 from application.imports.mapping import ImportMapping, read_mapping
 from application.imports.names import Known
-from application.local_postgres import LocalPostgresError
 from application.workspaces import Workspace, list_workspaces, operator
 from domain.access import Actor
 from domain.errors import InvalidValue, Refused
@@ -62,7 +62,7 @@ def import_command(file: Path, mapping_path: Path, workspace: str | None, reject
         sys.exit(INTERRUPTED)
     except Refused as error:
         raise click.ClickException(error.message) from None
-    except (StoreUnavailable, DatabaseNotUsable, LocalPostgresError, ReadModelsUnavailable, psycopg.Error) as error:
+    except (StoreUnavailable, DatabaseNotUsable, EmbeddedPostgresError, ReadModelsUnavailable, psycopg.Error) as error:
         raise click.ClickException(f"{error}\nWhat was imported so far is kept; run the same command again.") from None
     if summary.rejected:
         sys.exit(SOME_REJECTED)

@@ -10,9 +10,9 @@ from typing import Self
 import psycopg
 from anyio import CapacityLimiter
 
-from application.event_store.database import SCHEMA_VERSION, Database, DatabaseNotUsable, Role, local_database
+from application.embedded_postgres import EmbeddedPostgres, default_root
+from application.event_store.database import SCHEMA_VERSION, Database, DatabaseNotUsable, Role
 from application.event_store.streams import EventStore
-from application.local_postgres import LocalPostgres, default_root
 from projections.reading import ReadModels
 from projections.registry import NAMES, install
 
@@ -50,7 +50,7 @@ def home() -> Path:
 def open_database(folder: Path, *, embedded: bool = False) -> Generator[Database]:
     """The database that PROTEUS_DATABASE_URL names, or else (or always) the embedded one of this folder, migrated.
 
-    Raises DatabaseNotUsable, LocalPostgresError, psycopg.OperationalError.
+    Raises DatabaseNotUsable, EmbeddedPostgresError, psycopg.OperationalError.
     """
     url = os.environ.get(DATABASE_VARIABLE)
     if url and not embedded:
@@ -60,8 +60,8 @@ def open_database(folder: Path, *, embedded: bool = False) -> Generator[Database
         return
     place = _enterable(folder)
     place.mkdir(parents=True, exist_ok=True)
-    with LocalPostgres(place) as server:
-        database = local_database(server.dsn)
+    with EmbeddedPostgres(place) as server:
+        database = server.database()
         database.migrate(install)
         yield database
 

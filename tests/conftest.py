@@ -11,9 +11,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from application.event_store.database import Database, local_database
+from application.embedded_postgres import EmbeddedPostgres
+from application.event_store.database import Database
 from application.event_store.streams import EventStore
-from application.local_postgres import LocalPostgres
 from application.workspaces import Workspace, create_workspace
 from projections.registry import install
 
@@ -23,21 +23,21 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[LocalPostgres]:
+def postgres() -> Iterator[EmbeddedPostgres]:
     """Without fsync: quick. Tests of durability start a server of their own."""
     root = Path(tempfile.mkdtemp(prefix="pt-"))  # short: a socket's path may have 107 bytes
     root.chmod(0o711)
-    server = LocalPostgres(root, settings={"fsync": "off", "max_connections": "200", "shared_buffers": "256MB"})
+    server = EmbeddedPostgres(root, settings={"fsync": "off", "max_connections": "200", "shared_buffers": "256MB"})
     try:
         with server:
-            local_database(server.dsn, TEMPLATE).migrate(install)
+            server.database(TEMPLATE).migrate(install)
             yield server
     finally:
         shutil.rmtree(root, ignore_errors=True)
 
 
 @contextmanager
-def fresh_database(postgres: LocalPostgres) -> Iterator[Database]:
+def fresh_database(postgres: EmbeddedPostgres) -> Iterator[Database]:
     """A copy of the migrated template, dropped afterwards with whoever is still connected."""
     name = f"test_{next(_numbers)}"
     copy = sql.SQL("create database {} template {} owner proteus strategy file_copy")
@@ -46,12 +46,12 @@ def fresh_database(postgres: LocalPostgres) -> Iterator[Database]:
     with psycopg.connect(postgres.dsn, autocommit=True) as connection:
         connection.execute(copy.format(sql.Identifier(name), sql.Identifier(TEMPLATE)))
         connection.execute(grant.format(sql.Identifier(name)))  # a copy has no grants of its own
-        yield local_database(postgres.dsn, name)
+        yield postgres.database(name)
         connection.execute(drop.format(sql.Identifier(name)))
 
 
 @pytest.fixture
-def database(postgres: LocalPostgres) -> Iterator[Database]:
+def database(postgres: EmbeddedPostgres) -> Iterator[Database]:
     with fresh_database(postgres) as database:
         yield database
 

@@ -23,7 +23,7 @@ import pytest
 import yaml
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from application.local_postgres import LocalPostgres
+from application.embedded_postgres import EmbeddedPostgres
 
 CHECKOUT = Path(__file__).parents[1]
 COMPOSE_FILE = CHECKOUT / "docker-compose.yml"
@@ -76,7 +76,7 @@ def test_every_volume_of_a_service_is_declared_or_a_file_of_ours(compose: dict[s
 @pytest.fixture
 def superuser_dsn() -> Iterator[str]:
     root = Path(tempfile.mkdtemp(prefix="proteus-"))
-    with LocalPostgres(root) as server:
+    with EmbeddedPostgres(root) as server:
         yield server.dsn
     shutil.rmtree(root)
 

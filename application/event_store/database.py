@@ -186,17 +186,3 @@ def _set_role(connection: psycopg.Connection[TupleRow], role: Role) -> None:
 def _run(connection: psycopg.Connection[Any], statement: LiteralString, *names: str) -> None:
     query = sql.SQL(statement).format(*map(sql.Identifier, names))
     connection.execute(query)
-
-
-LOGIN = "proteus"
-
-
-def local_database(superuser_url: str, name: str = "proteus") -> Database:
-    """The login and the database on an embedded server, made where they are missing. Only this ever uses the
-    superuser, whom nobody but the owner of the server's socket can reach."""
-    with psycopg.connect(superuser_url, autocommit=True, connect_timeout=10) as connection:
-        if connection.execute("select 1 from pg_roles where rolname = %s", (LOGIN,)).fetchone() is None:
-            _run(connection, "create role {} login createrole nosuperuser", LOGIN)
-        if connection.execute("select 1 from pg_database where datname = %s", (name,)).fetchone() is None:
-            _run(connection, "create database {} owner {}", name, LOGIN)
-    return Database(make_conninfo(superuser_url, user=LOGIN, dbname=name))

@@ -13,10 +13,10 @@ from api.app import application
 from api.ids import Kind, encode
 from api.serving import following
 from application import people
+from application.embedded_postgres import EmbeddedPostgres
 from application.event_store.database import Database
 from application.event_store.streams import EventStore
 from application.handling import Context
-from application.local_postgres import LocalPostgres
 from application.tokens import issue_token
 from application.workspaces import Workspace, create_workspace, operator
 from domain.access import Scope
@@ -34,7 +34,7 @@ class Server(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def server(postgres: LocalPostgres) -> Iterator[Server]:
+def server(postgres: EmbeddedPostgres) -> Iterator[Server]:
     with (
         fresh_database(postgres) as database,
         EventStore(database) as store,

@@ -12,10 +12,10 @@ import pytest
 from api import demo
 from api.demo import DemoSummary, fill
 from api.demo_story import LENGTH, Step, tell
-from application.event_store.database import Database, Role, local_database
+from application.embedded_postgres import EmbeddedPostgres
+from application.event_store.database import Database, Role
 from application.event_store.envelope import Envelope
 from application.event_store.streams import EventStore
-from application.local_postgres import LocalPostgres
 from application.workspaces import Workspace, create_workspace
 from domain.people import Person, PersonKind
 from domain.tickets import (
@@ -68,9 +68,9 @@ def events(database: Database, workspace: UUID) -> list[Row]:
 
 
 @pytest.fixture(scope="module")
-def filled(postgres: LocalPostgres) -> Iterator[Filled]:
+def filled(postgres: EmbeddedPostgres) -> Iterator[Filled]:
     """Filled once for all tests that only look at it, or repeat what must change nothing."""
-    database = local_database(postgres.dsn, "demo")
+    database = postgres.database("demo")
     database.migrate(install)
     with EventStore(database) as store:
         workspace = create_workspace(database, store, "demo", "Demo").id

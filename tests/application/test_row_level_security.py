@@ -14,10 +14,10 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
 from application import services, teams, tokens
+from application.embedded_postgres import EmbeddedPostgres
 from application.event_store.database import Database, DatabaseNotUsable, Role
 from application.event_store.streams import EventStore
 from application.handling import Context
-from application.local_postgres import LocalPostgres
 from application.teams import team_stream
 from application.tokens import bearer, digest, issue_token
 from application.workspaces import Workspace, create_workspace, operator
@@ -74,7 +74,7 @@ def tables(connection: psycopg.Connection[TupleRow], with_column: bool = True) -
     ).fetchall()
 
 
-def superuser(postgres: LocalPostgres, database: Database) -> psycopg.Connection[TupleRow]:
+def superuser(postgres: EmbeddedPostgres, database: Database) -> psycopg.Connection[TupleRow]:
     name = conninfo_to_dict(database.url)["dbname"]
     return psycopg.connect(make_conninfo(postgres.dsn, dbname=name), autocommit=True)
 
@@ -95,7 +95,7 @@ def seen(connection: psycopg.Connection[TupleRow], table: tuple[str, str]) -> se
 # ---- tables
 
 
-def test_every_table_of_a_workspace_forces_row_level_security(postgres: LocalPostgres, database: Database) -> None:
+def test_every_table_of_a_workspace_forces_row_level_security(postgres: EmbeddedPostgres, database: Database) -> None:
     with superuser(postgres, database) as connection:
         bare = connection.execute(
             "select c.oid::regclass::text from pg_class c join pg_namespace n on n.oid = c.relnamespace"
@@ -114,7 +114,7 @@ def test_every_table_of_a_workspace_forces_row_level_security(postgres: LocalPos
 
 
 def test_nobody_sees_rows_of_another_workspace_or_without_one(
-    postgres: LocalPostgres, database: Database, two: tuple[Company, Company]
+    postgres: EmbeddedPostgres, database: Database, two: tuple[Company, Company]
 ) -> None:
     one, other = (company.workspace.id for company in two)
     with superuser(postgres, database) as connection:
@@ -148,7 +148,7 @@ def test_the_list_of_workspaces_shows_one_s_own(database: Database, two: tuple[C
 
 
 def test_nobody_writes_rows_of_another_workspace(
-    postgres: LocalPostgres, database: Database, two: tuple[Company, Company]
+    postgres: EmbeddedPostgres, database: Database, two: tuple[Company, Company]
 ) -> None:
     one, other = (company.workspace.id for company in two)
     with superuser(postgres, database) as connection:
@@ -301,7 +301,7 @@ def test_queries_that_forget_the_workspace_show_nothing_foreign(
 # ---- who logs in
 
 
-def test_no_role_sees_through_row_level_security(postgres: LocalPostgres, database: Database) -> None:
+def test_no_role_sees_through_row_level_security(postgres: EmbeddedPostgres, database: Database) -> None:
     with superuser(postgres, database) as connection:
         rows = connection.execute(
             "select rolname, rolsuper, rolbypassrls, rolcanlogin from pg_roles where rolname like 'proteus%'"
@@ -325,7 +325,7 @@ def test_the_login_itself_owns_and_sees_nothing(database: Database, two: tuple[C
                 connection.execute(sql.SQL("select from {}").format(sql.Identifier("proteus", table)))
 
 
-def test_a_superuser_s_login_is_refused(postgres: LocalPostgres, database: Database) -> None:
+def test_a_superuser_s_login_is_refused(postgres: EmbeddedPostgres, database: Database) -> None:
     name = str(conninfo_to_dict(database.url)["dbname"])
     strong = Database(make_conninfo(postgres.dsn, dbname=name))
     with pytest.raises(DatabaseNotUsable, match="row-level security does not bind") as refusal:

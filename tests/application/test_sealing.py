@@ -11,12 +11,12 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from application import people, tickets
+from application.embedded_postgres import EmbeddedPostgres
 from application.event_store.database import Database, Role
 from application.event_store.envelope import Envelope
 from application.event_store.sealing import Keyring, SealBroken, Sealer, place
 from application.event_store.streams import EventStore
 from application.handling import Context
-from application.local_postgres import LocalPostgres
 from application.workspaces import Workspace, create_workspace
 from domain.people import AddPerson, Person, RenamePerson
 from domain.tickets import (
@@ -82,18 +82,18 @@ def opened(database: Database, stream: UUID) -> list[Envelope]:
         return fresh.mapper.to_envelopes(fresh.workspace(rows[0]["workspace"])._recorder.load({stream: 0}))
 
 
-def erase(postgres: LocalPostgres, database: Database, subject: UUID) -> None:
+def erase(postgres: EmbeddedPostgres, database: Database, subject: UUID) -> None:
     """As the erasure will: the key is set to null."""
     with superuser(postgres, database) as connection:
         connection.execute("update proteus_keys.subject_key set key = null where subject = %s", (subject,))
 
 
-def superuser(postgres: LocalPostgres, database: Database) -> psycopg.Connection[Any]:
+def superuser(postgres: EmbeddedPostgres, database: Database) -> psycopg.Connection[Any]:
     name = conninfo_to_dict(database.url)["dbname"]
     return psycopg.connect(make_conninfo(postgres.dsn, dbname=name), autocommit=True)
 
 
-def dump(postgres: LocalPostgres, database: Database, schema: str) -> dict[str, str]:
+def dump(postgres: EmbeddedPostgres, database: Database, schema: str) -> dict[str, str]:
     """Every row of every table of a schema, as text; bytes as the text that they would be in UTF-8."""
     found: dict[str, str] = {}
     with superuser(postgres, database) as connection:
@@ -107,7 +107,7 @@ def dump(postgres: LocalPostgres, database: Database, schema: str) -> dict[str, 
 
 
 def test_nothing_that_people_wrote_stands_open_in_the_event_store(
-    postgres: LocalPostgres, database: Database, company: Company
+    postgres: EmbeddedPostgres, database: Database, company: Company
 ) -> None:
     a_story(company)
     written = dump(postgres, database, "proteus") | dump(postgres, database, "proteus_keys")
@@ -184,7 +184,7 @@ def test_a_changed_value_is_told_from_an_erased_one(company: Company) -> None:
 
 
 def test_a_value_that_was_moved_to_another_row_does_not_load(
-    postgres: LocalPostgres, database: Database, company: Company
+    postgres: EmbeddedPostgres, database: Database, company: Company
 ) -> None:
     ticket = company.ticket()
     for body in ("One", "Two"):
@@ -203,7 +203,7 @@ def test_a_value_that_was_moved_to_another_row_does_not_load(
 
 
 def test_texts_of_an_erased_subject_read_as_erased(
-    postgres: LocalPostgres, database: Database, company: Company
+    postgres: EmbeddedPostgres, database: Database, company: Company
 ) -> None:
     requester, ticket = a_story(company)
     erase(postgres, database, requester)
@@ -222,7 +222,7 @@ def test_texts_of_an_erased_subject_read_as_erased(
 
 
 def test_what_is_written_after_an_erasure_is_sealed_under_the_workspace(
-    postgres: LocalPostgres, database: Database, company: Company
+    postgres: EmbeddedPostgres, database: Database, company: Company
 ) -> None:
     requester, ticket = a_story(company)
     erase(postgres, database, requester)
@@ -239,7 +239,7 @@ def test_what_is_written_after_an_erasure_is_sealed_under_the_workspace(
 
 
 def test_the_key_of_an_erased_subject_is_never_made_again(
-    postgres: LocalPostgres, database: Database, company: Company
+    postgres: EmbeddedPostgres, database: Database, company: Company
 ) -> None:
     person = company.person("Аркадий")
     erase(postgres, database, person)

@@ -10,8 +10,8 @@ from litestar.testing import TestClient
 
 from api import demo, serving
 from api.app import application
+from application.embedded_postgres import EmbeddedPostgres
 from application.event_store.streams import EventStore
-from application.local_postgres import LocalPostgres
 from tests.conftest import fresh_database
 from tests.end_to_end.documentation import Ask
 
@@ -19,7 +19,7 @@ STORY_ENDS = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
 
 
 @pytest.fixture(scope="session")
-def demo_server(postgres: LocalPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
+def demo_server(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
     with fresh_database(postgres) as database, EventStore(database) as store:
         workspace = serving.first_workspace(database, store, "demo", "Demo")
         demo.fill(store, workspace.id, now=STORY_ENDS)

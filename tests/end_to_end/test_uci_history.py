@@ -15,12 +15,12 @@ from litestar.testing import TestClient
 from psycopg import sql
 
 from api.app import application
+from application.embedded_postgres import EmbeddedPostgres
 from application.event_store.database import Database, Role
 from application.event_store.streams import EventStore
 from application.imports.importing import Summary, import_file
 from application.imports.mapping import ImportMapping, read_mapping
 from application.imports.names import Known
-from application.local_postgres import LocalPostgres
 from application.tokens import issue_token
 from application.workspaces import Workspace, create_workspace, operator, system_person
 from domain.access import Scope
@@ -112,7 +112,7 @@ def truth() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def history(
-    truth: dict[str, Any], postgres: LocalPostgres, tmp_path_factory: pytest.TempPathFactory
+    truth: dict[str, Any], postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[History]:
     with fresh_database(postgres) as database, EventStore(database) as store:
         workspace = create_workspace(database, store, "uci", "UCI")

@@ -12,10 +12,10 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from application.embedded_postgres import EmbeddedPostgres
 from application.event_store.database import Database, Role
 from application.event_store.follower import LogReader
 from application.event_store.streams import EventStore, WorkspaceStore
-from application.local_postgres import LocalPostgres
 from application.workspaces import Workspace
 from tests.application.recording import added, drain, envelopes, insertion, positions, renamed, writer
 from tests.faults import process
@@ -58,7 +58,7 @@ def until(condition: Callable[[], object]) -> None:
 @pytest.mark.parametrize("after", [0, 3])
 def test_behind_a_paused_writer_readers_wait_and_skip_nothing(
     database: Database,
-    postgres: LocalPostgres,
+    postgres: EmbeddedPostgres,
     here: WorkspaceStore,
     readers: tuple[LogReader, LogReader],
     end: str,

@@ -7,10 +7,10 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from application.embedded_postgres import EmbeddedPostgres
 from application.event_store.database import Database, Role
 from application.event_store.follower import Deposed
 from application.event_store.streams import EventStore
-from application.local_postgres import LocalPostgres
 from application.workspaces import Workspace
 from domain.tickets import AddComment, Priority, SetPriority
 from projections import engine
@@ -81,7 +81,7 @@ def test_an_engine_killed_in_the_middle_of_its_work_leaves_nothing_half_done(
 
 
 def test_an_engine_whose_connections_are_killed_catches_up(
-    database: Database, postgres: LocalPostgres, company: Company
+    database: Database, postgres: EmbeddedPostgres, company: Company
 ) -> None:
     with (
         psycopg.connect(postgres.dsn, autocommit=True) as killer,
@@ -124,7 +124,7 @@ def test_a_deposed_leader_writes_nothing(database: Database, company: Company, m
 
 
 def test_the_next_leader_takes_over_from_one_whose_connection_died(
-    database: Database, postgres: LocalPostgres, company: Company, monkeypatch: pytest.MonkeyPatch
+    database: Database, postgres: EmbeddedPostgres, company: Company, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "BATCH", 10)
     with Session(database, ALL) as old, Session(database, ALL) as new:

@@ -11,10 +11,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from application.embedded_postgres import EmbeddedPostgres
 from application.event_store.attempts import StoreUnavailable
-from application.event_store.database import Database, local_database
+from application.event_store.database import Database
 from application.event_store.streams import EventStore
-from application.local_postgres import LocalPostgres
 from application.workspaces import create_workspace
 from domain.errors import Conflict
 from domain.tickets import AddComment, OpenTicket
@@ -26,19 +26,19 @@ from tests.faults.test_killed_engine import assert_equal_to_a_replay
 
 
 @pytest.fixture
-def server() -> Iterator[LocalPostgres]:
+def server() -> Iterator[EmbeddedPostgres]:
     """A server of its own, and a durable one."""
     root = Path(tempfile.mkdtemp(prefix="pt-"))
     root.chmod(0o711)
     try:
-        with LocalPostgres(root) as server:
+        with EmbeddedPostgres(root) as server:
             yield server
     finally:
         shutil.rmtree(root, ignore_errors=True)
 
 
-def test_commands_and_read_models_outlive_restarts_of_postgresql(server: LocalPostgres) -> None:
-    database: Database = local_database(server.dsn)
+def test_commands_and_read_models_outlive_restarts_of_postgresql(server: EmbeddedPostgres) -> None:
+    database: Database = server.database()
     database.migrate(install)
     stop = threading.Event()
     engine = Engine(database, PROJECTIONS)

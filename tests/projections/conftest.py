@@ -10,10 +10,10 @@ from uuid import UUID
 import pytest
 
 from application import people, services, teams, tickets, workflows
+from application.embedded_postgres import EmbeddedPostgres
 from application.event_store.database import Database, Role
 from application.event_store.streams import EventStore
 from application.handling import Context, Outcome
-from application.local_postgres import LocalPostgres
 from application.services import service_stream
 from application.teams import team_stream
 from application.workspaces import Workspace, create_workspace, operator
@@ -188,7 +188,7 @@ class World:
 
 
 @contextmanager
-def a_world(postgres: LocalPostgres) -> Iterator[World]:
+def a_world(postgres: EmbeddedPostgres) -> Iterator[World]:
     """For several tests that only ask: as a fixture of their module."""
     with fresh_database(postgres) as database, EventStore(database) as store:
         world = World(database, store, create_workspace(database, store, "acme", "Acme"))

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from application.local_postgres import LocalPostgres
+from application.embedded_postgres import EmbeddedPostgres
 from domain.people import PersonKind
 from domain.tickets import AddComment, ChangeRole, Priority, SetParent, TransitionTicket
 from domain.workflows import StatusCategory
@@ -28,7 +28,7 @@ IDS: dict[str, UUID] = {}
 
 
 @pytest.fixture(scope="module")
-def shelf(postgres: LocalPostgres) -> Iterator[World]:
+def shelf(postgres: EmbeddedPostgres) -> Iterator[World]:
     """Four tickets: each differs from the others in something that a filter can name."""
     with a_world(postgres) as world:
         anna, clara = world.person("Anna"), world.person("Clara", PersonKind.CLIENT)

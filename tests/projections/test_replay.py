@@ -10,10 +10,10 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from application.embedded_postgres import EmbeddedPostgres
 from application.event_store.database import Role
 from application.event_store.envelope import Envelope, Stream, stored
 from application.event_store.event_types import fold
-from application.local_postgres import LocalPostgres
 from domain.errors import Refused
 from domain.tickets import (
     AddComment,
@@ -41,7 +41,7 @@ VALUES: tuple[Any, ...] = (None, True, False, 0, 1, 1.5, "да", "")
 
 
 @pytest.fixture(scope="module")
-def lab(postgres: LocalPostgres) -> Iterator[World]:
+def lab(postgres: EmbeddedPostgres) -> Iterator[World]:
     with a_world(postgres) as world:
         for name in ("Anna", "Boris"):
             world.person(name)

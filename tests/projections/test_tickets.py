@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from application.local_postgres import LocalPostgres
+from application.embedded_postgres import EmbeddedPostgres
 from domain.access import Scope
 from domain.people import PersonKind
 from domain.tickets import (
@@ -112,7 +112,7 @@ def test_search_looks_in_titles_keys_and_external_keys(world: World) -> None:
 
 
 @pytest.fixture(scope="module")
-def crowd(postgres: LocalPostgres) -> Iterator[World]:
+def crowd(postgres: EmbeddedPostgres) -> Iterator[World]:
     """Many tickets with few distinct values, so that every sort has ties, and nulls."""
     with a_world(postgres) as world:
         anna = world.person("Anna")

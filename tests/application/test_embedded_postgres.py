@@ -19,8 +19,8 @@ from typing import IO
 import psycopg
 import pytest
 
-from application import local_postgres
-from application.local_postgres import LocalPostgres
+from application import embedded_postgres
+from application.embedded_postgres import EmbeddedPostgres
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -28,8 +28,8 @@ CHECKOUT = Path(__file__).parents[2]
 OTHER_PROCESS = """
 import sys
 from pathlib import Path
-from application.local_postgres import LocalPostgres
-with LocalPostgres(Path(sys.argv[1])) as postgres:
+from application.embedded_postgres import EmbeddedPostgres
+with EmbeddedPostgres(Path(sys.argv[1])) as postgres:
     print(postgres.owns_server, flush=True)
     sys.stdin.read()
 """
@@ -85,7 +85,7 @@ class OtherProcess:
         return self._process.wait(30)
 
 
-def _owns(postgres: LocalPostgres) -> bool:
+def _owns(postgres: EmbeddedPostgres) -> bool:
     return postgres.owns_server  # asked anew each time: mypy would remember a property's last answer
 
 
@@ -124,12 +124,12 @@ def _seconds_until_gone(pid: int, patience: float = 20) -> float:
 
 
 def test_a_restart_keeps_the_data_and_takes_the_settings(root: Path) -> None:
-    with LocalPostgres(root) as postgres:
+    with EmbeddedPostgres(root) as postgres:
         assert _owns(postgres)
         _write(postgres.dsn)
     assert not _owns(postgres)
 
-    with LocalPostgres(root, settings={"work_mem": "8MB"}) as again:
+    with EmbeddedPostgres(root, settings={"work_mem": "8MB"}) as again:
         assert _read(again.dsn) == [("слово",)]
         with psycopg.connect(again.dsn) as connection:
             shown = [connection.execute(f"show {name}").fetchone() for name in ("work_mem", "fsync", "timezone")]
@@ -137,14 +137,14 @@ def test_a_restart_keeps_the_data_and_takes_the_settings(root: Path) -> None:
 
 
 def test_nothing_listens_on_the_network_and_the_socket_is_the_owners_alone(root: Path) -> None:
-    with LocalPostgres(root) as postgres, psycopg.connect(postgres.dsn) as connection:
+    with EmbeddedPostgres(root) as postgres, psycopg.connect(postgres.dsn) as connection:
         assert connection.execute("show listen_addresses").fetchone() == ("",)
         assert (root / "run").stat().st_mode & 0o777 == 0o700
         assert (root / "pg").stat().st_mode & 0o777 == 0o700
 
 
 def test_starting_twice_is_harmless_and_a_stopped_one_starts_again(root: Path) -> None:
-    postgres = LocalPostgres(root)
+    postgres = EmbeddedPostgres(root)
     assert postgres.start() == postgres.start()
     postgres.stop()
     postgres.stop()
@@ -154,7 +154,7 @@ def test_starting_twice_is_harmless_and_a_stopped_one_starts_again(root: Path) -
 
 
 def test_a_second_process_is_a_client_and_its_leaving_stops_nothing(root: Path) -> None:
-    with LocalPostgres(root) as postgres:
+    with EmbeddedPostgres(root) as postgres:
         other = OtherProcess(root)
         assert not other.owns_server
         assert other.leave() == 0
@@ -163,7 +163,7 @@ def test_a_second_process_is_a_client_and_its_leaving_stops_nothing(root: Path) 
 
 def test_a_client_that_outlives_the_owner_can_become_the_owner(root: Path) -> None:
     owner = OtherProcess(root)
-    client = LocalPostgres(root)
+    client = EmbeddedPostgres(root)
     client.start()
     assert owner.owns_server
     assert not _owns(client)
@@ -177,32 +177,32 @@ def test_a_client_that_outlives_the_owner_can_become_the_owner(root: Path) -> No
 def test_the_server_ends_with_a_killed_owner_and_the_next_start_finds_the_data(root: Path) -> None:
     owner = OtherProcess(root)
     assert owner.owns_server
-    client = LocalPostgres(root)
+    client = EmbeddedPostgres(root)
     _write(client.start())
     postmaster = _postmaster(root)
 
     owner.kill()
 
-    with LocalPostgres(root) as postgres:  # waits for what is left of the old server
+    with EmbeddedPostgres(root) as postgres:  # waits for what is left of the old server
         assert _owns(postgres)
         assert _seconds_until_gone(postmaster) < 1
         assert _read(postgres.dsn) == [("слово",)]
 
 
 def test_a_killed_postmaster_leaves_a_folder_that_starts(root: Path) -> None:
-    postgres = LocalPostgres(root)
+    postgres = EmbeddedPostgres(root)
     _write(postgres.start())
     os.kill(_postmaster(root), signal.SIGKILL)
     _seconds_until_gone(_postmaster(root))
 
     assert (root / "pg" / "18" / "postmaster.pid").exists(), "a stale pid file is the point of this test"
     postgres.stop()
-    with LocalPostgres(root) as again:
+    with EmbeddedPostgres(root) as again:
         assert _read(again.dsn) == [("слово",)]
 
 
 def test_a_dead_server_is_started_again_by_the_same_object(root: Path) -> None:
-    postgres = LocalPostgres(root)
+    postgres = EmbeddedPostgres(root)
     _write(postgres.start())
     os.kill(_postmaster(root), signal.SIGKILL)
     _seconds_until_gone(_postmaster(root))
@@ -214,22 +214,22 @@ def test_a_dead_server_is_started_again_by_the_same_object(root: Path) -> None:
 def test_half_an_initdb_is_not_used(root: Path) -> None:
     (root / "pg" / "new").mkdir(parents=True)
     (root / "pg" / "new" / "PG_VERSION").write_text("18\n")
-    with LocalPostgres(root) as postgres:
+    with EmbeddedPostgres(root) as postgres:
         _write(postgres.dsn)
     assert not (root / "pg" / "new").exists()
 
 
 def test_a_server_that_cannot_start_says_what_its_log_says(root: Path) -> None:
-    postgres = LocalPostgres(root, settings={"shared_buffers": "many"})
-    with pytest.raises(local_postgres.DidNotStart, match="shared_buffers"):
+    postgres = EmbeddedPostgres(root, settings={"shared_buffers": "many"})
+    with pytest.raises(embedded_postgres.DidNotStart, match="shared_buffers"):
         postgres.start()
     assert not _owns(postgres)
 
 
 def test_a_folder_without_binaries_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROTEUS_PG_BIN", str(root))
-    with pytest.raises(local_postgres.BinariesNotFound, match="postgres and initdb cannot be run"):
-        LocalPostgres(root).start()
+    with pytest.raises(embedded_postgres.BinariesNotFound, match="postgres and initdb cannot be run"):
+        EmbeddedPostgres(root).start()
 
 
 def test_other_binaries_are_used(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,7 +244,7 @@ def test_other_binaries_are_used(root: Path, monkeypatch: pytest.MonkeyPatch) ->
         shutil.copytree(folder, root / "other" / folder.name, ignore=shutil.ignore_patterns("include", "*.a"))
     monkeypatch.setenv("PROTEUS_PG_BIN", str(root / "other" / "embedded_postgres" / "pginstall" / "bin"))
 
-    with LocalPostgres(root / "data") as postgres:
+    with EmbeddedPostgres(root / "data") as postgres:
         server = Path(f"/proc/{_postmaster(root / 'data')}/exe").readlink()
         assert server.is_relative_to(root / "other")
         _write(postgres.dsn)
@@ -255,29 +255,29 @@ def test_older_binaries_are_refused(root: Path, monkeypatch: pytest.MonkeyPatch)
         (root / name).write_text("#!/bin/sh\necho 'postgres (PostgreSQL) 15.4'\n")
         (root / name).chmod(0o755)
     monkeypatch.setenv("PROTEUS_PG_BIN", str(root))
-    with pytest.raises(local_postgres.BinariesNotFound, match="needs PostgreSQL 18"):
-        LocalPostgres(root).start()
+    with pytest.raises(embedded_postgres.BinariesNotFound, match="needs PostgreSQL 18"):
+        EmbeddedPostgres(root).start()
 
 
 def test_a_path_too_long_for_a_socket_is_refused_before_anything_is_made(root: Path) -> None:
     deep = root / ("ы" * 30) / ("x" * 40)
-    with pytest.raises(local_postgres.SocketPathTooLong, match="shorter folder"):
-        LocalPostgres(deep).start()
+    with pytest.raises(embedded_postgres.SocketPathTooLong, match="shorter folder"):
+        EmbeddedPostgres(deep).start()
     assert not deep.exists()
 
 
 def test_a_folder_that_cannot_be_made_is_named(root: Path) -> None:
     (root / "file").write_text("")
-    with pytest.raises(local_postgres.FolderNotUsable, match="Choose a folder"):
-        LocalPostgres(root / "file" / "below").start()
+    with pytest.raises(embedded_postgres.FolderNotUsable, match="Choose a folder"):
+        EmbeddedPostgres(root / "file" / "below").start()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root lends PostgreSQL another account")
 def test_a_folder_closed_to_the_system_account_is_named(root: Path) -> None:
     closed = root / "closed"
     closed.mkdir(mode=0o700)
-    with pytest.raises(local_postgres.FolderNotUsable, match="closed to others"):
-        LocalPostgres(closed / "data").start()
+    with pytest.raises(embedded_postgres.FolderNotUsable, match="closed to others"):
+        EmbeddedPostgres(closed / "data").start()
 
 
 def test_the_binaries_are_copied_where_the_account_may_not_read_them(
@@ -293,11 +293,11 @@ def test_the_binaries_are_copied_where_the_account_may_not_read_them(
         (package / "pginstall" / "bin" / name).chmod(0o700)
     (root / "closed").chmod(0o700 if os.geteuid() == 0 else 0o755)
     if os.geteuid() != 0:
-        monkeypatch.setattr(LocalPostgres, "_may_run", lambda *_: False)
-    monkeypatch.setattr(local_postgres, "_package_folder", lambda: package)
+        monkeypatch.setattr(EmbeddedPostgres, "_may_run", lambda *_: False)
+    monkeypatch.setattr(embedded_postgres, "_package_folder", lambda: package)
 
-    with pytest.raises(local_postgres.DidNotStart, match="the copy runs"):
-        LocalPostgres(root / "data").start()
+    with pytest.raises(embedded_postgres.DidNotStart, match="the copy runs"):
+        EmbeddedPostgres(root / "data").start()
 
 
 def test_a_thread_cannot_own_the_server(root: Path) -> None:
@@ -305,8 +305,8 @@ def test_a_thread_cannot_own_the_server(root: Path) -> None:
 
     def start() -> None:
         try:
-            LocalPostgres(root).start()
-        except local_postgres.NotInMainThread as error:
+            EmbeddedPostgres(root).start()
+        except embedded_postgres.NotInMainThread as error:
             refused.append(error)
 
     thread = threading.Thread(target=start)
@@ -320,7 +320,7 @@ def _python_for(user: pwd.struct_passwd) -> str:
     for python in (sys.executable, "/usr/bin/python3"):
         try:
             tried = subprocess.run(
-                [python, "-c", "import application.local_postgres, embedded_postgres"],
+                [python, "-c", "import application.embedded_postgres, embedded_postgres"],
                 cwd="/",
                 env=OTHER_ENVIRONMENT,
                 user=user.pw_uid,
@@ -346,10 +346,10 @@ def test_a_normal_user_runs_it_too(root: Path) -> None:
     assert owner.owns_server
     postmaster = _postmaster(root)
     assert Path(f"/proc/{postmaster}").stat().st_uid == user.pw_uid
-    _write(LocalPostgres(root).dsn)
+    _write(EmbeddedPostgres(root).dsn)
     owner.kill()
 
     again = OtherProcess(root, python=python, as_user=user)
     assert again.owns_server
-    assert _read(LocalPostgres(root).dsn) == [("слово",)]
+    assert _read(EmbeddedPostgres(root).dsn) == [("слово",)]
     assert again.leave() == 0
