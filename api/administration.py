@@ -23,7 +23,7 @@ from api.schema import schema as served
 from application import people, tokens, workflows
 from application.event_store.database import Database
 from application.event_store.streams import EventStore
-from application.handling import Context
+from application.handling import Context, state_in
 from application.workspaces import Workspace, create_workspace, list_workspaces, operator
 from domain.access import Actor, Scope
 from domain.people import AddPerson, Person
@@ -59,7 +59,9 @@ def migrate() -> None:
 
 
 @click.command()
-@click.option("--check", is_flag=True, help="Exit with 1 where a read model is more than 10 s behind.")
+@click.option(
+    "--check", is_flag=True, help=f"Exit with 1 where a read model is more than {stands.BEHIND_SECONDS:.0f} s behind."
+)
 def status(check: bool) -> None:
     """Show the head of the log, and where each read model stands."""
     with open_database(home()) as database:
@@ -71,18 +73,14 @@ def status(check: bool) -> None:
         word = "rebuilding" if one.rebuilding else ""
         table.add_row(one.name, str(one.position), str(one.lag_events), f"{one.lag_seconds:.1f}", word)
     console.print(table)
-    behind = [one.name for one in stand.projections if one.lag_seconds > 10]
+    behind = stands.behind(stand)
     if check and behind:
         raise click.ClickException(f"Behind: {', '.join(behind)}. Does `proteus worker` or `proteus serve` run?")
 
 
 async def _status(database: Database) -> ServerStatusRow:
-    models = ReadModels(database, size=1)
-    await models.open()
-    try:
+    async with ReadModels(database, size=1) as models:
         return await stands.status(models)
-    finally:
-        await models.close()
 
 
 @click.command()
@@ -158,8 +156,8 @@ def list_tokens(key: str | None) -> None:
     for column in ("Id", "Person", "For", "Scopes", "Expires", "Revoked"):
         table.add_column(column, overflow="fold")
     for one in found:
-        state = streams[one.person].state if one.person in streams else None
-        who = state.name if isinstance(state, Person) else str(one.person)
+        person = state_in(streams, one.person, Person)
+        who = person.name if person else str(one.person)
         ended = f"{one.revoked_at:%Y-%m-%d %H:%M}" if one.revoked_at else ""
         table.add_row(str(one.id), who, one.name, ", ".join(one.scopes), f"{one.expires_at:%Y-%m-%d %H:%M}", ended)
     console.print(table)
@@ -202,13 +200,9 @@ def _find_person(database: Database, store: EventStore, workspace: Workspace, wa
 
 
 async def _people_named(database: Database, actor: Actor, name: str) -> list[PersonRow]:
-    models = ReadModels(database, size=1)
-    await models.open()
-    try:
+    async with ReadModels(database, size=1) as models:
         page = await directory.people(models.view(actor), PersonFilter(name=TextFilter(eq=name)), PageAsk(first=20))
         return page.nodes
-    finally:
-        await models.close()
 
 
 # ---- workspaces and workflows

@@ -12,7 +12,7 @@ from api import administration, imports, serving
 from api import demo as scenario
 from api.runtime import DATABASE_VARIABLE, home, open_database
 from application.embedded_postgres import EmbeddedPostgresError
-from application.event_store.appender import StoreUnavailable
+from application.event_store.attempts import StoreUnavailable
 from application.event_store.database import DatabaseNotUsable
 from application.event_store.streams import EventStore
 from application.workspaces import Workspace

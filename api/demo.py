@@ -11,13 +11,13 @@ from api.demo_story import LENGTH, SYSTEM, Ids, Step
 from application import people, services, teams, tickets, workflows
 from application.event_store.envelope import Envelope
 from application.event_store.streams import EventStore
-from application.handling import Context, Outcome, now
+from application.handling import Context, Outcome, now, state_in
 from application.workspaces import operator, system_person
 from domain.access import Actor, Command, Scope
 from domain.people import PersonCommand
 from domain.services import ServiceCommand
 from domain.teams import TeamCommand
-from domain.tickets import TicketCommand
+from domain.tickets import Ticket, TicketCommand
 from domain.workflows import WorkflowsCommand
 
 HERO = "ticket 1"
@@ -56,7 +56,7 @@ def fill(
         if step.makes:
             ids[step.makes] = stream
         progress(done, len(steps))
-    hero = tickets.ticket_in(store.workspace(workspace).load([ids[HERO]]), ids[HERO])
+    hero = state_in(store.workspace(workspace).load([ids[HERO]]), ids[HERO], Ticket)
     assert hero is not None
     opened = sum(name.startswith("ticket ") for name in ids)
     return DemoSummary(hero=hero.key, tickets=opened, commands=given)

@@ -10,7 +10,7 @@ import strawberry
 from graphql import GraphQLError, GraphQLFormattedError
 
 from api.ids import WrongId
-from application.event_store.appender import StoreOverloaded, StoreUnavailable
+from application.event_store.attempts import StoreOverloaded, StoreUnavailable
 from domain.errors import ErrorCode, Refused
 from projections.reading import BadInput, ReadModelBehind, ReadModelsUnavailable
 

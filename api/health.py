@@ -9,9 +9,6 @@ from api.runtime import Runtime
 from projections import status
 from projections.reading import ReadModelsUnavailable
 
-LAG_SECONDS = 10.0
-"""A read model that is further behind the log makes the server not ready."""
-
 
 @get("/health/live", sync_to_thread=False)
 def live() -> dict[str, str]:
@@ -26,7 +23,7 @@ async def ready(state: State) -> Response[dict[str, Any]]:
         stand = await status.status(runtime.models)
     except ReadModelsUnavailable:
         return _answer("database unavailable", {})
-    behind = [one.name for one in stand.projections if one.lag_seconds > LAG_SECONDS]
+    behind = status.behind(stand)
     lag = {
         one.name: {
             "position": str(one.position),

@@ -4,8 +4,8 @@ import asyncio
 import signal
 import sys
 import time
-from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -16,7 +16,7 @@ from rich.table import Table
 
 from api.runtime import home, open_database
 from application.embedded_postgres import EmbeddedPostgresError
-from application.event_store.appender import StoreUnavailable
+from application.event_store.attempts import StoreUnavailable
 from application.event_store.database import Database, DatabaseNotUsable
 from application.event_store.streams import EventStore
 from application.imports.importing import Stage, Summary, import_file
@@ -144,28 +144,18 @@ def known_names(database: Database, actor: Actor) -> Known:
 
 
 async def _head(database: Database) -> int:
-    async with _read_models(database) as models:
+    async with ReadModels(database, size=1) as models:
         return (await status.status(models)).head
 
 
 async def _known_names(database: Database, actor: Actor, head: int) -> Known | None:
     """None while the directory has not come to this position."""
-    async with _read_models(database) as models:
+    async with ReadModels(database, size=1) as models:
         stand = await status.status(models)
         if any(one.name == directory.PROJECTION.name and one.position < head for one in stand.projections):
             return None
         index = await directory.name_index(models.view(actor))
     return Known(people=index.people, teams=index.teams, services=index.services)
-
-
-@asynccontextmanager
-async def _read_models(database: Database) -> AsyncGenerator[ReadModels]:
-    models = ReadModels(database, size=1)
-    await models.open()
-    try:
-        yield models
-    finally:
-        await models.close()
 
 
 def _table(summary: Summary, rejects: Path, *, dry_run: bool) -> Table:

@@ -30,7 +30,7 @@ from application.event_store.database import Database, Role
 from application.event_store.streams import EventStore
 from application.handling import Context
 from application.tokens import TokenRefused
-from application.workspaces import Workspace, create_workspace, furnish, list_workspaces, operator
+from application.workspaces import Workspace, create_workspace, find_workspace, furnish, operator
 from domain.access import Scope
 from domain.people import AddPerson
 from projections.engine import Engine
@@ -117,11 +117,11 @@ def must_be_free(host: str, port: int) -> None:
 
 def first_workspace(database: Database, store: EventStore, key: str, name: str) -> Workspace:
     """The workspace of this key, made where it is missing."""
-    for workspace in list_workspaces(database):
-        if workspace.key == key:
-            furnish(store, workspace.id)  # an interruption may have left it half furnished
-            return workspace
-    return create_workspace(database, store, key, name)
+    workspace = find_workspace(database, key)
+    if workspace is None:
+        return create_workspace(database, store, key, name)
+    furnish(store, workspace.id)  # an interruption may have left it half furnished
+    return workspace
 
 
 def kept_token(database: Database, store: EventStore, workspace: Workspace, file: Path) -> str:

@@ -6,7 +6,6 @@ from typing import Any
 import strawberry
 from strawberry import Parent
 
-from api.errors import UNAVAILABLE, Failure
 from api.events import Event
 from api.fields import Info, by
 from api.people import Person, person
@@ -15,6 +14,7 @@ from api.teams import Team
 from api.workflows import Role, Status, StatusRow, role_row, status_row, workflow_row
 from domain import workflows
 from domain.tickets import Priority
+from projections.reading import ReadModelBehind
 from projections.rows import EventRow, ServiceRow, SpanRow, TeamRow
 
 
@@ -41,7 +41,7 @@ async def _service(span: Parent[SpanRow], info: Info) -> ServiceRow | None:
 async def _opened_by(span: Parent[SpanRow], info: Info) -> EventRow:
     event = await info.context.loaders.events.load(span.opened_position)
     if event is None:
-        raise Failure(UNAVAILABLE, "The timeline is behind.", retryAfter=1)
+        raise ReadModelBehind("The timeline is behind.")
     return event
 
 

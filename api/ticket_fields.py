@@ -9,7 +9,6 @@ from strawberry import ID, UNSET, Parent
 from strawberry.scalars import JSON
 
 from api.comments import Comment
-from api.errors import UNAVAILABLE, Failure
 from api.events import Event
 from api.fields import Info, Node, by, given
 from api.ids import Kind, encode
@@ -26,7 +25,7 @@ from domain import tickets as domain
 from domain.tickets import Priority
 from projections import filters, spans, tickets, timeline
 from projections.filters import IdFilter
-from projections.reading import Moment
+from projections.reading import Moment, ReadModelBehind
 from projections.rows import (
     ChildCounts,
     CommentRow,
@@ -87,7 +86,7 @@ def _parent(ticket: Parent[TicketRow], info: Info) -> Any:
 def _of_details(ticket: TicketRow, info: Info, use: Callable[[TicketDetails], Any]) -> Any:
     def there(details: TicketDetails | None) -> Any:
         if details is None:
-            raise Failure(UNAVAILABLE, f"The details of {ticket.key} are not readable yet.", retryAfter=1)
+            raise ReadModelBehind(f"The details of {ticket.key} are not readable yet.")
         return use(details)
 
     return then(found(info.context.loaders.details, (ticket.id, ticket.moment)), there)

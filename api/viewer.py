@@ -3,13 +3,13 @@
 import strawberry
 from strawberry import ID, Parent
 
-from api.errors import UNAVAILABLE, Failure
 from api.fields import Info, by
 from api.ids import Kind, encode
 from api.people import Person
 from domain.access import Actor
 from projections import directory
 from projections.directory import WorkspaceRow
+from projections.reading import ReadModelBehind
 from projections.rows import PersonRow
 
 
@@ -27,7 +27,7 @@ class Workspace:
 async def _person(actor: Parent[Actor], info: Info) -> PersonRow:
     found = await info.context.loaders.people.load(actor.person)
     if found is None:
-        raise Failure(UNAVAILABLE, "You were added a moment ago and cannot be read yet.", retryAfter=1)
+        raise ReadModelBehind("You were added a moment ago and cannot be read yet.")
     return found
 
 

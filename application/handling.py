@@ -3,9 +3,10 @@
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
+from typing import TypeVar
 from uuid import UUID, uuid4
 
 import msgspec
@@ -157,11 +158,24 @@ def _replayed(first: Recorded, digest: bytes, *, resent: bool = False) -> Outcom
 
 def _check_on_behalf_of(context: Context, loaded: dict[UUID, Stream]) -> None:
     person = context.on_behalf_of
-    if person is None or person == context.actor.person:
-        return
-    stream = loaded.get(person)
-    if stream is None or not isinstance(stream.state, Person) or not stream.state.active:
-        raise PersonNotFound(person, "onBehalfOf")
+    if person is not None and person != context.actor.person:
+        must_be_active(loaded, person, "onBehalfOf")
+
+
+def must_be_active(loaded: Mapping[UUID, Stream], person: UUID, field: str) -> None:
+    """`field`: of the input, that names the person. Raises PersonNotFound."""
+    found = state_in(loaded, person, Person)
+    if found is None or not found.active:
+        raise PersonNotFound(person, field)
+
+
+T = TypeVar("T")
+
+
+def state_in(loaded: Mapping[UUID, Stream], id_: UUID, kind: type[T]) -> T | None:
+    """None where there is no such stream here, or one of another kind of thing."""
+    stream = loaded.get(id_)
+    return stream.state if stream is not None and isinstance(stream.state, kind) else None
 
 
 def checked(context: Context) -> Context:

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from application.event_store.envelope import Stream
 from application.event_store.streams import EventStore
-from application.handling import Context, Decision, Outcome, execute, new_id, now
+from application.handling import Context, Decision, Outcome, execute, new_id, now, state_in
 from domain import people
 from domain.access import may
 from domain.errors import Forbidden
@@ -18,8 +18,7 @@ def handle(store: EventStore, context: Context, command: PersonCommand) -> Outco
     id_ = new_id() if isinstance(command, AddPerson) else command.person
 
     def decide(loaded: dict[UUID, Stream]) -> Decision:
-        stream = loaded.get(id_)
-        person = stream.state if stream is not None and isinstance(stream.state, Person) else None
+        person = state_in(loaded, id_, Person)
         # All that is personal stands in the person's own stream, under their own key.
         return Decision(events=people.decide(person, command), occurred_at=context.occurred_at or now(), subject=id_)
 

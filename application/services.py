@@ -4,7 +4,7 @@ from uuid import UUID, uuid5
 
 from application.event_store.envelope import Stream
 from application.event_store.streams import EventStore
-from application.handling import Context, Decision, Outcome, execute, now
+from application.handling import Context, Decision, Outcome, execute, now, state_in
 from domain import services
 from domain.access import may
 from domain.errors import Forbidden
@@ -22,8 +22,7 @@ def handle(store: EventStore, context: Context, command: ServiceCommand) -> Outc
     id_ = service_stream(context.actor.workspace, command.key) if isinstance(command, AddService) else command.service
 
     def decide(loaded: dict[UUID, Stream]) -> Decision:
-        stream = loaded.get(id_)
-        service = stream.state if stream is not None and isinstance(stream.state, Service) else None
+        service = state_in(loaded, id_, Service)
         return Decision(events=services.decide(service, command), occurred_at=context.occurred_at or now())
 
     return execute(store, context, command, id_, [], decide)

@@ -4,11 +4,10 @@ from uuid import UUID, uuid5
 
 from application.event_store.envelope import Stream
 from application.event_store.streams import EventStore
-from application.handling import Context, Decision, Outcome, execute, now
+from application.handling import Context, Decision, Outcome, execute, must_be_active, now, state_in
 from domain import teams
 from domain.access import may
-from domain.errors import Forbidden, PersonNotFound
-from domain.people import Person
+from domain.errors import Forbidden
 from domain.teams import AddTeam, JoinTeam, Team, TeamCommand
 
 
@@ -24,12 +23,9 @@ def handle(store: EventStore, context: Context, command: TeamCommand) -> Outcome
     joining = command.person if isinstance(command, JoinTeam) else None
 
     def decide(loaded: dict[UUID, Stream]) -> Decision:
-        stream = loaded.get(id_)
-        team = stream.state if stream is not None and isinstance(stream.state, Team) else None
+        team = state_in(loaded, id_, Team)
         if joining is not None:
-            person = loaded.get(joining)
-            if person is None or not isinstance(person.state, Person) or not person.state.active:
-                raise PersonNotFound(joining, "person")
+            must_be_active(loaded, joining, "person")
         return Decision(events=teams.decide(team, command), occurred_at=context.occurred_at or now())
 
     return execute(store, context, command, id_, [joining], decide)

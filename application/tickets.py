@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from application.event_store.envelope import Stream
 from application.event_store.streams import EventStore, WorkspaceStore
-from application.handling import Context, Decision, Outcome, execute, new_id, now
+from application.handling import Context, Decision, Outcome, execute, new_id, now, state_in
 from application.workflows import workflows_in, workflows_stream
 from domain import tickets
 from domain.access import may, sees
@@ -41,7 +41,7 @@ def handle(store: EventStore, context: Context, command: TicketCommand) -> Outco
     catalogue = workflows_stream(context.actor.workspace)
 
     def decide(loaded: dict[UUID, Stream]) -> Decision:
-        ticket = ticket_in(loaded, id_)
+        ticket = state_in(loaded, id_, Ticket)
         _check_access(context, command, ticket)
         around = Surroundings(
             now=now(),
@@ -63,11 +63,6 @@ def handle(store: EventStore, context: Context, command: TicketCommand) -> Outco
 
     guard = HIERARCHY if isinstance(command, SetParent) else None
     return execute(store, context, command, id_, [catalogue, *_named(command)], decide, guard=guard)
-
-
-def ticket_in(loaded: dict[UUID, Stream], id_: UUID) -> Ticket | None:
-    stream = loaded.get(id_)
-    return stream.state if stream is not None and isinstance(stream.state, Ticket) else None
 
 
 def _own_request(command: OpenTicket, context: Context) -> OpenTicket:
@@ -103,7 +98,7 @@ def _ancestors(workspace: WorkspaceStore, command: SetParent) -> tuple[UUID, ...
     above = command.parent
     while above is not None and above not in chain:
         chain.append(above)
-        ticket = ticket_in(workspace.load([above]), above)
+        ticket = state_in(workspace.load([above]), above, Ticket)
         above = ticket.parent if ticket else None
     return tuple(chain)
 

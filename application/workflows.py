@@ -4,7 +4,7 @@ from uuid import UUID, uuid5
 
 from application.event_store.envelope import Stream
 from application.event_store.streams import EventStore
-from application.handling import Context, Decision, Outcome, execute, now
+from application.handling import Context, Decision, Outcome, execute, now, state_in
 from domain import workflows
 from domain.access import may
 from domain.errors import Forbidden
@@ -29,8 +29,4 @@ def handle(store: EventStore, context: Context, command: WorkflowsCommand) -> Ou
 
 
 def workflows_in(loaded: dict[UUID, Stream], workspace: UUID) -> Workflows:
-    stream = loaded.get(workflows_stream(workspace))
-    if stream is None:
-        return NO_WORKFLOWS
-    assert isinstance(stream.state, Workflows)
-    return stream.state
+    return state_in(loaded, workflows_stream(workspace), Workflows) or NO_WORKFLOWS

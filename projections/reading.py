@@ -6,7 +6,7 @@ import binascii
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Generic, LiteralString, TypeVar
+from typing import Any, Generic, LiteralString, Self, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -75,6 +75,13 @@ class ReadModels:
 
     async def close(self) -> None:
         await self._pool.close()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
 
     def view(self, actor: Actor) -> "View":
         return View(self, actor)

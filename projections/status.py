@@ -3,6 +3,14 @@
 from projections.reading import ReadModels
 from projections.rows import ProjectionStatusRow, ServerStatusRow
 
+BEHIND_SECONDS = 10.0
+"""A read model further behind the log than this is told of: by `proteus status --check`, and as not ready."""
+
+
+def behind(stand: ServerStatusRow) -> list[str]:
+    """Names of the read models that are too far behind."""
+    return [one.name for one in stand.projections if one.lag_seconds > BEHIND_SECONDS]
+
 
 async def status(models: ReadModels) -> ServerStatusRow:
     """Raises ReadModelsUnavailable."""

@@ -29,9 +29,6 @@ RETRY_SECONDS = 15.0
 """How long an append outlives a lost connection before its command is told that the store is away."""
 
 
-__all__ = ["Appended", "Appender", "StoreOverloaded", "StoreUnavailable", "encode_rows"]
-
-
 class Appended(msgspec.Struct, frozen=True):
     """`won` is False where the version or the command id was taken: nothing of the command was written by this
     sending. `resent`: an earlier sending was lost on the way, and may have been what took them."""

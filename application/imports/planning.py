@@ -204,29 +204,19 @@ class Planner:
 
     def _resolved(self, row: SpooledRow, ticket: Ticket | None, numbers: Iterator[int]) -> ImportRow:
         said, names = row.said, self._names
-        status = UNSET if said.status is UNSET else self._statuses.by_key(said.status)
-        assignee = _id(said.assignee, names.people)
-        team = _id(said.team, names.teams)
-        service = _id(said.service, names.services)
-        requester = _id(said.requester, names.people)
-        if ticket is not None:
-            return ImportRow(
-                status=status,
-                role=said.role,
-                assignee=assignee,
-                team=team,
-                priority=said.priority,
-                service=service,
-                requester=requester,
-            )
-        return ImportRow(
-            status=status,
+        resolved = ImportRow(
+            status=UNSET if said.status is UNSET else self._statuses.by_key(said.status),
             role=said.role,
-            assignee=assignee,
-            team=team,
+            assignee=_id(said.assignee, names.people),
+            team=_id(said.team, names.teams),
             priority=said.priority,
-            service=service,
-            requester=requester,
+            service=_id(said.service, names.services),
+            requester=_id(said.requester, names.people),
+        )
+        if ticket is not None:
+            return resolved
+        return msgspec.structs.replace(
+            resolved,
             number=next(numbers),
             external_key=row.key,
             title=said.title,

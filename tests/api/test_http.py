@@ -214,7 +214,7 @@ def test_health_needs_no_token(server: Server) -> None:
 
 
 def test_a_server_that_lags_is_not_ready(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.health.LAG_SECONDS", -1.0)
+    monkeypatch.setattr("projections.status.BEHIND_SECONDS", -1.0)
     response = server.http.get("/health/ready")
     assert (response.status_code, response.json()["status"][:6]) == (503, "behind")
 

@@ -12,10 +12,19 @@ import pytest
 from psycopg import sql
 
 from application.event_store.database import Role as DatabaseRole
-from application.tickets import ticket_in
+from application.handling import state_in
 from domain.errors import Refused
 from domain.people import PersonKind
-from domain.tickets import AddComment, AssignTicket, ChangeRole, Priority, SetPriority, TicketCommand, TransitionTicket
+from domain.tickets import (
+    AddComment,
+    AssignTicket,
+    ChangeRole,
+    Priority,
+    SetPriority,
+    Ticket,
+    TicketCommand,
+    TransitionTicket,
+)
 from domain.workflows import DefineRole, DefineWorkflow, Role, Status, StatusCategory, Transition, Workflow
 from projections import board as boards
 from projections import directory
@@ -130,7 +139,7 @@ def test_any_two_axes_give_a_table_whose_cells_are_exact(world: World) -> None:
 
 def _role(world: World, id_: UUID) -> str:
 
-    state = ticket_in(world.store.workspace(world.workspace.id).load([id_]), id_)
+    state = state_in(world.store.workspace(world.workspace.id).load([id_]), id_, Ticket)
     assert state is not None
     return state.role
 
