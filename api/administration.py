@@ -188,7 +188,10 @@ def _find_person(database: Database, store: EventStore, workspace: Workspace, wa
     except WrongId:
         pass
     else:
-        if id_ in store.workspace(workspace.id).load([id_]):
+        known = store.workspace(workspace.id).load([id_]).get(id_)
+        if known is not None and isinstance(known.state, Person):
+            if not known.state.active:
+                raise click.ClickException(f"{known.state.name} has left {workspace.key}; reactivate them first.")
             return id_
     found = asyncio.run(_people_named(database, operator(workspace.id), wanted))
     if len(found) == 1:

@@ -127,6 +127,21 @@ alter function authenticate(bytea) set search_path from current;
 revoke execute on function authenticate(bytea) from public;
 grant execute on function authenticate(bytea) to proteus_app, proteus_reader;
 
+-- Who left is let in no more: in the transaction that records it, so that there is no moment between. Tokens made after
+-- a return stay, whatever is copied or restored.
+create function revoke_tokens() returns trigger language plpgsql security definer as
+$$
+begin
+  update token set revoked_at = clock_timestamp()
+   where workspace = new.workspace and person = new.stream and revoked_at is null and created_at <= new.recorded_at;
+  return null;
+end
+$$;
+alter function revoke_tokens() set search_path from current;
+revoke execute on function revoke_tokens() from public;
+create trigger person_left after insert on event for each row when (new.name = 'PersonDeactivated')
+  execute function revoke_tokens();
+
 create type new_event as (
   n integer, first boolean, stream uuid, version integer, name text, event_version smallint, state text,
   occurred_at timestamptz, actor uuid, on_behalf_of uuid, channel text, source text, reason text,

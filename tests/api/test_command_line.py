@@ -17,12 +17,16 @@ import pytest
 from click.testing import CliRunner, Result
 
 from api.command_line import main
+from api.ids import Kind, encode
 from api.runtime import DATABASE_VARIABLE, HOME_VARIABLE
+from application import people
 from application.event_store.database import Database
 from application.event_store.streams import EventStore
+from application.handling import Context
 from application.tokens import list_tokens
-from application.workspaces import Workspace
+from application.workspaces import Workspace, operator
 from domain.access import Scope
+from domain.people import AddPerson, DeactivatePerson
 
 Run = Callable[..., Result]
 
@@ -61,6 +65,14 @@ def test_a_token_is_made_listed_and_revoked(run: Run, database: Database, worksp
     assert made.output.strip() not in listed
     assert run("token", "revoke", token.id).output == "Revoked.\n"
     assert "not revoked already" in sentence(run("token", "revoke", token.id))
+
+
+def test_who_has_left_gets_no_token(run: Run, store: EventStore, workspace: Workspace) -> None:
+    context = Context(actor=operator(workspace.id))
+    anna = people.handle(store, context, AddPerson(name="Anna")).stream
+    people.handle(store, context, DeactivatePerson(person=anna))
+    made = run("token", "create", "--scope", "agent", "--person", encode(Kind.PERSON, anna))
+    assert "Anna has left acme" in sentence(made)
 
 
 @pytest.mark.parametrize(

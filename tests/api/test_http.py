@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from api.ids import Kind, decode
 from application import tokens
 from application.event_store.database import Role
 from application.workspaces import Workspace, operator
@@ -50,6 +51,23 @@ def test_a_revoked_or_expired_token_is_refused_at_once(server: Server, acme: Wor
         server.database, acme.id, operator(acme.id).person, [Scope.ADMIN], "short", timedelta(microseconds=1)
     )
     assert Client(server.http, short).codes(ME) == ["UNAUTHENTICATED"]
+
+
+def test_who_is_deactivated_is_let_in_no_more_and_needs_a_new_token_after_coming_back(
+    server: Server, acme: Workspace, agent: Client, admin: Client
+) -> None:
+    assert agent.send(ME)["data"]
+    admin.done("deactivatePerson", "person { active }", person=agent.person)
+    assert agent.codes(ME) == ["UNAUTHENTICATED"]
+    assert admin.send(ME)["data"]
+    admin.done("reactivatePerson", "person { active }", person=agent.person)
+    assert agent.codes(ME) == ["UNAUTHENTICATED"]
+    person = decode(agent.person, Kind.PERSON)
+    again = tokens.issue_token(server.database, acme.id, person, [Scope.AGENT], "again", timedelta(days=1))
+    assert Client(server.http, again).send(ME)["data"]
+    assert {one.name for one in tokens.list_tokens(server.database, acme.id) if one.revoked_at is None} == {
+        *("test", "again")
+    }
 
 
 @pytest.mark.parametrize(
