@@ -294,7 +294,12 @@ $$
          (select count(*) from (select 1 from event e where e.position > t.position limit 1000000) ahead),
          coalesce(extract(epoch from clock_timestamp() - (
            select e.recorded_at from event e where e.position > t.position order by e.position limit 1)), 0),
-         to_regnamespace(current_schema() || '_rebuild_' || t.name) is not null
+         -- Whoever rebuilds holds this lock as long as they live; the shadow tables of one who was killed stay.
+         exists (select from pg_locks l
+                  where l.granted and l.locktype = 'advisory' and l.objsubid = 1
+                    and l.database = (select d.oid from pg_database d where d.datname = current_database())
+                    and (l.classid::bigint << 32 | l.objid::bigint)
+                        = hashtextextended(current_schema() || '_rebuild_' || t.name, 0))
     from tracking t order by t.name
 $$;
 alter function follower_status() set search_path from current;

@@ -108,6 +108,7 @@ def test_what_a_killed_rebuild_left_behind_harms_neither_readers_nor_the_next_on
     with pytest.raises(KeyboardInterrupt):
         rebuild(world.database, _named("spans"), killed)
     assert shadows(world) == ["proteus_rebuild_spans"]
+    assert not any(row.rebuilding for row in world.run(status(world.models)).projections)
     assert world.titles() == ["Here"]
     world.open("Later")
     world.project()
