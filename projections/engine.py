@@ -187,12 +187,17 @@ class Session:
             self._leadership.acquire(name)
 
     def step(self) -> bool:
-        """Moves those that are furthest behind by one batch; False if there was nothing to do. One whose fold fails is
-        tried again later, ever more slowly, and does not hold back the others."""
+        """Moves each that is behind by one batch; False if there was nothing to do. Those at one position move
+        together, and the positions take turns: one that is new, or failed, catches up without the live ones waiting.
+        One whose fold fails is tried again later, ever more slowly, and does not hold back the others."""
+        moved = False
+        for position in sorted({place.position for place in self._working().values()}):
+            moved = self._step_from(position) or moved
+        return moved
+
+    def _step_from(self, position: int) -> bool:
+        """To where the next ones stand, at most, so that they go on together."""
         places = self._working()
-        if not places:
-            return False
-        position = min(place.position for place in places.values())
         behind = [name for name, place in places.items() if place.position == position]
         ahead = min((place.position for place in places.values() if place.position > position), default=None)
         rows = self._reader.read(position, BATCH)

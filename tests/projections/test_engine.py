@@ -172,6 +172,26 @@ def test_a_read_model_that_fails_stands_still_and_holds_back_no_other(world: Wor
     assert world.rows("select count(*) from broken") == world.rows("select count(*) from event")
 
 
+def test_a_new_read_model_that_catches_up_does_not_freeze_the_live_ones(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    some_history(world)
+    world.project()
+    world.session.__exit__()
+    new = Broken(world)
+    new.mended = True
+    monkeypatch.setattr(engine, "BATCH", 5)
+    with session(world, new.projection) as together:
+        together.acquire()
+        world.open("Seen at once")
+        assert together.step()
+        assert "Seen at once" in world.titles()
+        assert places(world) == {"broken": 5, **{name: head(world) for name in NAMES}}
+        together.catch_up()
+        assert set(places(world).values()) == {head(world)}
+    assert world.rows("select count(*) from broken") == world.rows("select count(*) from event")
+
+
 def test_a_failure_in_the_middle_leaves_no_trace_of_its_batch(world: World) -> None:
     world.session.__exit__()
     world.open("First")
