@@ -154,7 +154,7 @@ def list_tokens(key: str | None) -> None:
         streams = store.workspace(workspace.id).load({one.person for one in found})
     table = Table()
     for column in ("Id", "Person", "For", "Scopes", "Expires", "Revoked"):
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column == "Id")  # in one piece, for `token revoke`
     for one in found:
         person = state_in(streams, one.person, Person)
         who = person.name if person else str(one.person)
@@ -204,7 +204,9 @@ def _find_person(database: Database, store: EventStore, workspace: Workspace, wa
 
 async def _people_named(database: Database, actor: Actor, name: str) -> list[PersonRow]:
     async with ReadModels(database, size=1) as models:
-        page = await directory.people(models.view(actor), PersonFilter(name=TextFilter(eq=name)), PageAsk(first=20))
+        page = await directory.people(
+            models.view(actor), PersonFilter(name=TextFilter(eq=name), active=True), PageAsk(first=20)
+        )
         return page.nodes
 
 
