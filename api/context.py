@@ -1,8 +1,9 @@
 """What a request carries through its resolvers: who asks, and loaders that ask for many things at once."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Hashable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from strawberry.dataloader import DataLoader
@@ -11,14 +12,24 @@ from strawberry.litestar import BaseContext
 from api.runtime import Runtime
 from domain.access import Actor
 from domain.workflows import Workflows
-from projections import directory, tickets, timeline
-from projections.reading import Moment, View
-from projections.rows import ChildCounts, CommentRow, EventRow, PersonRow, ServiceRow, TeamRow, TicketDetails, TicketRow
+from projections import directory, spans, tickets, timeline
+from projections.reading import Page, View
+from projections.rows import (
+    ChildCounts,
+    CommentRow,
+    EventRow,
+    PersonRow,
+    ServiceRow,
+    SpanRow,
+    TeamRow,
+    TicketDetails,
+    TicketRow,
+)
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
-At = tuple[UUID, Moment]
-"""A thing with a history, at one moment of it."""
+Asked = tuple[Any, ...]
+"""The id of a thing, and what is asked of it: a moment, a page, …"""
 
 
 class Loaders:
@@ -29,21 +40,39 @@ class Loaders:
         self.teams = loader(lambda ids: directory.teams_by_ids(view, ids))
         self.services = loader(lambda ids: directory.services_by_ids(view, ids))
         self.teams_of = loader(lambda ids: directory.teams_of(view, ids))
-        self.events = loader(lambda positions: timeline.by_positions(view, positions))
+        self.events = loader_by(lambda positions, moment: timeline.by_positions(view, positions, moment))
         self.comments = loader(lambda ids: tickets.comments_by_ids(view, ids))
-        self.tickets = loader_at(lambda ids, moment: tickets.by_ids(view, ids, moment))
-        self.details = loader_at(lambda ids, moment: tickets.details(view, ids, moment))
-        self.child_counts = loader_at(lambda ids, moment: tickets.child_counts(view, ids, moment))
+        self.tickets = loader_by(view, tickets.by_ids)
+        self.details = loader_by(view, tickets.details)
+        self.child_counts = loader_by(view, tickets.child_counts)
+        self.children = loader_by(view, tickets.children)
+        self.comments_of = loader_by(view, tickets.comments)
+        self.comment_counts = loader_by(view, tickets.comment_counts)
+        self.history = loader_by(view, timeline.history)
+        self.history_counts = loader_by(view, timeline.history_counts)
+        self.spans = loader_by(view, spans.spans)
+        self.span_counts = loader_by(view, spans.span_counts)
+        self.members = loader_by(view, directory.members)
+        self.member_counts = loader_by(view, directory.member_counts)
 
     people: DataLoader[UUID, PersonRow | None]
     teams: DataLoader[UUID, TeamRow | None]
     services: DataLoader[UUID, ServiceRow | None]
     teams_of: DataLoader[UUID, list[TeamRow] | None]
-    events: DataLoader[int, EventRow | None]
+    events: DataLoader[Asked, EventRow | None]
     comments: DataLoader[UUID, CommentRow | None]
-    tickets: DataLoader[At, TicketRow | None]
-    details: DataLoader[At, TicketDetails | None]
-    child_counts: DataLoader[At, ChildCounts | None]
+    tickets: DataLoader[Asked, TicketRow | None]
+    details: DataLoader[Asked, TicketDetails | None]
+    child_counts: DataLoader[Asked, ChildCounts | None]
+    children: DataLoader[Asked, Page[TicketRow]]
+    comments_of: DataLoader[Asked, Page[CommentRow]]
+    comment_counts: DataLoader[Asked, int]
+    history: DataLoader[Asked, Page[EventRow]]
+    history_counts: DataLoader[Asked, int]
+    spans: DataLoader[Asked, Page[SpanRow]]
+    span_counts: DataLoader[Asked, int]
+    members: DataLoader[Asked, Page[PersonRow]]
+    member_counts: DataLoader[Asked, int]
 
 
 def loader(load: Callable[[list[K]], Awaitable[dict[K, T]]]) -> DataLoader[K, T | None]:
@@ -54,13 +83,20 @@ def loader(load: Callable[[list[K]], Awaitable[dict[K, T]]]) -> DataLoader[K, T 
     return DataLoader(load_fn=answer)
 
 
-def loader_at(load: Callable[[list[UUID], Moment], Awaitable[dict[UUID, T]]]) -> DataLoader[At, T | None]:
-    async def answer(keys: list[At]) -> Sequence[T | None]:
-        ids: defaultdict[Moment, list[UUID]] = defaultdict(list)
-        for id_, moment in keys:
-            ids[moment].append(id_)
-        found = {moment: await load(wanted, moment) for moment, wanted in ids.items()}
-        return [found[moment].get(id_) for id_, moment in keys]
+def loader_by(view: View, load: Callable[..., Awaitable[dict[UUID, Any]]]) -> DataLoader[Asked, Any]:
+    """Asks once for all things of which the same is asked. What cannot be answered fails those alone who asked it."""
+
+    async def answer(keys: list[Asked]) -> Sequence[Any]:
+        ids: defaultdict[tuple[Any, ...], list[UUID]] = defaultdict(list)
+        for id_, *asked in keys:
+            ids[tuple(asked)].append(id_)
+        answers = await asyncio.gather(*(load(view, ids[asked], *asked) for asked in ids), return_exceptions=True)
+        found = dict(zip(ids, answers, strict=True))
+        return [
+            of_all if isinstance(of_all, BaseException) else of_all.get(id_)
+            for id_, *asked in keys
+            for of_all in [found[tuple(asked)]]
+        ]
 
     return DataLoader(load_fn=answer)
 

@@ -25,9 +25,9 @@ async def _members(
 ) -> ConnectionRow[PersonRow]:
     """By name."""
     must_read_all(info)
-    view = info.context.view
-    page = await directory.members(view, team.id, page_ask(first, after))
-    return ConnectionRow(page, lambda: directory.member_count(view, team.id))
+    loaders = info.context.loaders
+    page = await loaders.members.load((team.id, page_ask(first, after)))
+    return ConnectionRow(page, lambda: loaders.member_counts.load((team.id,)))
 
 
 @strawberry.type

@@ -23,8 +23,7 @@ from api.workflows import Role, Status, StatusRow, Transition, Workflow, role_ro
 from domain import access, workflows
 from domain import tickets as domain
 from domain.tickets import Priority
-from projections import filters, spans, tickets, timeline
-from projections.filters import IdFilter
+from projections import filters, tickets
 from projections.reading import Moment, ReadModelBehind
 from projections.rows import (
     ChildCounts,
@@ -138,9 +137,15 @@ def _child_done_count(ticket: Parent[TicketRow], info: Info) -> Any:
 async def _children(
     ticket: Parent[TicketRow], info: Info, first: int | None = UNSET, after: str | None = UNSET
 ) -> ConnectionRow[TicketRow]:
-    wanted = filters.TicketFilter(parent=IdFilter(eq=ticket.id))
-    oldest_first = (filters.TicketOrder(field=filters.TicketField.KEY),)
-    return await list_tickets(info, wanted, None, oldest_first, page_ask(first, after), ticket.moment)
+    loaders, moment = info.context.loaders, ticket.moment
+    page = await loaders.children.load((ticket.id, page_ask(first, after), moment))
+    await prefetch(info, page.nodes)
+
+    async def count() -> int:
+        counts = await loaders.child_counts.load((ticket.id, moment))
+        return counts.children if counts else 0
+
+    return ConnectionRow(page, count)
 
 
 async def _comments(
@@ -152,9 +157,9 @@ async def _comments(
     before: str | None = UNSET,
 ) -> ConnectionRow[CommentRow]:
     """Oldest first. Requesters see the public ones."""
-    view, id_, moment = info.context.view, ticket.id, ticket.moment
-    page = await tickets.comments(view, id_, page_ask(first, after, last, before), moment)
-    return ConnectionRow(page, lambda: tickets.comment_count(view, id_, moment))
+    loaders, id_, moment = info.context.loaders, ticket.id, ticket.moment
+    page = await loaders.comments_of.load((id_, page_ask(first, after, last, before), moment))
+    return ConnectionRow(page, lambda: loaders.comment_counts.load((id_, moment)))
 
 
 async def _history(
@@ -168,19 +173,19 @@ async def _history(
     before: str | None = UNSET,
 ) -> ConnectionRow[EventRow]:
     """Every event of the ticket, oldest first."""
-    view = info.context.view
-    wanted = (ticket.id, given(types), given(after_position))
-    page = await timeline.history(view, *wanted, page_ask(first, after, last, before), ticket.moment)
-    return ConnectionRow(page, lambda: timeline.history_count(view, *wanted, ticket.moment))
+    loaders, asked = info.context.loaders, given(types)
+    wanted = (ticket.id, None if asked is None else tuple(asked), given(after_position))
+    page = await loaders.history.load((*wanted, page_ask(first, after, last, before), ticket.moment))
+    return ConnectionRow(page, lambda: loaders.history_counts.load((*wanted, ticket.moment)))
 
 
 async def _spans(
     ticket: Parent[TicketRow], info: Info, first: int | None = UNSET, after: str | None = UNSET
 ) -> ConnectionRow[SpanRow]:
     """Stretches of unchanged board state, oldest first."""
-    view, id_, moment = info.context.view, ticket.id, ticket.moment
-    page = await spans.spans(view, id_, page_ask(first, after), moment)
-    return ConnectionRow(page, lambda: spans.span_count(view, id_, moment))
+    loaders, id_, moment = info.context.loaders, ticket.id, ticket.moment
+    page = await loaders.spans.load((id_, page_ask(first, after), moment))
+    return ConnectionRow(page, lambda: loaders.span_counts.load((id_, moment)))
 
 
 # ---- what the viewer may do

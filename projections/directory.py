@@ -17,7 +17,7 @@ from domain.workflows import NO_WORKFLOWS, Workflows
 from projections import conditions
 from projections.engine import Change, Connection, Projection
 from projections.filters import IdFilter, PageAsk, PersonFilter
-from projections.reading import Page, View, backwards, decode_cursor, encode_cursor, page_size, to_page
+from projections.reading import Listing, Page, View, count, counts_of, page, pages_of
 from projections.rows import PersonRow, ServiceRow, TeamRow
 
 DDL = """
@@ -180,30 +180,36 @@ async def services_by_ids(view: View, ids: Sequence[UUID]) -> dict[UUID, Service
 
 async def people(view: View, filter: PersonFilter | None, ask: PageAsk) -> Page[PersonRow]:
     """By name. Raises BadInput."""
-    source, arguments = _people(filter)
-    return await _people_page(view, source, arguments, ask)
+    return await page(view, _by_name(*_people(filter)), ask)
 
 
 async def people_count(view: View, filter: PersonFilter | None) -> int:
-    source, arguments = _people(filter)
-    rows = await view.fetch(sql.SQL("select count(*) {}").format(source), arguments)
-    return int(rows[0][0])
+    return await count(view, _by_name(*_people(filter)))
 
 
-async def members(view: View, team: UUID, ask: PageAsk) -> Page[PersonRow]:
-    """By name. Raises BadInput."""
-    return await _people_page(view, _MEMBERS_OF, {"team": team}, ask)
+async def members(view: View, teams: Sequence[UUID], ask: PageAsk) -> dict[UUID, Page[PersonRow]]:
+    """Of each of these teams, by name. Raises BadInput."""
+    return await pages_of(view, teams, _by_name(_MEMBERS_OF, {}), ask)
 
 
-async def member_count(view: View, team: UUID) -> int:
-    rows = await view.fetch(sql.SQL("select count(*) {}").format(_MEMBERS_OF), {"team": team})
-    return int(rows[0][0])
+async def member_counts(view: View, teams: Sequence[UUID]) -> dict[UUID, int]:
+    return await counts_of(view, teams, _by_name(_MEMBERS_OF, {}))
 
 
 _MEMBERS_OF = sql.SQL(
     "from person p where p.workspace = %(workspace)s"
-    " and p.id in (select m.person from team_member m where m.workspace = %(workspace)s and m.team = %(team)s)"
+    " and p.id in (select m.person from team_member m where m.workspace = %(workspace)s and m.team = parent.id)"
 )
+
+
+def _by_name(source: sql.Composable, arguments: dict[str, Any]) -> Listing[PersonRow]:
+    return Listing(
+        columns=sql.SQL("p.id, p.name, p.kind, p.email, p.active"),
+        source=source,
+        keys=(("lower(p.name)", "text"), ("p.id", "uuid")),
+        row=_person,
+        arguments=arguments,
+    )
 
 
 def _people(asked: PersonFilter | None) -> tuple[sql.Composable, dict[str, Any]]:
@@ -239,62 +245,36 @@ def _membership(wanted: conditions.Conditions, asked: IdFilter) -> list[sql.Comp
     return parts
 
 
-async def _people_page(view: View, source: sql.Composable, arguments: dict[str, Any], ask: PageAsk) -> Page[PersonRow]:
-    down = backwards(ask)
-    cursor = ask.before if down else ask.after
-    start = decode_cursor(cursor, tuple[str, UUID]) if cursor else None
-    rows = await view.fetch(
-        sql.SQL(
-            "select p.id, p.name, p.kind, p.email, p.active {source}"
-            " and (%(name)s::text is null or (lower(p.name), p.id) {beyond} (lower(%(name)s), %(id)s::uuid))"
-            " order by lower(p.name) {direction}, p.id {direction} limit %(limit)s"
-        ).format(
-            source=source,
-            beyond=sql.SQL("<" if down else ">"),
-            direction=sql.SQL("desc" if down else "asc"),
-        ),
-        {
-            **arguments,
-            "name": start[0] if start else None,
-            "id": start[1] if start else None,
-            "limit": page_size(ask) + 1,
-        },
-    )
-    return to_page([_person(row) for row in rows], ask, lambda row: encode_cursor([row.name, row.id]))
+_TEAMS_BY_KEY = Listing(
+    columns=sql.SQL("id, key, name"),
+    source=sql.SQL("from team where workspace = %(workspace)s"),
+    keys=(("key", "text"),),
+    row=_team,
+)
+_SERVICES_BY_KEY = Listing(
+    columns=sql.SQL("id, key, name, active"),
+    source=sql.SQL("from service where workspace = %(workspace)s"),
+    keys=(("key", "text"),),
+    row=_service,
+)
 
 
 async def teams(view: View, ask: PageAsk) -> Page[TeamRow]:
     """By key. Raises BadInput."""
-    rows = await _by_key(view, sql.SQL("select id, key, name from team"), ask)
-    return to_page([_team(row) for row in rows], ask, lambda row: encode_cursor([row.key]))
+    return await page(view, _TEAMS_BY_KEY, ask)
+
+
+async def team_count(view: View) -> int:
+    return await count(view, _TEAMS_BY_KEY)
 
 
 async def services(view: View, ask: PageAsk) -> Page[ServiceRow]:
     """By key. Raises BadInput."""
-    rows = await _by_key(view, sql.SQL("select id, key, name, active from service"), ask)
-    return to_page([_service(row) for row in rows], ask, lambda row: encode_cursor([row.key]))
-
-
-async def _by_key(view: View, select: sql.Composable, ask: PageAsk) -> list[tuple[Any, ...]]:
-    down = backwards(ask)
-    cursor = ask.before if down else ask.after
-    return await view.fetch(
-        sql.SQL(
-            "{select} where workspace = %(workspace)s and (%(start)s::text is null or key {beyond} %(start)s)"
-            " order by key {direction} limit %(limit)s"
-        ).format(select=select, beyond=sql.SQL("<" if down else ">"), direction=sql.SQL("desc" if down else "asc")),
-        {"start": decode_cursor(cursor, tuple[str])[0] if cursor else None, "limit": page_size(ask) + 1},
-    )
-
-
-async def team_count(view: View) -> int:
-    rows = await view.fetch("select count(*) from team where workspace = %(workspace)s")
-    return int(rows[0][0])
+    return await page(view, _SERVICES_BY_KEY, ask)
 
 
 async def service_count(view: View) -> int:
-    rows = await view.fetch("select count(*) from service where workspace = %(workspace)s")
-    return int(rows[0][0])
+    return await count(view, _SERVICES_BY_KEY)
 
 
 async def teams_of(view: View, people: Sequence[UUID]) -> dict[UUID, list[TeamRow]]:

@@ -199,17 +199,19 @@ def backwards(ask: PageAsk) -> bool:
 
 def to_page(rows: list[T], ask: PageAsk, cursor: Callable[[T], str]) -> Page[T]:
     """Of at most `page_size + 1` rows that were read in the direction of the page."""
-    size = page_size(ask)
-    more = len(rows) > size
-    rows = rows[:size]
-    if backwards(ask):
-        return Page(
-            nodes=rows[::-1],
-            cursors=[cursor(r) for r in rows[::-1]],
-            has_next=ask.before is not None,
-            has_previous=more,
-        )
-    return Page(nodes=rows, cursors=[cursor(r) for r in rows], has_next=more, has_previous=ask.after is not None)
+    return _to_page([(row, cursor(row)) for row in rows], ask)
+
+
+def _to_page(found: Sequence[tuple[T, str]], ask: PageAsk) -> Page[T]:
+    size, down = page_size(ask), backwards(ask)
+    more = len(found) > size
+    shown = found[:size][::-1] if down else found[:size]
+    return Page(
+        nodes=[row for row, _ in shown],
+        cursors=[cursor for _, cursor in shown],
+        has_next=ask.before is not None if down else more,
+        has_previous=more if down else ask.after is not None,
+    )
 
 
 def encode_cursor(values: Sequence[object]) -> str:
@@ -222,3 +224,94 @@ def decode_cursor(cursor: str, kind: type[T]) -> T:
         return msgspec.json.decode(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=kind)
     except (binascii.Error, ValueError, msgspec.DecodeError):
         raise BadInput("This cursor does not belong to this list in this order.") from None
+
+
+# ---- lists, of one or of many parents
+
+
+class Listing(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
+    """A list in ascending order. `source`: from `from` to a condition; a list that each of many parents has says there
+    by `parent.id` whose it is. `keys`: what is sorted by and its type, never null, together unique."""
+
+    columns: sql.Composable
+    source: sql.Composable
+    keys: Sequence[tuple[LiteralString, LiteralString]]
+    row: Callable[[Sequence[Any]], T]
+    arguments: dict[str, Any] = {}
+
+    def page(self, rows: Sequence[Sequence[Any]], ask: PageAsk) -> Page[T]:
+        """Of rows of the columns and then the keys."""
+        width = -len(self.keys)
+        return _to_page(
+            [(self.row(row[:width]), encode_cursor([str(key) for key in row[width:]])) for row in rows], ask
+        )
+
+
+async def page(view: View, listing: Listing[T], ask: PageAsk) -> Page[T]:
+    """Raises BadInput."""
+    query, arguments = _select(listing, ask)
+    return listing.page(await view.fetch(query, arguments), ask)
+
+
+async def count(view: View, listing: Listing[T]) -> int:
+    rows = await view.fetch(sql.SQL("select count(*) {}").format(listing.source), listing.arguments)
+    return int(rows[0][0])
+
+
+async def pages_of(view: View, parents: Sequence[UUID], listing: Listing[T], ask: PageAsk) -> dict[UUID, Page[T]]:
+    """The same page of each parent's list, in one query. Raises BadInput."""
+    found: dict[UUID, list[Sequence[Any]]] = {parent: [] for parent in parents}
+    query, arguments = _select(listing, ask)
+    rows = await view.fetch(
+        sql.SQL(
+            "select parent.id, page.* from unnest(%(parents)s::uuid[]) parent (id) cross join lateral ({}) page"
+            " order by {}"
+        ).format(query, _order(listing, ask)),
+        {**arguments, "parents": list(found)},
+    )
+    for parent, *row in rows:
+        found[parent].append(row)
+    return {parent: listing.page(of_parent, ask) for parent, of_parent in found.items()}
+
+
+async def counts_of(view: View, parents: Sequence[UUID], listing: Listing[T]) -> dict[UUID, int]:
+    rows = await view.fetch(
+        sql.SQL("select parent.id, (select count(*) {}) from unnest(%(parents)s::uuid[]) parent (id)").format(
+            listing.source
+        ),
+        {**listing.arguments, "parents": list(parents)},
+    )
+    return dict(rows)
+
+
+def _select(listing: Listing[T], ask: PageAsk) -> tuple[sql.Composed, dict[str, Any]]:
+    """One row more than the page has, to know whether there are more."""
+    keys = [sql.SQL(key) for key, _ in listing.keys]
+    cursor = ask.before if backwards(ask) else ask.after
+    values = decode_cursor(cursor, list[str]) if cursor else []
+    if cursor and len(values) != len(keys):
+        raise BadInput("This cursor does not belong to this list in this order.")
+    start = [
+        sql.SQL("{}::{}").format(sql.Placeholder(f"start{n}"), sql.SQL(kind))
+        for n, (_, kind) in enumerate(listing.keys)
+    ]
+    beyond = sql.SQL("({}) < ({})" if backwards(ask) else "({}) > ({})").format(
+        sql.SQL(", ").join(keys), sql.SQL(", ").join(start)
+    )
+    query = sql.SQL("select {columns}, {keys} {source} and {beyond} order by {order} limit {limit}").format(
+        columns=listing.columns,
+        keys=sql.SQL(", ").join(
+            sql.SQL("{} as {}").format(key, sql.Identifier(f"key{n}")) for n, key in enumerate(keys)
+        ),
+        source=listing.source,
+        beyond=beyond if cursor else sql.SQL("true"),
+        order=_order(listing, ask),
+        limit=sql.Literal(page_size(ask) + 1),
+    )
+    return query, {**listing.arguments, **{f"start{n}": value for n, value in enumerate(values)}}
+
+
+def _order(listing: Listing[T], ask: PageAsk) -> sql.Composed:
+    """Of the keys as they are selected."""
+    keys = (sql.Identifier(f"key{n}") for n in range(len(listing.keys)))
+    return sql.SQL(", ").join(sql.SQL("{} desc" if backwards(ask) else "{} asc").format(key) for key in keys)

@@ -7,6 +7,7 @@ the events that opened and closed it). A ticket's own time never runs backwards,
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from operator import attrgetter
 from typing import Any, LiteralString
 from uuid import UUID
@@ -17,16 +18,7 @@ from psycopg import sql
 from domain.tickets import UNDATED, Priority, Ticket
 from projections.engine import Change, Connection, Projection, insert
 from projections.filters import PageAsk
-from projections.reading import (
-    Moment,
-    Page,
-    View,
-    backwards,
-    decode_cursor,
-    encode_cursor,
-    page_size,
-    to_page,
-)
+from projections.reading import Listing, Moment, Page, View, counts_of, pages_of
 from projections.rows import SpanRow
 
 PRIORITY_ORDER = {priority: n for n, priority in enumerate(Priority)}
@@ -210,53 +202,30 @@ _AT_BOTH = sql.SQL(
 )
 
 
-async def spans(view: View, ticket: UUID, ask: PageAsk, moment: Moment) -> Page[SpanRow]:
-    """A ticket's stretches of unchanged state, oldest first. Raises BadInput."""
-    size, down = page_size(ask), backwards(ask)
-    cursor = ask.before if down else ask.after
-    start = decode_cursor(cursor, tuple[int]) if cursor else None
-    rows = await view.fetch(
-        sql.SQL(
-            "select ticket, version, occurred_from, {closed_at}, role, workflow, workflow_version, status, assignee,"
-            " team, priority, service, opened_position, {closed_position},"
+async def spans(view: View, tickets: Sequence[UUID], ask: PageAsk, moment: Moment) -> dict[UUID, Page[SpanRow]]:
+    """Stretches of unchanged state of each of these tickets, oldest first. Raises BadInput."""
+    return await pages_of(view, tickets, _spans(view, moment, await view.instant(moment)), ask)
+
+
+async def span_counts(view: View, tickets: Sequence[UUID], moment: Moment) -> dict[UUID, int]:
+    return await counts_of(view, tickets, _spans(view, moment, None))
+
+
+def _spans(view: View, moment: Moment, until: datetime | None) -> Listing[SpanRow]:
+    """`until`: when a span ends that is open."""
+    return Listing(
+        columns=sql.SQL(
+            "ticket, occurred_from, {closed_at}, role, workflow, workflow_version, status, assignee, team, priority,"
+            " service, opened_position, {closed_position},"
             " floor(extract(epoch from coalesce({closed_at}, %(until)s) - occurred_from))::bigint"
-            "  from span s where workspace = %(workspace)s and ticket = %(ticket)s and {known} and {own}"
-            "   and (%(start)s::int is null or {after}) order by version {direction} limit %(limit)s"
-        ).format(
-            closed_at=_KNOWN_END,
-            closed_position=_KNOWN_CLOSING,
-            known=_KNOWN,
-            own=of_own(view, "s.ticket"),
-            after=sql.SQL("version < %(start)s" if down else "version > %(start)s"),
-            direction=sql.SQL("desc" if down else "asc"),
-        ),
-        {
-            "ticket": ticket,
-            "start": start[0] if start else None,
-            "limit": size + 1,
-            "until": await view.instant(moment),
-            "as_of_position": moment.position,
-            "as_of_time": moment.occurred_at,
-        },
-    )
-    found = [(row[1], _span_row(row)) for row in rows]
-    page = to_page(found, ask, lambda pair: encode_cursor([pair[0]]))
-    return Page(
-        nodes=[row for _, row in page.nodes],
-        cursors=page.cursors,
-        has_next=page.has_next,
-        has_previous=page.has_previous,
-    )
-
-
-async def span_count(view: View, ticket: UUID, moment: Moment) -> int:
-    rows = await view.fetch(
-        sql.SQL(
-            "select count(*) from span s where workspace = %(workspace)s and ticket = %(ticket)s and {known} and {own}"
+        ).format(closed_at=_KNOWN_END, closed_position=_KNOWN_CLOSING),
+        source=sql.SQL(
+            "from span s where workspace = %(workspace)s and ticket = parent.id and {known} and {own}"
         ).format(known=_KNOWN, own=of_own(view, "s.ticket")),
-        {"ticket": ticket, "as_of_position": moment.position, "as_of_time": moment.occurred_at},
+        keys=(("version", "int"),),
+        row=partial(_span_row, moment=moment),
+        arguments={"until": until, "as_of_position": moment.position, "as_of_time": moment.occurred_at},
     )
-    return int(rows[0][0])
 
 
 def own(view: View, moment: Moment) -> sql.Composable:
@@ -290,20 +259,21 @@ _KNOWN_CLOSING = sql.SQL(
 )
 
 
-def _span_row(row: Sequence[Any]) -> SpanRow:
+def _span_row(row: Sequence[Any], moment: Moment) -> SpanRow:
     return SpanRow(
         ticket=row[0],
-        from_=row[2],
-        to=row[3],
-        role=row[4],
-        workflow=row[5],
-        workflow_version=row[6],
-        status=row[7],
-        assignee=row[8],
-        team=row[9],
-        priority=PRIORITIES[int(row[10])],
-        service=row[11],
-        opened_position=row[12],
-        closed_position=row[13],
-        seconds=max(0, row[14]),
+        from_=row[1],
+        to=row[2],
+        role=row[3],
+        workflow=row[4],
+        workflow_version=row[5],
+        status=row[6],
+        assignee=row[7],
+        team=row[8],
+        priority=PRIORITIES[int(row[9])],
+        service=row[10],
+        opened_position=row[11],
+        closed_position=row[12],
+        seconds=max(0, row[13]),
+        moment=moment,
     )

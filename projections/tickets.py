@@ -17,13 +17,16 @@ from projections.filters import Direction, PageAsk, TicketField, TicketFilter, T
 from projections.reading import (
     NOW,
     BadInput,
+    Listing,
     Moment,
     Page,
     View,
     backwards,
+    counts_of,
     decode_cursor,
     encode_cursor,
     page_size,
+    pages_of,
     to_page,
 )
 from projections.rows import ChildCounts, CommentRow, TicketDetails, TicketRow
@@ -441,41 +444,58 @@ async def child_counts(view: View, ids: Sequence[UUID], moment: Moment) -> dict[
     return {parent: ChildCounts(children, done) for parent, children, done in rows}
 
 
-async def comments(view: View, ticket: UUID, ask: PageAsk, moment: Moment) -> Page[CommentRow]:
-    """Oldest first; a requester gets the public ones. Raises BadInput."""
-    down = backwards(ask)
-    cursor = ask.before if down else ask.after
-    start = decode_cursor(cursor, tuple[datetime, int]) if cursor else None
-    rows = await view.fetch(
-        sql.SQL(
-            "select c.id, c.author, c.body, c.visibility, c.created_at, c.in_reply_to, c.position {}"
-            " and (%(at)s::timestamptz is null or (c.created_at, c.position) {} (%(at)s, %(start)s))"
-            " order by c.created_at {}, c.position {} limit %(limit)s"
-        ).format(
-            _comments_of(view),
-            sql.SQL("<" if down else ">"),
-            sql.SQL("desc" if down else "asc"),
-            sql.SQL("desc" if down else "asc"),
+async def children(view: View, tickets: Sequence[UUID], ask: PageAsk, moment: Moment) -> dict[UUID, Page[TicketRow]]:
+    """Of each of these tickets, oldest first; `child_counts` counts them. Raises BadInput."""
+    at, arguments = spans.at(moment)
+    listing = Listing(
+        columns=SELECTED,
+        source=sql.SQL("from span s where s.workspace = %(workspace)s and s.parent = parent.id and {} and {}").format(
+            at, spans.own(view, moment)
         ),
-        {
-            **_comment_arguments(ticket, moment),
-            "at": start[0] if start else None,
-            "start": start[1] if start else None,
-            "limit": page_size(ask) + 1,
-        },
+        keys=(("s.number", "bigint"),),
+        row=lambda row: ticket_row(row, moment),
+        arguments=arguments,
     )
-    found = [_comment_row(row) for row in rows]
-    return to_page(found, ask, lambda row: encode_cursor([row.created_at, row.position]))
+    return await pages_of(view, tickets, listing, ask)
+
+
+async def comments(view: View, tickets: Sequence[UUID], ask: PageAsk, moment: Moment) -> dict[UUID, Page[CommentRow]]:
+    """Of each of these tickets, oldest first; a requester gets the public ones. Raises BadInput."""
+    return await pages_of(view, tickets, _comments(view, moment), ask)
+
+
+async def comment_counts(view: View, tickets: Sequence[UUID], moment: Moment) -> dict[UUID, int]:
+    return await counts_of(view, tickets, _comments(view, moment))
+
+
+def _comments(view: View, moment: Moment) -> Listing[CommentRow]:
+    return Listing(
+        columns=_COMMENT,
+        source=sql.SQL(
+            "from comment c where c.workspace = %(workspace)s and c.ticket = parent.id and {} and {}"
+            " and (%(as_of_position)s::bigint is null or c.position <= %(as_of_position)s)"
+            " and (%(as_of_time)s::timestamptz is null or c.created_at <= %(as_of_time)s)"
+        ).format(_readable(view), spans.of_own(view, "c.ticket")),
+        keys=(("c.created_at", "timestamptz"), ("c.position", "bigint")),
+        row=_comment_row,
+        arguments={"as_of_position": moment.position, "as_of_time": moment.occurred_at},
+    )
+
+
+_COMMENT = sql.SQL("c.id, c.author, c.body, c.visibility, c.created_at, c.in_reply_to, c.position")
+
+
+def _readable(view: View) -> sql.SQL:
+    return sql.SQL("true" if view.actor.reads_all else "c.visibility = 'PUBLIC'")
 
 
 async def comments_by_ids(view: View, ids: Sequence[UUID]) -> dict[UUID, CommentRow]:
     """A requester gets the public ones of their own tickets."""
     rows = await view.fetch(
         sql.SQL(
-            "select c.id, c.author, c.body, c.visibility, c.created_at, c.in_reply_to, c.position"
-            "  from comment c join span s on s.ticket = c.ticket and s.closed_position is null"
+            "select {} from comment c join span s on s.ticket = c.ticket and s.closed_position is null"
             " where c.workspace = %(workspace)s and c.id = any(%(ids)s) and {} and {}"
-        ).format(spans.own(view, NOW), sql.SQL("true" if view.actor.reads_all else "c.visibility = 'PUBLIC'")),
+        ).format(_COMMENT, spans.own(view, NOW), _readable(view)),
         {"ids": list(ids)},
     )
     return {row[0]: _comment_row(row) for row in rows}
@@ -491,23 +511,3 @@ def _comment_row(row: Sequence[Any]) -> CommentRow:
         in_reply_to=row[5],
         position=row[6],
     )
-
-
-async def comment_count(view: View, ticket: UUID, moment: Moment) -> int:
-    rows = await view.fetch(
-        sql.SQL("select count(*) {}").format(_comments_of(view)), _comment_arguments(ticket, moment)
-    )
-    return int(rows[0][0])
-
-
-def _comments_of(view: View) -> sql.Composed:
-    public = sql.SQL("true" if view.actor.reads_all else "c.visibility = 'PUBLIC'")
-    return sql.SQL(
-        "from comment c where c.workspace = %(workspace)s and c.ticket = %(ticket)s and {} and {}"
-        " and (%(as_of_position)s::bigint is null or c.position <= %(as_of_position)s)"
-        " and (%(as_of_time)s::timestamptz is null or c.created_at <= %(as_of_time)s)"
-    ).format(public, spans.of_own(view, "c.ticket"))
-
-
-def _comment_arguments(ticket: UUID, moment: Moment) -> dict[str, Any]:
-    return {"ticket": ticket, "as_of_position": moment.position, "as_of_time": moment.occurred_at}

@@ -1,6 +1,7 @@
 """The timeline: every event of every stream, with what it changed, for histories, feeds and as-of by recorded time."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from operator import attrgetter
 from typing import Any, cast
 from uuid import UUID
@@ -19,16 +20,7 @@ from domain.workflows import Workflows
 from projections import conditions
 from projections.engine import Change, Connection, Projection, insert
 from projections.filters import EventFilter, PageAsk
-from projections.reading import (
-    Moment,
-    Page,
-    View,
-    backwards,
-    decode_cursor,
-    encode_cursor,
-    page_size,
-    to_page,
-)
+from projections.reading import NOW, Listing, Moment, Page, View, count, counts_of, page, pages_of
 from projections.rows import ChangeRow, EventRow
 
 DDL = """
@@ -175,13 +167,13 @@ PROJECTION = Projection(
 
 # ---- queries
 
-_SELECTED = (
+_SELECTED = sql.SQL(
     "x.position, x.stream, x.version, x.type, x.ticket, x.occurred_at, x.recorded_at, x.actor, x.on_behalf_of,"
     " x.channel, x.source, x.reason, x.command_id, x.correlation_id, x.causation_id, x.changes, x.data"
 )
 
 
-def _event_row(row: Sequence[Any]) -> EventRow:
+def _event_row(row: Sequence[Any], moment: Moment) -> EventRow:
     return EventRow(
         position=row[0],
         stream=row[1],
@@ -200,6 +192,7 @@ def _event_row(row: Sequence[Any]) -> EventRow:
         causation_id=row[14],
         changes=msgspec.convert(row[15], list[ChangeRow]),
         data=row[16],
+        moment=moment,
     )
 
 
@@ -213,56 +206,62 @@ def _visible(view: View) -> sql.SQL:
     )
 
 
-def _history_condition(view: View) -> sql.Composed:
-    return sql.SQL(
-        "{} and x.ticket = %(ticket)s and (%(types)s::text[] is null or x.type = any(%(types)s))"
+async def history(
+    view: View,
+    tickets: Sequence[UUID],
+    types: Sequence[str] | None,
+    after_position: int | None,
+    ask: PageAsk,
+    moment: Moment,
+) -> dict[UUID, Page[EventRow]]:
+    """The events of each of these tickets, oldest first. Raises BadInput."""
+    return await pages_of(view, tickets, _history(view, types, after_position, moment), ask)
+
+
+async def history_counts(
+    view: View, tickets: Sequence[UUID], types: Sequence[str] | None, after_position: int | None, moment: Moment
+) -> dict[UUID, int]:
+    return await counts_of(view, tickets, _history(view, types, after_position, moment))
+
+
+def _history(view: View, types: Sequence[str] | None, after_position: int | None, moment: Moment) -> Listing[EventRow]:
+    condition = sql.SQL(
+        "{} and x.ticket = parent.id and (%(types)s::text[] is null or x.type = any(%(types)s))"
         " and (%(after_position)s::bigint is null or x.position > %(after_position)s)"
         " and (%(as_of_position)s::bigint is null or x.position <= %(as_of_position)s)"
         " and (%(as_of_time)s::timestamptz is null or x.occurred_at <= %(as_of_time)s)"
     ).format(_visible(view))
-
-
-def _history_arguments(
-    ticket: UUID, types: list[str] | None, after_position: int | None, moment: Moment
-) -> dict[str, Any]:
-    return {
-        "ticket": ticket,
-        "types": types,
-        "after_position": after_position,
-        "as_of_position": moment.position,
-        "as_of_time": moment.occurred_at,
-    }
-
-
-async def history(
-    view: View,
-    ticket: UUID,
-    types: list[str] | None,
-    after_position: int | None,
-    ask: PageAsk,
-    moment: Moment,
-) -> Page[EventRow]:
-    """A ticket's events, oldest first. Raises BadInput."""
-    arguments = _history_arguments(ticket, types, after_position, moment)
-    return await _page(view, _history_condition(view), arguments, ask)
-
-
-async def history_count(
-    view: View, ticket: UUID, types: list[str] | None, after_position: int | None, moment: Moment
-) -> int:
-    arguments = _history_arguments(ticket, types, after_position, moment)
-    return await _count(view, _history_condition(view), arguments)
+    return _events(
+        condition,
+        {
+            "types": None if types is None else list(types),
+            "after_position": after_position,
+            "as_of_position": moment.position,
+            "as_of_time": moment.occurred_at,
+        },
+        moment,
+    )
 
 
 async def events(view: View, filter: EventFilter, ask: PageAsk) -> Page[EventRow]:
     """The events of a workspace in order of position. Raises BadInput."""
-    condition, arguments = _feed(view, filter)
-    return await _page(view, condition, arguments, ask)
+    return await page(view, _events(*_feed(view, filter)), ask)
 
 
 async def event_count(view: View, filter: EventFilter) -> int:
-    condition, arguments = _feed(view, filter)
-    return await _count(view, condition, arguments)
+    return await count(view, _events(*_feed(view, filter)))
+
+
+def _events(
+    condition: sql.Composable, arguments: dict[str, Any], moment: Moment = NOW
+) -> Listing[EventRow]:
+    return Listing(
+        columns=_SELECTED,
+        source=sql.SQL("from timeline x where {}").format(condition),
+        keys=(("x.position", "bigint"),),
+        row=partial(_event_row, moment=moment),
+        arguments=arguments,
+    )
 
 
 def _feed(view: View, filter_: EventFilter) -> tuple[sql.Composable, dict[str, Any]]:
@@ -282,37 +281,12 @@ def _feed(view: View, filter_: EventFilter) -> tuple[sql.Composable, dict[str, A
     return sql.SQL(" and ").join(parts), wanted.arguments
 
 
-async def by_positions(view: View, positions: Sequence[int]) -> dict[int, EventRow]:
+async def by_positions(view: View, positions: Sequence[int], moment: Moment = NOW) -> dict[int, EventRow]:
     rows = await view.fetch(
-        sql.SQL("select " + _SELECTED + " from timeline x where {} and x.position = any(%(positions)s)").format(
-            _visible(view)
+        sql.SQL("select {} from timeline x where {} and x.position = any(%(positions)s)").format(
+            _SELECTED, _visible(view)
         ),
         {"positions": list(positions)},
     )
-    found = [_event_row(row) for row in rows]
+    found = [_event_row(row, moment) for row in rows]
     return {row.position: row for row in found}
-
-
-async def _page(view: View, condition: sql.Composable, arguments: dict[str, Any], ask: PageAsk) -> Page[EventRow]:
-    down = backwards(ask)
-    cursor = ask.before if down else ask.after
-    start = decode_cursor(cursor, tuple[int])[0] if cursor else None
-    rows = await view.fetch(
-        sql.SQL(
-            "select "
-            + _SELECTED
-            + " from timeline x where {condition} and (%(start)s::bigint is null or x.position {beyond} %(start)s)"
-            " order by x.position {direction} limit %(limit)s"
-        ).format(
-            condition=condition,
-            beyond=sql.SQL("<" if down else ">"),
-            direction=sql.SQL("desc" if down else "asc"),
-        ),
-        {**arguments, "start": start, "limit": page_size(ask) + 1},
-    )
-    return to_page([_event_row(row) for row in rows], ask, lambda row: encode_cursor([row.position]))
-
-
-async def _count(view: View, condition: sql.Composable, arguments: dict[str, Any]) -> int:
-    rows = await view.fetch(sql.SQL("select count(*) from timeline x where {}").format(condition), arguments)
-    return int(rows[0][0])

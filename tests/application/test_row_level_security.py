@@ -222,7 +222,7 @@ async def _ask_everything(view: View, foreign: UUID, person: UUID, team: UUID, p
         lambda: directory.teams(view, page),
         lambda: directory.teams_by_ids(view, [team]),
         lambda: directory.services(view, page),
-        lambda: directory.members(view, team, page),
+        lambda: directory.members(view, [team], page),
         lambda: directory.teams_of(view, [person]),
         lambda: directory.workspace(view),
         lambda: directory.workflows(view),
@@ -233,16 +233,19 @@ async def _ask_everything(view: View, foreign: UUID, person: UUID, team: UUID, p
         lambda: tickets.tickets(view, None, "Parent", [], page, NOW),
         lambda: tickets.count(view, None, None, NOW),
         lambda: tickets.details(view, [foreign], NOW),
-        lambda: tickets.comments(view, foreign, page, NOW),
-        lambda: tickets.comment_count(view, foreign, NOW),
-        lambda: spans.spans(view, foreign, page, NOW),
-        lambda: spans.span_count(view, foreign, NOW),
+        lambda: tickets.children(view, [foreign], page, NOW),
+        lambda: tickets.comments(view, [foreign], page, NOW),
+        lambda: tickets.comment_counts(view, [foreign], NOW),
+        lambda: spans.spans(view, [foreign], page, NOW),
+        lambda: spans.span_counts(view, [foreign], NOW),
         lambda: board.board(view, BoardAsk(columns=BoardAxis.STATUS, rows=BoardAxis.TEAM), NOW),
         lambda: timeline.events(view, EventFilter(), page),
         lambda: timeline.event_count(view, EventFilter()),
         lambda: timeline.by_positions(view, positions),
     ]
-    return [await ask() for ask in asked]
+    answers = [await ask() for ask in asked]
+    # The keys of a dict are what was asked for, found or not.
+    return [list(answer.values()) if isinstance(answer, dict) else answer for answer in answers]
 
 
 def _without_filter(query: Any) -> Any:

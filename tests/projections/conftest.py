@@ -134,6 +134,26 @@ class World:
 
     # ---- queries
 
+    def of(
+        self,
+        parent: UUID,
+        query: Callable[Concatenate[View, list[UUID], P], Coroutine[Any, Any, dict[UUID, T]]],
+        *args: P.args,
+        **named: P.kwargs,
+    ) -> T:
+        """What a query of many parents tells the operator of this one."""
+        return self.of_as(self.admin, parent, query, *args, **named)
+
+    def of_as(
+        self,
+        actor: Actor,
+        parent: UUID,
+        query: Callable[Concatenate[View, list[UUID], P], Coroutine[Any, Any, dict[UUID, T]]],
+        *args: P.args,
+        **named: P.kwargs,
+    ) -> T:
+        return self.run(query(self.view(actor), [parent], *args, **named))[parent]
+
     def view(self, actor: Actor | None = None) -> View:
         return self.models.view(actor or self.admin)
 

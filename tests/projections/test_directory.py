@@ -95,12 +95,12 @@ def test_teams_have_members_who_join_and_leave(world: World) -> None:
     world.do(LeaveTeam(team=line, person=boris))
     world.do(JoinTeam(team=line, person=boris))
     world.project()
-    assert [row.name for row in world.ask(directory.members, line, PageAsk()).nodes] == ["Anna", "Boris"]
-    assert world.ask(directory.member_count, line) == 2
+    assert [row.name for row in world.of(line, directory.members, PageAsk()).nodes] == ["Anna", "Boris"]
+    assert world.of(line, directory.member_counts) == 2
     assert world.ask(directory.teams_of, [anna, uuid4()])[anna][0].name == "First line"
     world.do(LeaveTeam(team=line, person=boris))
     world.project()
-    assert [row.name for row in world.ask(directory.members, line, PageAsk()).nodes] == ["Anna"]
+    assert [row.name for row in world.of(line, directory.members, PageAsk()).nodes] == ["Anna"]
     assert boris not in world.ask(directory.teams_of, [anna, boris])
 
 
@@ -163,7 +163,7 @@ def test_a_workspace_knows_its_own_people_teams_and_workflows_alone(world: World
     world.project()
     assert names(other) == ["Proteus"]
     assert other.ask(directory.people_by_ids, [anna]) == {}
-    assert other.ask(directory.members, line, PageAsk()).nodes == []
+    assert other.of(line, directory.members, PageAsk()).nodes == []
     assert other.ask(directory.teams_by_ids, [line]) == {}
     assert other.ask(directory.services_by_ids, [site]) == {}
     assert other.ask(directory.teams_of, [anna]) == {}

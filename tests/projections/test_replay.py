@@ -151,10 +151,10 @@ def test_the_read_models_are_what_a_replay_of_the_events_gives(lab: World, steps
             for envelope in history
             if isinstance(envelope.event, CommentAdded)
         )
-        shown = lab.ask(tickets.comments, id_, PageAsk(first=100), NOW).nodes
+        shown = lab.of(id_, tickets.comments, PageAsk(first=100), NOW).nodes
         assert [(row.created_at, row.position, row.body, row.visibility) for row in shown] == said
 
-        events = lab.ask(timeline.history, id_, None, None, PageAsk(first=100), NOW).nodes
+        events = lab.of(id_, timeline.history, None, None, PageAsk(first=100), NOW).nodes
         assert [event.position for event in events] == [envelope.position for envelope in history]
 
 

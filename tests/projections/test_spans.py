@@ -14,14 +14,14 @@ from domain.tickets import AddComment, AssignTicket, ChangeRole, Priority, SetPr
 from projections.filters import AsOf, PageAsk
 from projections.reading import NOW, BadInput, Moment
 from projections.rows import SpanRow, TicketRow
-from projections.spans import span_count, spans
+from projections.spans import span_counts, spans
 from projections.tickets import ticket
 from tests.projections.conftest import START, World, hour
 
 
 def spans_of(world: World, id_: UUID, moment: Moment = NOW, actor: Actor | None = None) -> list[SpanRow]:
-    page = world.ask_as(actor or world.admin, spans, id_, PageAsk(first=100), moment)
-    assert world.ask_as(actor or world.admin, span_count, id_, moment) == len(page.nodes)
+    page = world.of_as(actor or world.admin, id_, spans, PageAsk(first=100), moment)
+    assert world.of_as(actor or world.admin, id_, span_counts, moment) == len(page.nodes)
     return page.nodes
 
 
@@ -209,16 +209,16 @@ def test_spans_come_in_pages_both_ways(world: World) -> None:
     whole = spans_of(world, opened, Moment(position=10**6))
 
     forwards: list[SpanRow] = []
-    page = world.ask(spans, opened, PageAsk(first=2), Moment(position=10**6))
+    page = world.of(opened, spans, PageAsk(first=2), Moment(position=10**6))
     forwards += page.nodes
     while page.has_next:
-        page = world.ask(spans, opened, PageAsk(first=2, after=page.cursors[-1]), Moment(position=10**6))
+        page = world.of(opened, spans, PageAsk(first=2, after=page.cursors[-1]), Moment(position=10**6))
         forwards += page.nodes
     assert [span.from_ for span in forwards] == [span.from_ for span in whole]
 
-    page = world.ask(spans, opened, PageAsk(last=2), NOW)
+    page = world.of(opened, spans, PageAsk(last=2), NOW)
     assert [span.from_ for span in page.nodes] == [span.from_ for span in whole[-2:]]
-    page = world.ask(spans, opened, PageAsk(last=2, before=page.cursors[0]), NOW)
+    page = world.of(opened, spans, PageAsk(last=2, before=page.cursors[0]), NOW)
     assert [span.from_ for span in page.nodes] == [span.from_ for span in whole[1:3]]
 
 

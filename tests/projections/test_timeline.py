@@ -25,7 +25,7 @@ from domain.workflows import DefineRole, Role
 from projections.filters import EventFilter, PageAsk, TimeFilter
 from projections.reading import NOW, BadInput, Moment
 from projections.rows import EventRow
-from projections.timeline import by_positions, event_count, events, history, history_count
+from projections.timeline import by_positions, event_count, events, history, history_counts
 from tests.projections.conftest import START, World, hour
 
 Changes = dict[str, tuple[Any, Any]]
@@ -44,8 +44,8 @@ def history_of(
     after: int | None = None,
 ) -> list[EventRow]:
     who = actor or world.admin
-    page = world.ask_as(who, history, id_, types, after, PageAsk(first=100), moment)
-    assert world.ask_as(who, history_count, id_, types, after, moment) == len(page.nodes)
+    page = world.of_as(who, id_, history, types, after, PageAsk(first=100), moment)
+    assert world.of_as(who, id_, history_counts, types, after, moment) == len(page.nodes)
     return page.nodes
 
 
@@ -208,7 +208,7 @@ def test_a_history_comes_in_pages_both_ways(world: World) -> None:
         seen: list[int] = []
         ask = PageAsk(first=size)
         while True:
-            page = world.ask(history, opened, None, None, ask, NOW)
+            page = world.of(opened, history, None, None, ask, NOW)
             seen += [event.version for event in page.nodes]
             if not page.has_next:
                 break
@@ -216,7 +216,7 @@ def test_a_history_comes_in_pages_both_ways(world: World) -> None:
         assert seen == versions
         seen, ask = [], PageAsk(last=size)
         while True:
-            page = world.ask(history, opened, None, None, ask, NOW)
+            page = world.of(opened, history, None, None, ask, NOW)
             seen = [event.version for event in page.nodes] + seen
             if not page.has_previous:
                 break
@@ -224,7 +224,7 @@ def test_a_history_comes_in_pages_both_ways(world: World) -> None:
         assert seen == versions
     for cursor in ("x", "WyJ4Il0", "W10", "WzFlOTld", "WzEwMDAwMDAwMDAwMDAwMDAwMDAwMDAwXQ"):
         with pytest.raises(BadInput):
-            world.ask(history, opened, None, None, PageAsk(after=cursor), NOW)
+            world.of(opened, history, None, None, PageAsk(after=cursor), NOW)
 
 
 def test_the_feed_is_narrowed_by_actor_ticket_types_and_time(world: World) -> None:
