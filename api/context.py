@@ -40,7 +40,7 @@ class Loaders:
         self.teams = loader(lambda ids: directory.teams_by_ids(view, ids))
         self.services = loader(lambda ids: directory.services_by_ids(view, ids))
         self.teams_of = loader(lambda ids: directory.teams_of(view, ids))
-        self.events = loader_by(lambda positions, moment: timeline.by_positions(view, positions, moment))
+        self.events = loader_by(view, timeline.by_positions)
         self.comments = loader(lambda ids: tickets.comments_by_ids(view, ids))
         self.tickets = loader_by(view, tickets.by_ids)
         self.details = loader_by(view, tickets.details)
@@ -83,11 +83,11 @@ def loader(load: Callable[[list[K]], Awaitable[dict[K, T]]]) -> DataLoader[K, T 
     return DataLoader(load_fn=answer)
 
 
-def loader_by(view: View, load: Callable[..., Awaitable[dict[UUID, Any]]]) -> DataLoader[Asked, Any]:
+def loader_by(view: View, load: Callable[..., Awaitable[dict[Any, Any]]]) -> DataLoader[Asked, Any]:
     """Asks once for all things of which the same is asked. What cannot be answered fails those alone who asked it."""
 
     async def answer(keys: list[Asked]) -> Sequence[Any]:
-        ids: defaultdict[tuple[Any, ...], list[UUID]] = defaultdict(list)
+        ids: defaultdict[tuple[Any, ...], list[Any]] = defaultdict(list)
         for id_, *asked in keys:
             ids[tuple(asked)].append(id_)
         answers = await asyncio.gather(*(load(view, ids[asked], *asked) for asked in ids), return_exceptions=True)
