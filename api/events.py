@@ -17,7 +17,6 @@ from api.people import Person, person
 from api.scalars import Position
 from projections import filters, timeline
 from projections.filters import EventFilter
-from projections.reading import NOW
 from projections.rows import ChangeRow, EventRow, TicketRow
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ def _id(event: Parent[EventRow]) -> ID:
 
 
 async def _ticket(event: Parent[EventRow], info: Info) -> TicketRow | None:
-    return None if event.ticket is None else await info.context.loaders.tickets.load((event.ticket, NOW))
+    return None if event.ticket is None else await info.context.loaders.tickets.load((event.ticket, event.moment))
 
 
 def _actor(event: Parent[EventRow], info: Info) -> Any:

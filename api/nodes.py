@@ -13,7 +13,7 @@ async def _node(info: Info, id: ID) -> object | None:
     kind, number = parse(id)
     loaders = info.context.loaders
     if isinstance(number, int):
-        return await loaders.events.load(number)
+        return await loaders.events.load((number, NOW))
     match kind:
         case Kind.TICKET:
             return await loaders.tickets.load((number, NOW))

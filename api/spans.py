@@ -39,14 +39,16 @@ async def _service(span: Parent[SpanRow], info: Info) -> ServiceRow | None:
 
 
 async def _opened_by(span: Parent[SpanRow], info: Info) -> EventRow:
-    event = await info.context.loaders.events.load(span.opened_position)
+    event = await info.context.loaders.events.load((span.opened_position, span.moment))
     if event is None:
         raise ReadModelBehind("The timeline is behind.")
     return event
 
 
 async def _closed_by(span: Parent[SpanRow], info: Info) -> EventRow | None:
-    return None if span.closed_position is None else await info.context.loaders.events.load(span.closed_position)
+    if span.closed_position is None:
+        return None
+    return await info.context.loaders.events.load((span.closed_position, span.moment))
 
 
 @strawberry.type(

@@ -79,7 +79,7 @@ class ChangeRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EventRow(msgspec.Struct, frozen=True, kw_only=True):
-    """`ticket` is set for events of tickets only; `stream` always."""
+    """`ticket` is set for events of tickets only; `stream` always. `moment`: at which its ticket is shown."""
 
     position: int
     stream: UUID
@@ -98,10 +98,11 @@ class EventRow(msgspec.Struct, frozen=True, kw_only=True):
     causation_id: UUID | None
     changes: list[ChangeRow]
     data: Any
+    moment: Moment = NOW
 
 
 class SpanRow(msgspec.Struct, frozen=True, kw_only=True):
-    """`opened_position`, `closed_position`: of the events that opened and closed it."""
+    """`opened_position`, `closed_position`: of the events that opened and closed it, shown at `moment`."""
 
     ticket: UUID
     from_: datetime
@@ -117,6 +118,7 @@ class SpanRow(msgspec.Struct, frozen=True, kw_only=True):
     service: UUID | None
     opened_position: int
     closed_position: int | None
+    moment: Moment = NOW
 
 
 class PersonRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -333,6 +333,13 @@ def test_a_ticket_is_shown_as_it_was(admin: Client) -> None:
     )
     assert admin.ask(listed, at={"occurredAt": day[1]})["nodes"] == [{"key": opened["key"], "parent": None}]
     assert admin.ask(listed)["nodes"] == []
+    nested = """query($key: String, $at: AsOf) { ticket(key: $key, asOf: $at) {
+      history { nodes { ticket { version } } } spans { nodes { openedBy { ticket { version } } } } } }"""
+    assert admin.ask(nested, key=opened["key"], at={"occurredAt": day[1]}) == {
+        "history": {"nodes": [{"ticket": {"version": 1}}]},
+        "spans": {"nodes": [{"openedBy": {"ticket": {"version": 1}}}]},
+    }
+    assert admin.ask(nested, key=opened["key"])["history"]["nodes"][0]["ticket"]["version"] == 3
 
 
 @pytest.mark.parametrize(
