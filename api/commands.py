@@ -14,7 +14,7 @@ from strawberry.utils.str_converters import to_camel_case
 
 from api.errors import UserError
 from api.fields import Info, given, is_list
-from api.ids import Kind, WrongId, decode, encode
+from api.ids import NAMED_BY, Kind, WrongId, decode, encode
 from api.scalars import Position
 from application.event_store.streams import EventStore
 from application.handling import Context, Outcome
@@ -152,22 +152,11 @@ def _converted(value: Any, name: str, path: str) -> Any:
             raise InvalidValue(
                 "fields is an object whose values are texts, numbers, truth values or null.", ("fields",)
             ) from None
-    if name in _KINDS:
-        return _id(value, _KINDS[name], path)
+    if name in NAMED_BY:
+        return _id(value, NAMED_BY[name], path)
     return tuple(value) if is_list(value) else value
 
 
-_KINDS = {
-    "ticket": Kind.TICKET,
-    "parent": Kind.TICKET,
-    "assignee": Kind.PERSON,
-    "requester": Kind.PERSON,
-    "person": Kind.PERSON,
-    "on_behalf_of": Kind.PERSON,
-    "team": Kind.TEAM,
-    "service": Kind.SERVICE,
-    "in_reply_to": Kind.COMMENT,
-}
 _NOT_FOUND = {
     Kind.TICKET: ErrorCode.TICKET_NOT_FOUND,
     Kind.PERSON: ErrorCode.PERSON_NOT_FOUND,
@@ -190,7 +179,7 @@ def _id(text: str, kind: Kind, path: str) -> UUID:
 def _told(refused: Refused, input: CommandInput) -> UserError:
     """In the client's words: with the ids that it sent."""
     message = refused.message
-    for name, kind in _KINDS.items():
+    for name, kind in NAMED_BY.items():
         text = getattr(input, name, None)
         if isinstance(text, str):
             try:

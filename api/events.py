@@ -11,7 +11,7 @@ from strawberry.scalars import JSON
 
 from api.fields import Info, Node, by, given, is_list
 from api.filters import TimeFilter, asked
-from api.ids import Kind, decode_given, encode, encode_event
+from api.ids import NAMED_BY, Kind, decode_given, encode, encode_event
 from api.paging import Connection, ConnectionRow, page_ask
 from api.people import Person, person
 from api.scalars import Position
@@ -21,16 +21,6 @@ from projections.rows import ChangeRow, EventRow, TicketRow
 
 if TYPE_CHECKING:
     from api.ticket_fields import Ticket
-
-_IDS_AT = {
-    "assignee": Kind.PERSON,
-    "requester": Kind.PERSON,
-    "members": Kind.PERSON,
-    "team": Kind.TEAM,
-    "service": Kind.SERVICE,
-    "parent": Kind.TICKET,
-}
-"""Paths of changes whose values are ids."""
 
 
 def _from(change: Parent[ChangeRow]) -> Any:
@@ -42,7 +32,7 @@ def _to(change: Parent[ChangeRow]) -> Any:
 
 
 def _with_opaque_ids(path: str, value: Any) -> Any:
-    kind = _IDS_AT.get(path)
+    kind = NAMED_BY.get(path)
     if kind is None or value is None:
         return value
     return [encode(kind, UUID(one)) for one in value] if is_list(value) else encode(kind, UUID(value))

@@ -9,7 +9,7 @@ from strawberry import ID, UNSET
 from strawberry.scalars import JSON
 
 from api.fields import is_list
-from api.ids import Kind, decode
+from api.ids import NAMED_BY, Kind, decode
 from api.scalars import Position
 from domain.people import PersonKind
 from domain.tickets import Priority
@@ -138,13 +138,6 @@ class AsOf:
 
 S = TypeVar("S", bound=msgspec.Struct)
 
-_KINDS = {
-    "assignee": Kind.PERSON,
-    "requester": Kind.PERSON,
-    "team": Kind.TEAM,
-    "service": Kind.SERVICE,
-    "parent": Kind.TICKET,
-}
 _NULL_IS_ABSENT = ("AsOf",)
 _NULL_IS_A_VALUE = ("FieldFilter", "eq")
 
@@ -175,7 +168,7 @@ def _converted(given: Any, path: str, id_kind: Kind | None) -> Any:
         if name == "FieldFilter":
             values[field.name] = _plain(value, here)
         else:
-            values[field.name] = _converted(value, here, _KINDS.get(field.name, id_kind))
+            values[field.name] = _converted(value, here, NAMED_BY.get(field.name, id_kind))
     return struct(**values)
 
 

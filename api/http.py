@@ -132,25 +132,22 @@ def http_error(_: AnyRequest, error: HTTPException) -> Response[bytes]:
 
 
 def unavailable(_: AnyRequest, error: Exception) -> Response[bytes]:
-    return _from_exception(error, 503, {"Retry-After": str(errors.RETRY_SECONDS)})
+    return _from_exception(error, 503)
 
 
 def unforeseen(_: AnyRequest, error: Exception) -> Response[bytes]:
-    return _from_exception(error, 500, {})
+    return _from_exception(error, 500)
 
 
-def timed_out(_: AnyRequest, error: errors.QueryTimedOut) -> Response[bytes]:
-    return _from_exception(error, 503, {"Retry-After": "5"})
-
-
-def _from_exception(error: Exception, status: int, headers: Mapping[str, str]) -> Response[bytes]:
+def _from_exception(error: Exception, status: int) -> Response[bytes]:
     code, message, extensions = errors.translated(error)
+    headers = {"Retry-After": str(extensions["retryAfter"])} if "retryAfter" in extensions else {}
     return answer_with(errors.failure(code, message, **extensions), status, headers)
 
 
 EXCEPTION_HANDLERS: dict[int | type[Exception], Callable[[AnyRequest, Any], Response[Any]]] = {
     HTTPException: http_error,
     ReadModelsUnavailable: unavailable,
-    errors.QueryTimedOut: timed_out,
+    errors.QueryTimedOut: unavailable,
     Exception: unforeseen,
 }

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from collections.abc import Mapping
 from enum import Enum
 from uuid import UUID
 
@@ -18,6 +19,21 @@ class Kind(Enum):
     COMMENT = b"c"
     EVENT = b"e"
     WORKSPACE = b"w"
+
+
+NAMED_BY: Mapping[str, Kind] = {
+    "ticket": Kind.TICKET,
+    "parent": Kind.TICKET,
+    "person": Kind.PERSON,
+    "assignee": Kind.PERSON,
+    "requester": Kind.PERSON,
+    "on_behalf_of": Kind.PERSON,
+    "members": Kind.PERSON,
+    "team": Kind.TEAM,
+    "service": Kind.SERVICE,
+    "in_reply_to": Kind.COMMENT,
+}
+"""Fields of inputs and filters, and paths of changes, whose values are ids."""
 
 
 class WrongId(Exception):

@@ -120,10 +120,6 @@ class Engine:
         self._stopping.set()
         self._awake.set()
 
-    def wake(self) -> None:
-        """There is something new: in the same process faster than a NOTIFY."""
-        self._awake.set()
-
     def run(self) -> None:
         """Until stopped. A lost connection or a failing batch is tried again, ever more slowly; nothing is lost."""
         listener = Listener(self._database, CHANNEL, self._awake)

@@ -14,10 +14,9 @@ from uuid import UUID
 
 import msgspec
 import psycopg
-from psycopg.rows import TupleRow
 
 from application.event_store.attempts import StoreOverloaded, StoreUnavailable, was_lost
-from application.event_store.database import Database, Role
+from application.event_store.database import Connection, Database, Role
 from application.event_store.envelope import StoredEnvelope
 from application.event_store.wakeup import Wakeup
 
@@ -83,7 +82,7 @@ class Appender:
     def __init__(self, database: Database, wakeup: Wakeup) -> None:
         self._database = database
         self._wakeup = wakeup
-        self._connection: psycopg.Connection[TupleRow] | None = None
+        self._connection: Connection | None = None
         self._queues: OrderedDict[UUID, deque[_Waiting]] = OrderedDict()
         self._size = 0
         self._condition = threading.Condition()
@@ -195,7 +194,7 @@ class Appender:
         won = {n: Appended(True, version, position) for n, version, position in rows}
         return [won.get(n, Appended(False, resent=waiting.resent)) for n, waiting in enumerate(batch)]
 
-    def _connected(self) -> psycopg.Connection[TupleRow]:
+    def _connected(self) -> Connection:
         if self._connection is None:
             try:
                 self._connection = self._database.connect(Role.APP, transaction_timeout="10s")

@@ -4,10 +4,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import psycopg
-from psycopg.rows import TupleRow
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
-Connection = psycopg.Connection[TupleRow]
+from application.event_store.database import Connection
 
 ATTEMPTS = 3
 

@@ -13,6 +13,8 @@ from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
+Connection = psycopg.Connection[TupleRow]
+
 MINIMUM_SERVER = 160000
 SCHEMA_VERSION = 1
 
@@ -69,36 +71,29 @@ class Database:
             keepalives_count="3",
         )
 
-    def connect(self, role: Role, **settings: str) -> psycopg.Connection[TupleRow]:
+    def connect(self, role: Role, **settings: str) -> Connection:
         """An autocommit connection. Raises psycopg.OperationalError."""
         return psycopg.connect(self.conninfo(role, **settings), autocommit=True, connect_timeout=10)
 
-    def pool(self, role: Role, size: int, **settings: str) -> ConnectionPool[psycopg.Connection[TupleRow]]:
-        return ConnectionPool(
-            self.conninfo(role, **settings),
-            min_size=1,
-            max_size=size,
-            max_waiting=1000,
-            timeout=10,
-            kwargs={"autocommit": True, "connect_timeout": 10},
-            name=f"proteus-{role.name.lower()}",
-            open=True,
-        )
+    def pool(self, role: Role, size: int, **settings: str) -> ConnectionPool[Connection]:
+        return ConnectionPool(**self._pooling(role, size, settings), open=True)
 
     def async_pool(
         self, role: Role, size: int, **settings: str
     ) -> AsyncConnectionPool[psycopg.AsyncConnection[TupleRow]]:
         """Not yet open: open it inside the event loop."""
-        return AsyncConnectionPool(
-            self.conninfo(role, **settings),
-            min_size=1,
-            max_size=size,
-            max_waiting=1000,
-            timeout=10,
-            kwargs={"autocommit": True, "connect_timeout": 10},
-            name=f"proteus-{role.name.lower()}",
-            open=False,
-        )
+        return AsyncConnectionPool(**self._pooling(role, size, settings), open=False)
+
+    def _pooling(self, role: Role, size: int, settings: dict[str, str]) -> dict[str, Any]:
+        return {
+            "conninfo": self.conninfo(role, **settings),
+            "min_size": 1,
+            "max_size": size,
+            "max_waiting": 1000,
+            "timeout": 10,
+            "kwargs": {"autocommit": True, "connect_timeout": 10},
+            "name": f"proteus-{role.name.lower()}",
+        }
 
     def check_login(self) -> None:
         """Raises DatabaseNotUsable where the login could see through row-level security, or the server is too old."""
@@ -117,7 +112,7 @@ class Database:
         if row[2] < MINIMUM_SERVER:
             raise DatabaseNotUsable("Proteus needs PostgreSQL 16 or newer; 18 is what it is tested with.")
 
-    def migrate(self, install_read_models: Callable[[psycopg.Connection[TupleRow]], None]) -> bool:
+    def migrate(self, install_read_models: Callable[[Connection], None]) -> bool:
         """Brings an empty or older schema to this version; safe to run again and at the same time from elsewhere.
 
         `install_read_models` is called with a connection in the role of the owner. True if anything changed.
@@ -141,7 +136,7 @@ class Database:
             install_read_models(connection)
         return current is None
 
-    def _version(self, connection: psycopg.Connection[TupleRow]) -> int | None:
+    def _version(self, connection: Connection) -> int | None:
         row = connection.execute("select to_regclass(%s)", (f"{self.schema}.schema_version",)).fetchone()
         if row is None or row[0] is None:
             return None
@@ -150,7 +145,7 @@ class Database:
         ).fetchone()
         return None if found is None else found[0]
 
-    def _make_roles(self, connection: psycopg.Connection[TupleRow]) -> None:
+    def _make_roles(self, connection: Connection) -> None:
         for role in Role:
             exists = connection.execute("select 1 from pg_roles where rolname = %s", (role.value,)).fetchone()
             if exists is None:
@@ -160,7 +155,7 @@ class Database:
                 _run(connection, "grant {} to session_user with inherit false, set true", role.value)
         _run(connection, "grant create on database {} to {}", connection.info.dbname, Role.OWNER.value)
 
-    def _create(self, connection: psycopg.Connection[TupleRow]) -> None:
+    def _create(self, connection: Connection) -> None:
         for schema, source in ((self.schema, "schema.sql"), (self.keys_schema, "keys.sql")):
             _run(connection, "create schema {}", schema)
             for role in (Role.APP, Role.PROJECTOR, Role.READER):
@@ -179,7 +174,7 @@ def sql_text(name: str) -> bytes:
     return (files("application.event_store") / name).read_bytes()
 
 
-def _set_role(connection: psycopg.Connection[TupleRow], role: Role) -> None:
+def _set_role(connection: Connection, role: Role) -> None:
     _run(connection, "set local role {}", role.value)
 
 

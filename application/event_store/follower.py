@@ -13,12 +13,9 @@ from uuid import UUID
 
 import msgspec
 import psycopg
-from psycopg.rows import TupleRow
 
-from application.event_store.database import Database, Role
+from application.event_store.database import Connection, Database, Role
 from application.event_store.envelope import Row, StoredEnvelope, stored
-
-Connection = psycopg.Connection[TupleRow]
 
 FENCE_PAUSE = 0.002
 FENCE_PATIENCE = 0.25
@@ -153,10 +150,6 @@ class Leadership:
     def advanced(self, name: str, position: int, recorded_at: datetime) -> None:
         place = self.places[name]
         place.position, place.recorded_at = position, max(recorded_at, place.recorded_at)
-
-    def resign(self, name: str) -> None:
-        if self.places.pop(name, None) is not None:
-            self._unlock(name)
 
     def _unlock(self, name: str) -> None:
         self._connection.execute(

@@ -23,6 +23,7 @@ from psycopg_pool import ConnectionPool
 
 from application.event_store.appender import Appender, encode_rows
 from application.event_store.attempts import StoreUnavailable, on_connection
+from application.event_store.database import Connection
 from application.event_store.envelope import StoredEnvelope, stored
 from application.event_store.wakeup import Wakeup
 
@@ -68,7 +69,7 @@ class Recorder(ApplicationRecorder):
     def __init__(
         self,
         workspace: UUID,
-        pool: ConnectionPool[psycopg.Connection[TupleRow]],
+        pool: ConnectionPool[Connection],
         appender: Appender,
         wakeup: Wakeup,
     ) -> None:
@@ -202,7 +203,7 @@ class Recorder(ApplicationRecorder):
     ) -> list[list[TupleRow]]:
         """One transaction in one round trip. Harmless to repeat: reads, and appends that name their command id."""
 
-        def work(connection: psycopg.Connection[TupleRow]) -> list[list[TupleRow]]:
+        def work(connection: Connection) -> list[list[TupleRow]]:
             if len(statements) == 1:
                 return [connection.execute(*statements[0], binary=True).fetchall()]
             with connection.pipeline():

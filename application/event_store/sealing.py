@@ -11,13 +11,12 @@ from collections.abc import Iterable
 from uuid import UUID
 
 import msgspec
-import psycopg
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from psycopg.rows import TupleRow
 from psycopg_pool import ConnectionPool
 
 from application.event_store.attempts import on_connection
+from application.event_store.database import Connection
 
 CACHED_KEYS = 50_000
 NONCE_BYTES = 12
@@ -52,7 +51,7 @@ class Keyring:
     A key lookup is made as the pool's role, with the workspace set for row-level security.
     """
 
-    def __init__(self, pool: ConnectionPool[psycopg.Connection[TupleRow]]) -> None:
+    def __init__(self, pool: ConnectionPool[Connection]) -> None:
         self._pool = pool
         self._keys: OrderedDict[Subject, bytes | None] = OrderedDict()
         self._lock = threading.Lock()
@@ -84,7 +83,7 @@ class Keyring:
             return self.load([(workspace, subject)], make=make)[workspace, subject]
 
     def _fetch(self, workspace: UUID, subjects: list[UUID]) -> dict[UUID, bytes | None]:
-        def fetch(connection: psycopg.Connection[TupleRow]) -> dict[UUID, bytes | None]:
+        def fetch(connection: Connection) -> dict[UUID, bytes | None]:
             with connection.transaction():
                 _enter(connection, workspace)
                 rows = connection.execute(
@@ -99,7 +98,7 @@ class Keyring:
         """Two that make a key for one subject at the same time end with the same one: the first to insert wins."""
         keys = [AESGCM.generate_key(256) for _ in subjects]
 
-        def insert(connection: psycopg.Connection[TupleRow]) -> None:
+        def insert(connection: Connection) -> None:
             with connection.transaction():
                 _enter(connection, workspace)
                 connection.execute(
@@ -112,7 +111,7 @@ class Keyring:
         return self._fetch(workspace, subjects)
 
 
-def _enter(connection: psycopg.Connection[TupleRow], workspace: UUID) -> None:
+def _enter(connection: Connection, workspace: UUID) -> None:
     connection.execute("select set_config('proteus.workspace', %s, true)", (str(workspace),))
 
 

@@ -1,45 +1,31 @@
-"""Telling followers that there is something new: a call inside the process, a coalesced NOTIFY to other processes.
+"""Telling followers that there is something new, by a coalesced NOTIFY.
 
-Neither is needed for correctness: followers poll as well, so a lost NOTIFY costs milliseconds, not events. It is
-sent outside the append transaction, because NOTIFY takes a lock that lets only one transaction commit at a time.
+It is not needed for correctness: followers poll as well, so a lost NOTIFY costs milliseconds, not events. It is sent
+outside the append transaction, because NOTIFY takes a lock that lets only one transaction commit at a time.
 """
 
-import logging
 import threading
 import time
-from collections.abc import Callable
 
 import psycopg
 
 from application.event_store.database import Database, Role
-
-log = logging.getLogger(__name__)
 
 CHANNEL = "proteus_events"
 COALESCE_SECONDS = 0.01
 
 
 class Wakeup:
-    """Thread-safe. `appended` is cheap: it sets flags."""
+    """Thread-safe. `appended` is cheap: it sets a flag."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._listeners: list[Callable[[], None]] = []
         self._closing = threading.Event()
         self._notify = threading.Event()
         self._thread = threading.Thread(target=self._run, name="proteus-notify", daemon=True)
         self._thread.start()
 
-    def call(self, listener: Callable[[], None]) -> None:
-        """Calls it after every append of this process; it must be quick."""
-        self._listeners.append(listener)
-
     def appended(self) -> None:
-        for listener in self._listeners:
-            try:
-                listener()
-            except Exception:  # what was appended stays appended, whoever cannot hear of it
-                log.exception("a listener of appends failed")
         self._notify.set()
 
     def close(self) -> None:

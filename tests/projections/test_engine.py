@@ -270,7 +270,6 @@ def test_a_running_engine_follows_by_itself_and_stops_when_told(world: World) ->
     thread.start()
     try:
         position = world.do(SetPriority(ticket=world.open("Followed"), priority=Priority.LOW)).position
-        following.wake()
         world.run(world.models.wait_for(position, *NAMES))
         assert world.titles() == ["Followed"]
     finally:
