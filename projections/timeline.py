@@ -252,9 +252,7 @@ async def event_count(view: View, filter: EventFilter) -> int:
     return await count(view, _events(*_feed(view, filter)))
 
 
-def _events(
-    condition: sql.Composable, arguments: dict[str, Any], moment: Moment = NOW
-) -> Listing[EventRow]:
+def _events(condition: sql.Composable, arguments: dict[str, Any], moment: Moment = NOW) -> Listing[EventRow]:
     return Listing(
         columns=_SELECTED,
         source=sql.SQL("from timeline x where {}").format(condition),
