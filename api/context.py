@@ -121,7 +121,8 @@ class Context(BaseContext, kw_only=True):
 
     async def wait_for(self, position: int, *read_models: str) -> None:
         """What was loaded before may be older than what was waited for. Raises ReadModelBehind."""
-        await self.runtime.models.wait_for(position, *read_models)
+        models, workspace = self.runtime.models, self.actor.workspace
+        self.view.workflows_at = await models.wait_for(position, *read_models, workspace=workspace)
         self.workflows = await directory.workflows(self.view)
         self.forget()
 

@@ -23,9 +23,8 @@ from api.runtime import Runtime
 from api.schema import schema
 from application import tokens
 from application.tokens import TokenRefused
-from domain.access import Actor
 from projections import directory
-from projections.reading import ReadModels, ReadModelsUnavailable
+from projections.reading import ReadModels, ReadModelsUnavailable, View
 
 AnyRequest = Request[Any, Any, Any]
 Connection = ASGIConnection[Any, Any, Any, State]
@@ -38,19 +37,18 @@ async def context(scope: Scope) -> Context:
     """
     connection: Connection = ASGIConnection(scope)
     runtime: Runtime = connection.app.state.runtime
-    actor = await authenticated(connection.headers, runtime.models)
-    view = runtime.models.view(actor)
+    view = await authenticated(connection.headers, runtime.models)
     return Context(runtime=runtime, view=view, workflows=await directory.workflows(view))
 
 
-async def authenticated(headers: Mapping[str, str], models: ReadModels) -> Actor:
+async def authenticated(headers: Mapping[str, str], models: ReadModels) -> View:
     """Asked of the database every time, so that a revoked token is refused at once."""
     kind, _, secret = headers.get("authorization", "").partition(" ")
     if kind.lower() != "bearer" or not secret.strip():
         raise _unauthorized("Send your token: Authorization: Bearer proteus_…")
-    row = await models.authenticate(tokens.digest(secret.strip()))
+    row, workflows_at = await models.authenticate(tokens.digest(secret.strip()))
     try:
-        return tokens.bearer(row)
+        return models.view(tokens.bearer(row), workflows_at)
     except TokenRefused as error:
         raise _unauthorized(str(error)) from None
 

@@ -308,6 +308,8 @@ async def workflows(view: View) -> Workflows:
     """Every role and workflow. Kept in memory per workspace, and fetched again only when its position has moved."""
     key = (view.models.database.url, view.actor.workspace)
     known = _workflows_cache.get(key)
+    if known is not None and known[0] == view.workflows_at:
+        return known[1]
     rows = await view.fetch(
         "select position, case when position <> %(known)s then definition::text end"
         "  from workflows where workspace = %(workspace)s",

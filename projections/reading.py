@@ -83,12 +83,17 @@ class ReadModels:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    def view(self, actor: Actor) -> "View":
-        return View(self, actor)
+    def view(self, actor: Actor, workflows_at: int | None = None) -> "View":
+        return View(self, actor, workflows_at)
 
     async def fetch(
         self, workspace: UUID | None, query: Query, arguments: Sequence[object] | dict[str, Any]
     ) -> list[TupleRow]:
+        return (await self._fetch_all(workspace, (query, arguments)))[0]
+
+    async def _fetch_all(
+        self, workspace: UUID | None, *statements: tuple[Query, Sequence[object] | dict[str, Any]]
+    ) -> list[list[TupleRow]]:
         """One round trip: the workspace for row-level security is set in the same pipeline."""
         setting = str(workspace) if workspace else ""
         for attempt in (1, 2):
@@ -96,8 +101,8 @@ class ReadModels:
                 async with self._pool.connection() as connection:
                     async with connection.pipeline():
                         await connection.execute("select set_config('proteus.workspace', %s, false)", (setting,))
-                        cursor = await connection.execute(query, arguments)
-                    return await cursor.fetchall()
+                        cursors = [await connection.execute(*statement) for statement in statements]
+                    return [await cursor.fetchall() for cursor in cursors]
             except PoolTimeout as error:
                 raise ReadModelsUnavailable(str(error)) from None
             except (psycopg.DataError, UnicodeEncodeError) as error:
@@ -108,33 +113,47 @@ class ReadModels:
                     raise ReadModelsUnavailable(str(error)) from None
         raise AssertionError("unreachable")
 
-    async def authenticate(self, digest: bytes) -> Any:
-        """The row that `application.tokens.bearer` reads, or None."""
-        rows = await self.fetch(None, "select * from authenticate(%s)", (digest,))
-        return rows[0] if rows else None
+    async def authenticate(self, digest: bytes) -> tuple[Any, int]:
+        """The row that `application.tokens.bearer` reads, or None; and what `View.workflows_at` says of its workspace,
+        which every request wants to know: in one round trip."""
+        found, at = await self._fetch_all(None, (_AUTHENTICATE, (digest,)), (f"select {_WORKFLOWS_AT}", ()))
+        return (found[0][:-1] if found else None), at[0][0]
 
-    async def wait_for(self, position: int, *names: str) -> None:
-        """Waits until these read models have passed a position. Raises ReadModelBehind, BadInput."""
+    async def wait_for(self, position: int, *names: str, workspace: UUID | None = None) -> int:
+        """Waits until these read models have passed a position; returns what `View.workflows_at` is then.
+
+        Raises ReadModelBehind, BadInput."""
         deadline = time.monotonic() + WAIT_SECONDS
         pause = 0.002
         while True:
             rows = await self.fetch(
-                None, "select coalesce(min(position), 0) from tracking where name = any(%s)", (list(names),)
+                workspace,
+                f"select coalesce(min(position), 0), {_WORKFLOWS_AT} from tracking where name = any(%s)",
+                (list(names),),
             )
             if rows[0][0] >= position:
-                return
+                return int(rows[0][1])
             if time.monotonic() > deadline:
                 raise ReadModelBehind(f"The read models stand at {rows[0][0]}, before {position}.")
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, 0.05)
 
 
+_AUTHENTICATE = "select a.*, set_config('proteus.workspace', a.workspace::text, false) from authenticate(%s) a"
+_WORKFLOWS_AT = (
+    "coalesce((select w.position from workflows w"
+    " where w.workspace = nullif(current_setting('proteus.workspace'), '')::uuid), 0)"
+)
+
+
 class View:
     """What one actor may see; made per request. Every query goes through it, so that none forgets the workspace."""
 
-    def __init__(self, models: ReadModels, actor: Actor) -> None:
+    def __init__(self, models: ReadModels, actor: Actor, workflows_at: int | None = None) -> None:
         self.models = models
         self.actor = actor
+        self.workflows_at = workflows_at
+        """At which position the workspace's workflows were defined last; None where nobody has looked."""
 
     async def fetch(self, query: Query, arguments: dict[str, Any] | None = None) -> list[TupleRow]:
         """`%(workspace)s` and `%(viewer)s` are always there."""
