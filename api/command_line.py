@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -92,19 +93,24 @@ def demo(host: str, port: int, worker: bool) -> None:
         with EventStore(database) as store:
             workspace = serving.first_workspace(database, store, DEMO, "Demo")
             secret = serving.kept_token(database, store, workspace, folder / "token")
-            hero = _filled(store, workspace)
-        serving.console.print(f"\n  {hero} has been an inquiry, a deal, a project and an incident.")
+            word = _filled(store, workspace, folder)
+        serving.console.print(f"\n  {word}")
         serving.greet(host, port, secret, folder / "token")
         serving.serve(database, host, port, follow=worker)
 
 
-def _filled(store: EventStore, workspace: Workspace) -> str:
-    """The key of the story's main ticket. What was told before is not told again."""
+def _filled(store: EventStore, workspace: Workspace, folder: Path) -> str:
+    """What was told before is not told again. Returns what to look at."""
     columns = (TextColumn("  Filling the workspace"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=serving.console, transient=True) as bars:
         task = bars.add_task("", total=None)
-        summary = scenario.fill(store, workspace.id, lambda done, total: bars.update(task, completed=done, total=total))
-    return summary.hero
+        try:
+            summary = scenario.fill(
+                store, workspace.id, lambda done, total: bars.update(task, completed=done, total=total)
+            )
+        except scenario.AnotherStory:
+            return f"Here is what an earlier version told, kept as it was. Remove {folder} to be told the newer story."
+    return f"{summary.hero} has been an inquiry, a deal, a project and an incident."
 
 
 @main.command()

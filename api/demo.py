@@ -1,6 +1,7 @@
 """Fills a demo workspace: eight weeks of an IT service company, by the same commands that people give."""
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID, uuid5
 
@@ -23,6 +24,10 @@ from domain.workflows import WorkflowsCommand
 HERO = "ticket 1"
 
 
+class AnotherStory(Exception):
+    """The workspace was filled, or begun to be, with a story that this version of Proteus no longer tells."""
+
+
 class DemoSummary(msgspec.Struct, frozen=True, kw_only=True):
     """`hero`: key of the ticket that has been everything. `commands`: how many were given now, 0 if all was there."""
 
@@ -40,9 +45,13 @@ def fill(
     """Gives all commands of the story that were not given before; so it may be interrupted, and repeated.
 
     The story ends just before `now`, at the first call; later calls tell the same one. Calls `progress` with the
-    number of commands done and their total. Raises Refused, StoreUnavailable.
+    number of commands done and their total. Raises AnotherStory before it gives any; Refused, StoreUnavailable.
     """
-    steps = demo_story.tell(_end(store, workspace, now))
+    begun = _begun(store, workspace)
+    steps = demo_story.tell(_end(begun, now))
+    story = _fingerprint(steps)
+    if begun is not None and begun.cause.source != story:
+        raise AnotherStory
     command_ids = [command_id(workspace, n) for n in range(len(steps))]
     recorded = store.workspace(workspace).earlier(command_ids)
     ids = {f"person {SYSTEM}": system_person(workspace)}
@@ -51,7 +60,7 @@ def fill(
         if id_ in recorded:
             stream = recorded[id_].stream
         else:
-            stream = _give(store, workspace, step, id_, ids).stream
+            stream = _give(store, workspace, step, id_, ids, story if done == 1 else None).stream
             given += 1
         if step.makes:
             ids[step.makes] = stream
@@ -66,18 +75,40 @@ def command_id(workspace: UUID, step: int) -> UUID:
     return uuid5(workspace, f"demo {step}")
 
 
-def _end(store: EventStore, workspace: UUID, wanted: datetime | None) -> datetime:
-    """When the story ends: its first command, once recorded, says so for ever."""
+def _begun(store: EventStore, workspace: UUID) -> Envelope | None:
+    """The event of the story's first command: it keeps for ever when the story ends, and which one it is."""
     opened = store.workspace(workspace)
-    first = opened.earlier([command_id(workspace, 0)])
-    if not first:
-        return (wanted or now()).replace(second=0, microsecond=0) - timedelta(minutes=1)
-    begun = next(iter(opened.events.get(first[command_id(workspace, 0)].stream)))
+    first = opened.earlier([command_id(workspace, 0)]).get(command_id(workspace, 0))
+    if first is None:
+        return None
+    begun = next(iter(opened.events.get(first.stream)))
     assert isinstance(begun, Envelope)
+    return begun
+
+
+def _end(begun: Envelope | None, wanted: datetime | None) -> datetime:
+    if begun is None:
+        return (wanted or now()).replace(second=0, microsecond=0) - timedelta(minutes=1)
     return begun.occurred_at + LENGTH
 
 
-def _give(store: EventStore, workspace: UUID, step: Step, command_id: UUID, ids: Ids) -> Outcome:
+class _Named(dict[str, UUID]):
+    """An id for every name, whatever was made."""
+
+    def __missing__(self, name: str) -> UUID:
+        return uuid5(UUID(int=0), name)
+
+
+def _fingerprint(steps: Sequence[Step]) -> str:
+    """Of all that is told, so that two stories are never mixed: steps are known by their number alone."""
+    told = [
+        (step.at, step.actor, step.makes, step.channel, step.reason, step.on_behalf_of, step.command(_Named()))
+        for step in steps
+    ]
+    return f"story {hashlib.blake2b(msgspec.json.encode(told), digest_size=8).hexdigest()}"
+
+
+def _give(store: EventStore, workspace: UUID, step: Step, command_id: UUID, ids: Ids, source: str | None) -> Outcome:
     """Everybody here may act as a manager does, because what happened is dated back."""
     person = Actor(workspace=workspace, person=ids[f"person {step.actor}"], scopes=frozenset({Scope.MANAGER}))
     context = Context(
@@ -86,6 +117,7 @@ def _give(store: EventStore, workspace: UUID, step: Step, command_id: UUID, ids:
         occurred_at=step.at,
         channel=step.channel,
         reason=step.reason,
+        source=source,
         on_behalf_of=ids[f"person {step.on_behalf_of}"] if step.on_behalf_of else None,
     )
     return _handle(store, context, step.command(ids))

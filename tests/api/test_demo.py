@@ -7,11 +7,12 @@ from itertools import pairwise
 from typing import NamedTuple
 from uuid import UUID, uuid5
 
+import msgspec
 import pytest
 
-from api import demo
-from api.demo import DemoSummary, fill
-from api.demo_story import LENGTH, Step, tell
+from api import demo, demo_story
+from api.demo import AnotherStory, DemoSummary, fill
+from api.demo_story import LENGTH, ServiceOfDemo, Step, tell
 from application.embedded_postgres import EmbeddedPostgres
 from application.event_store.database import Database, Role
 from application.event_store.envelope import Envelope
@@ -160,6 +161,30 @@ def test_filling_again_changes_nothing(filled: Filled) -> None:
     again = fill(filled.store, filled.workspace, now=datetime.now(UTC) + timedelta(days=3))
     assert again == DemoSummary(hero="T-1", tickets=filled.summary.tickets, commands=0)
     assert filled.rows() == before
+
+
+def test_another_story_is_not_mixed_into_one_that_was_begun(
+    database: Database, store: EventStore, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(done: int, _: int) -> None:
+        if done == 60:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fill(store, workspace.id, interrupt)
+    begun = events(database, workspace.id)
+    scenes = demo_story.read_scenes()
+    changed = msgspec.structs.replace(scenes, services=[*scenes.services[:-1], ServiceOfDemo("newer", "Newer")])
+    changed.scenes[:] = [
+        msgspec.structs.replace(scene, service="newer") if scene.service == scenes.services[-1].key else scene
+        for scene in changed.scenes
+    ]
+    monkeypatch.setattr(demo_story, "read_scenes", lambda: changed)
+    with pytest.raises(AnotherStory):
+        fill(store, workspace.id)
+    assert events(database, workspace.id) == begun
+    monkeypatch.undo()
+    assert fill(store, workspace.id).commands > 1_000
 
 
 def test_an_interrupted_filling_goes_on_where_it_was(
