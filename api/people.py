@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import strawberry
+from strawberry import ID, UNSET, Parent
 
 from api.commands import CommandInput, Done, ExpectingInput, Payload, perform, wait_until_readable
 from api.errors import FORBIDDEN, Failure
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
     from api.teams import Team
 
 
-def _id(person: strawberry.Parent[PersonRow]) -> strawberry.ID:
+def _id(person: Parent[PersonRow]) -> ID:
     return encode(Kind.PERSON, person.id)
 
 
-def _email(person: strawberry.Parent[PersonRow], info: Info) -> str | None:
+def _email(person: Parent[PersonRow], info: Info) -> str | None:
     """Requesters see their own alone."""
     actor = info.context.actor
     return person.email if actor.reads_all or person.id == actor.person else None
@@ -35,13 +36,13 @@ def _avatar_url() -> None:
     """Null until people may have pictures."""
 
 
-async def _teams(person: strawberry.Parent[PersonRow], info: Info) -> list[TeamRow]:
+async def _teams(person: Parent[PersonRow], info: Info) -> list[TeamRow]:
     return await info.context.loaders.teams_of.load(person.id) or []
 
 
 @strawberry.type
 class Person(Node):
-    id: strawberry.ID = by(_id)
+    id: ID = by(_id)
     name: str
     kind: PersonKind
     email: str | None = by(_email)
@@ -57,9 +58,9 @@ class Person(Node):
 
 async def _people(
     info: Info,
-    filter: PersonFilter | None = strawberry.UNSET,
-    first: int | None = strawberry.UNSET,
-    after: str | None = strawberry.UNSET,
+    filter: PersonFilter | None = UNSET,
+    first: int | None = UNSET,
+    after: str | None = UNSET,
 ) -> ConnectionRow[PersonRow]:
     """By name."""
     must_read_all(info)
@@ -91,26 +92,26 @@ def must_read_all(info: Info) -> None:
 class AddPersonInput(CommandInput):
     name: str
     kind: PersonKind = PersonKind.STAFF
-    email: str | None = strawberry.UNSET
+    email: str | None = UNSET
 
 
 @strawberry.input
 class RenamePersonInput(ExpectingInput):
-    person: strawberry.ID
+    person: ID
     name: str
 
 
 @strawberry.input(description="The person left: keeps what they hold and did, takes nothing new.")
 class DeactivatePersonInput(ExpectingInput):
-    person: strawberry.ID
+    person: ID
 
 
 @strawberry.input
 class ReactivatePersonInput(ExpectingInput):
-    person: strawberry.ID
+    person: ID
 
 
-async def _after(done: strawberry.Parent[Done], info: Info) -> PersonRow | None:
+async def _after(done: Parent[Done], info: Info) -> PersonRow | None:
     """As they are after the command; null if the read model has not come that far within 2 s."""
     if done.outcome is None or not await wait_until_readable(info, done.outcome, "directory"):
         return None

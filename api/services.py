@@ -1,6 +1,7 @@
 """The catalogue of services."""
 
 import strawberry
+from strawberry import ID, UNSET, Parent
 
 from api.commands import CommandInput, Done, ExpectingInput, Payload, perform, wait_until_readable
 from api.fields import Info, Node, by
@@ -12,13 +13,13 @@ from projections import directory
 from projections.rows import ServiceRow
 
 
-def _id(service: strawberry.Parent[ServiceRow]) -> strawberry.ID:
+def _id(service: Parent[ServiceRow]) -> ID:
     return encode(Kind.SERVICE, service.id)
 
 
 @strawberry.type
 class Service(Node):
-    id: strawberry.ID = by(_id)
+    id: ID = by(_id)
     key: str
     name: str
     active: bool
@@ -28,9 +29,7 @@ class Service(Node):
         return isinstance(row, ServiceRow)
 
 
-async def _services(
-    info: Info, first: int | None = strawberry.UNSET, after: str | None = strawberry.UNSET
-) -> ConnectionRow[ServiceRow]:
+async def _services(info: Info, first: int | None = UNSET, after: str | None = UNSET) -> ConnectionRow[ServiceRow]:
     """By key."""
     view = info.context.view
     page = await directory.services(view, page_ask(first, after))
@@ -53,11 +52,11 @@ class AddServiceInput(CommandInput):
 
 @strawberry.input
 class RenameServiceInput(ExpectingInput):
-    service: strawberry.ID
+    service: ID
     name: str
 
 
-async def _after(done: strawberry.Parent[Done], info: Info) -> ServiceRow | None:
+async def _after(done: Parent[Done], info: Info) -> ServiceRow | None:
     """As it is after the command; null if the read model has not come that far within 2 s."""
     if done.outcome is None or not await wait_until_readable(info, done.outcome, "directory"):
         return None

@@ -1,6 +1,7 @@
 """Teams."""
 
 import strawberry
+from strawberry import ID, UNSET, Parent
 
 from api.commands import CommandInput, Done, ExpectingInput, Payload, perform, wait_until_readable
 from api.fields import Info, Node, by
@@ -13,15 +14,15 @@ from projections import directory
 from projections.rows import PersonRow, TeamRow
 
 
-def _id(team: strawberry.Parent[TeamRow]) -> strawberry.ID:
+def _id(team: Parent[TeamRow]) -> ID:
     return encode(Kind.TEAM, team.id)
 
 
 async def _members(
-    team: strawberry.Parent[TeamRow],
+    team: Parent[TeamRow],
     info: Info,
-    first: int | None = strawberry.UNSET,
-    after: str | None = strawberry.UNSET,
+    first: int | None = UNSET,
+    after: str | None = UNSET,
 ) -> ConnectionRow[PersonRow]:
     """By name."""
     must_read_all(info)
@@ -32,7 +33,7 @@ async def _members(
 
 @strawberry.type
 class Team(Node):
-    id: strawberry.ID = by(_id)
+    id: ID = by(_id)
     key: str
     name: str
     members: Connection[Person] = by(_members)
@@ -42,9 +43,7 @@ class Team(Node):
         return isinstance(row, TeamRow)
 
 
-async def _teams(
-    info: Info, first: int | None = strawberry.UNSET, after: str | None = strawberry.UNSET
-) -> ConnectionRow[TeamRow]:
+async def _teams(info: Info, first: int | None = UNSET, after: str | None = UNSET) -> ConnectionRow[TeamRow]:
     """By key."""
     must_read_all(info)
     view = info.context.view
@@ -67,23 +66,23 @@ class AddTeamInput(CommandInput):
 
 @strawberry.input
 class RenameTeamInput(ExpectingInput):
-    team: strawberry.ID
+    team: ID
     name: str
 
 
 @strawberry.input
 class JoinTeamInput(ExpectingInput):
-    team: strawberry.ID
-    person: strawberry.ID
+    team: ID
+    person: ID
 
 
 @strawberry.input
 class LeaveTeamInput(ExpectingInput):
-    team: strawberry.ID
-    person: strawberry.ID
+    team: ID
+    person: ID
 
 
-async def _after(done: strawberry.Parent[Done], info: Info) -> TeamRow | None:
+async def _after(done: Parent[Done], info: Info) -> TeamRow | None:
     """As it is after the command; null if the read model has not come that far within 2 s."""
     if done.outcome is None or not await wait_until_readable(info, done.outcome, "directory"):
         return None

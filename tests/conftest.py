@@ -13,9 +13,10 @@ from psycopg import sql
 
 from application.embedded_postgres import EmbeddedPostgres
 from application.event_store.database import Database
-from application.event_store.streams import EventStore
+from application.event_store.streams import EventStore, WorkspaceStore
 from application.workspaces import Workspace, create_workspace
 from projections.registry import install
+from tests.application.recording import Company
 
 TEMPLATE = "proteus_template"
 
@@ -65,3 +66,13 @@ def store(database: Database) -> Iterator[EventStore]:
 @pytest.fixture
 def workspace(database: Database, store: EventStore) -> Workspace:
     return create_workspace(database, store, "acme", "Acme")
+
+
+@pytest.fixture
+def here(store: EventStore, workspace: Workspace) -> WorkspaceStore:
+    return store.workspace(workspace.id)
+
+
+@pytest.fixture
+def company(store: EventStore, workspace: Workspace) -> Company:
+    return Company.of(store, workspace)

@@ -24,11 +24,6 @@ from domain.teams import Team
 from tests.application.recording import added, at_once, envelopes, failed, insertion, log, renamed, succeeded, versions
 
 
-@pytest.fixture
-def here(store: EventStore, workspace: Workspace) -> WorkspaceStore:
-    return store.workspace(workspace.id)
-
-
 def team(here: WorkspaceStore, stream: UUID) -> Team:
     state = here.load([stream])[stream].state
     assert isinstance(state, Team)

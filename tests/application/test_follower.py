@@ -12,16 +12,10 @@ from application.event_store.database import Database, Role
 from application.event_store.follower import Deposed, Leadership, Listener, LogReader
 from application.event_store.streams import EventStore, WorkspaceStore
 from application.event_store.wakeup import CHANNEL
-from application.workspaces import Workspace
 from tests.application.recording import added, drain, envelopes, insertion, positions, renamed, writer
 
 WAIT = 30
 LATER = datetime(2026, 3, 2, tzinfo=UTC)
-
-
-@pytest.fixture
-def here(store: EventStore, workspace: Workspace) -> WorkspaceStore:
-    return store.workspace(workspace.id)
 
 
 @pytest.fixture

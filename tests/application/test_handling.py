@@ -20,7 +20,6 @@ from application.event_store.recorder import VersionConflict
 from application.event_store.streams import EventStore, WorkspaceStore
 from application.handling import Context, Outcome
 from application.tickets import HIERARCHY
-from application.workspaces import Workspace
 from domain.access import Scope
 from domain.errors import (
     CommandIdReused,
@@ -46,11 +45,6 @@ from domain.tickets import (
 from tests.application.recording import Company, at_once, failed, log, succeeded, versions
 
 WAIT = 60
-
-
-@pytest.fixture
-def company(store: EventStore, workspace: Workspace) -> Company:
-    return Company.of(store, workspace)
 
 
 def state(company: Company, ticket: UUID) -> Ticket:

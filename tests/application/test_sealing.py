@@ -49,11 +49,6 @@ SECRETS = (
 )
 
 
-@pytest.fixture
-def company(store: EventStore, workspace: Workspace) -> Company:
-    return Company.of(store, workspace)
-
-
 def a_story(company: Company) -> tuple[UUID, UUID]:
     """A requester and their ticket, with all kinds of text."""
     context = Context(actor=company.manager)

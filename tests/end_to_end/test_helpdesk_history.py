@@ -1,8 +1,6 @@
 """A second real history, of another company and another shape: 21,348 rows of 4,580 cases, 127 of them exact repeats.
 What was recorded agrees with the published figures."""
 
-import json
-import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -16,20 +14,12 @@ from application.imports.importing import import_file
 from application.imports.mapping import read_mapping
 from application.imports.names import Known
 from application.workspaces import Workspace, operator
-
-ROOT = Path(__file__).parents[2]
-DATA = Path(os.environ.get("PROTEUS_TEST_DATA") or ROOT.parent / "shared" / "data") / "helpdesk_italy"
+from tests.end_to_end.histories import HELPDESK_ITALY, ROOT, truth_of
 
 
 @pytest.fixture
 def truth() -> dict[str, Any]:
-    if not DATA.exists():
-        missing = f"there is no {DATA}: set PROTEUS_TEST_DATA to the folder that holds helpdesk_italy"
-        if os.environ.get("PROTEUS_TEST_DATA_REQUIRED"):
-            pytest.fail(missing)
-        pytest.skip(missing)
-    found: dict[str, Any] = json.loads((DATA / "truth.json").read_text())
-    return found
+    return truth_of(HELPDESK_ITALY)
 
 
 def test_the_help_desk_log_is_recorded_as_it_was(
@@ -39,7 +29,7 @@ def test_the_help_desk_log_is_recorded_as_it_was(
     summary = import_file(
         store,
         operator(workspace.id),
-        DATA / "helpdesk.csv.xz",
+        HELPDESK_ITALY,
         mapping,
         known=Known(),
         rejects_path=tmp_path / "rejects.csv",

@@ -1,8 +1,6 @@
 """The proof: 141,712 rows of 24,918 real incidents, imported once; what Proteus answers over GraphQL is what the
 published figures (truth.json, beside the data) and a plain script over the CSV say."""
 
-import json
-import os
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -28,11 +26,8 @@ from projections.engine import Session
 from projections.rebuild import digest, rebuild
 from projections.registry import PROJECTIONS
 from tests.conftest import fresh_database
+from tests.end_to_end.histories import ROOT, UCI_INCIDENT, truth_of
 from tests.end_to_end.uci_oracle import Oracle, Place
-
-ROOT = Path(__file__).parents[2]
-DATA = Path(os.environ.get("PROTEUS_TEST_DATA") or ROOT.parent / "shared" / "data") / "uci_incident"
-CSV = DATA / "incident_event_log.csv.xz"
 
 MOVED = Counter({"Resolved -> New": 1, "New -> Closed": 1, "Resolved -> Closed": -1})
 """The published figures read the rows in the order of the file; by (time, order in the file) one row of INC0000137
@@ -59,7 +54,7 @@ class History:
         return import_file(
             self.store,
             operator(self.workspace.id),
-            CSV,
+            UCI_INCIDENT,
             self.mapping,
             known=Known(),
             rejects_path=rejects,
@@ -101,13 +96,7 @@ class History:
 
 @pytest.fixture(scope="module")
 def truth() -> dict[str, Any]:
-    if not CSV.exists():
-        missing = f"the incident log is not in {DATA}: set PROTEUS_TEST_DATA to the folder that holds uci_incident"
-        if os.environ.get("PROTEUS_TEST_DATA_REQUIRED"):
-            pytest.fail(missing)
-        pytest.skip(missing)
-    found: dict[str, Any] = json.loads((DATA / "truth.json").read_text())
-    return found
+    return truth_of(UCI_INCIDENT)
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +116,7 @@ def history(
 
 @pytest.fixture(scope="module")
 def oracle(truth: dict[str, Any]) -> Oracle:
-    return Oracle(CSV)
+    return Oracle(UCI_INCIDENT)
 
 
 @pytest.fixture(scope="module")

@@ -15,16 +15,10 @@ import pytest
 from application.embedded_postgres import EmbeddedPostgres
 from application.event_store.database import Database, Role
 from application.event_store.follower import LogReader
-from application.event_store.streams import EventStore, WorkspaceStore
-from application.workspaces import Workspace
+from application.event_store.streams import WorkspaceStore
 from tests.application.recording import added, drain, envelopes, insertion, positions, renamed, writer
 from tests.faults import process
 from tests.faults.rounds import ROUNDS, WAIT
-
-
-@pytest.fixture
-def here(store: EventStore, workspace: Workspace) -> WorkspaceStore:
-    return store.workspace(workspace.id)
 
 
 @pytest.fixture

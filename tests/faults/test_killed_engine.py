@@ -10,8 +10,6 @@ from psycopg.conninfo import conninfo_to_dict
 from application.embedded_postgres import EmbeddedPostgres
 from application.event_store.database import Database, Role
 from application.event_store.follower import Deposed
-from application.event_store.streams import EventStore
-from application.workspaces import Workspace
 from domain.tickets import AddComment, Priority, SetPriority
 from projections import engine
 from projections.engine import Session
@@ -25,8 +23,8 @@ ALL = {projection.name: projection for projection in PROJECTIONS}
 
 
 @pytest.fixture
-def company(store: EventStore, workspace: Workspace) -> Company:
-    company = Company.of(store, workspace)
+def company(company: Company) -> Company:
+    """With a day's work behind it."""
     a_day(company)
     return company
 
