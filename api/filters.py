@@ -7,6 +7,7 @@ import msgspec
 import strawberry
 from strawberry import ID, UNSET
 from strawberry.scalars import JSON
+from strawberry.utils.str_converters import to_camel_case
 
 from api.fields import is_list
 from api.ids import NAMED_BY, Kind, decode
@@ -160,7 +161,7 @@ def _converted(given: Any, path: str, id_kind: Kind | None) -> Any:
     values: dict[str, Any] = {}
     for field in msgspec.structs.fields(struct):
         value = getattr(given, field.name)
-        here = f"{path}.{field.name.rstrip('_')}"
+        here = f"{path}.{to_camel_case(field.name.rstrip('_'))}"
         if value is UNSET or (value is None and name in _NULL_IS_ABSENT):
             continue
         if value is None and (name, field.name) != _NULL_IS_A_VALUE:

@@ -19,7 +19,9 @@ State = Ticket | Person | Team | Service | Workflows
 
 
 class Cause(msgspec.Struct, frozen=True, kw_only=True):
-    """Who caused an event and by which command. `channel`: by which way the command came."""
+    """Who caused an event and by which command. `channel`: by which way the command came. `source`: what it came from,
+    as a delivery's id or a file and line; stored in plain text. No address is recorded: one (IP, phone, e-mail) is
+    personal, and would be sealed as `reason` is, by the mapper, under the actor's key."""
 
     actor: UUID
     command_id: UUID

@@ -197,6 +197,8 @@ def _check(mapping: ImportMapping) -> None:
         _refuse("priority", "needs a table `values`, a `default`, or both.")
     if mapping.title.column is not None and mapping.title.template is not None:
         _refuse("title", "has both a column and a template; keep one.")
+    if any(brace in text for text in mapping.title.parts()[::2] for brace in "{}"):
+        _refuse("title.template", 'has a brace without its other half. Write columns as in "{number}: {category}".')
 
 
 def _check_file(file: FileFormat) -> None:

@@ -658,6 +658,7 @@ def test_a_column_that_the_file_has_twice_is_refused(desk: Desk) -> None:
         (('role = "INCIDENT"', ""), r"at role: needs a `role`, or a `column`"),
         (('source = "legacy"', "source = legacy"), r"The mapping is not TOML: Invalid value (at line 2, column 10)"),
         (('none = ["", "?"]', 'none = "?"'), r"at none: Expected `array`, got `str`"),
+        (("[role]", '[title]\ntemplate = "{id"\n[role]'), r"at title.template: has a brace without its other half"),
         (("[role]", '[file]\nencoding = "utf-9"\n[role]'), r"at file.encoding: there is no encoding 'utf-9'"),
         (("[role]", '[file]\ndelimiter = "::"\n[role]'), r"at file.delimiter: is one character"),
     ],
