@@ -11,8 +11,8 @@ from api.paging import Connection, ConnectionRow, page_ask
 from api.people import Person, person
 from api.prefetch import prefetch
 from api.scalars import Position
-from api.services import Service
-from api.teams import Team
+from api.services import Service, service
+from api.teams import Team, team
 from api.ticket_fields import Ticket
 from api.tickets import moment_of
 from api.workflows import Status, StatusRow
@@ -20,7 +20,7 @@ from projections import board, filters
 from projections.board import BoardAsk
 from projections.filters import BoardAxis
 from projections.reading import Page
-from projections.rows import BoardCellRow, BoardLineRow, BoardRow, ServiceRow, TeamRow, TicketRow
+from projections.rows import BoardCellRow, BoardLineRow, BoardRow, TicketRow
 
 
 def _line_status(line: Parent[BoardLineRow], info: Info) -> StatusRow | None:
@@ -43,12 +43,12 @@ def _line_person(line: Parent[BoardLineRow], info: Info) -> Any:
     return person(info, line.person)
 
 
-async def _line_team(line: Parent[BoardLineRow], info: Info) -> TeamRow | None:
-    return None if line.team is None else await info.context.loaders.teams.load(line.team)
+def _line_team(line: Parent[BoardLineRow], info: Info) -> Any:
+    return team(info, line.team)
 
 
-async def _line_service(line: Parent[BoardLineRow], info: Info) -> ServiceRow | None:
-    return None if line.service is None else await info.context.loaders.services.load(line.service)
+def _line_service(line: Parent[BoardLineRow], info: Info) -> Any:
+    return service(info, line.service)
 
 
 def _no_limit() -> None:

@@ -1,5 +1,8 @@
 """The catalogue of services."""
 
+from typing import Any
+from uuid import UUID
+
 import strawberry
 from strawberry import ID, UNSET, Parent
 
@@ -7,6 +10,7 @@ from api.commands import CommandInput, Done, ExpectingInput, Payload, perform, w
 from api.fields import Info, Node, by
 from api.ids import Kind, encode
 from api.paging import Connection, ConnectionRow, page_ask
+from api.prefetch import found
 from application.services import handle
 from domain.services import AddService, RenameService
 from projections import directory
@@ -34,6 +38,11 @@ async def _services(info: Info, first: int | None = UNSET, after: str | None = U
     view = info.context.view
     page = await directory.services(view, page_ask(first, after))
     return ConnectionRow(page, lambda: directory.service_count(view))
+
+
+def service(info: Info, id: UUID | None) -> Any:
+    """The service at once where it was loaded before, else an awaitable."""
+    return None if id is None else found(info.context.loaders.services, id)
 
 
 @strawberry.type

@@ -9,13 +9,13 @@ from strawberry import Parent
 from api.events import Event
 from api.fields import Info, by
 from api.people import Person, person
-from api.services import Service
-from api.teams import Team
+from api.services import Service, service
+from api.teams import Team, team
 from api.workflows import Role, Status, StatusRow, role_row, status_row, workflow_row
 from domain import workflows
 from domain.tickets import Priority
 from projections.reading import ReadModelBehind
-from projections.rows import EventRow, ServiceRow, SpanRow, TeamRow
+from projections.rows import EventRow, SpanRow
 
 
 def _role(span: Parent[SpanRow], info: Info) -> workflows.Role:
@@ -30,12 +30,12 @@ def _assignee(span: Parent[SpanRow], info: Info) -> Any:
     return person(info, span.assignee)
 
 
-async def _team(span: Parent[SpanRow], info: Info) -> TeamRow | None:
-    return None if span.team is None else await info.context.loaders.teams.load(span.team)
+def _team(span: Parent[SpanRow], info: Info) -> Any:
+    return team(info, span.team)
 
 
-async def _service(span: Parent[SpanRow], info: Info) -> ServiceRow | None:
-    return None if span.service is None else await info.context.loaders.services.load(span.service)
+def _service(span: Parent[SpanRow], info: Info) -> Any:
+    return service(info, span.service)
 
 
 async def _opened_by(span: Parent[SpanRow], info: Info) -> EventRow:

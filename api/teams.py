@@ -1,5 +1,8 @@
 """Teams."""
 
+from typing import Any
+from uuid import UUID
+
 import strawberry
 from strawberry import ID, UNSET, Parent
 
@@ -8,6 +11,7 @@ from api.fields import Info, Node, by
 from api.ids import Kind, encode
 from api.paging import Connection, ConnectionRow, page_ask
 from api.people import Person, must_read_all
+from api.prefetch import found
 from application.teams import handle
 from domain.teams import AddTeam, JoinTeam, LeaveTeam, RenameTeam
 from projections import directory
@@ -48,6 +52,11 @@ async def _teams(info: Info, first: int | None = UNSET, after: str | None = UNSE
     must_read_all(info)
     view = info.context.view
     return ConnectionRow(await directory.teams(view, page_ask(first, after)), lambda: directory.team_count(view))
+
+
+def team(info: Info, id: UUID | None) -> Any:
+    """The team at once where it was loaded before, else an awaitable."""
+    return None if id is None else found(info.context.loaders.teams, id)
 
 
 @strawberry.type

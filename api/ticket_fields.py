@@ -16,9 +16,9 @@ from api.paging import Connection, ConnectionRow, page_ask
 from api.people import Person, person
 from api.prefetch import at_last, found, prefetch, then
 from api.scalars import Position
-from api.services import Service
+from api.services import Service, service
 from api.spans import Span
-from api.teams import Team
+from api.teams import Team, team
 from api.workflows import Role, Status, StatusRow, Transition, Workflow, role_row, status_row, workflow_row
 from domain import access, workflows
 from domain import tickets as domain
@@ -68,11 +68,11 @@ def _requester(ticket: Parent[TicketRow], info: Info) -> Any:
 
 
 def _team(ticket: Parent[TicketRow], info: Info) -> Any:
-    return None if ticket.team is None else found(info.context.loaders.teams, ticket.team)
+    return team(info, ticket.team)
 
 
 def _service(ticket: Parent[TicketRow], info: Info) -> Any:
-    return None if ticket.service is None else found(info.context.loaders.services, ticket.service)
+    return service(info, ticket.service)
 
 
 def _parent(ticket: Parent[TicketRow], info: Info) -> Any:

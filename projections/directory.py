@@ -10,12 +10,13 @@ from msgspec import UNSET
 from psycopg import sql
 from psycopg.types.json import Json
 
+from application.event_store.database import Connection
 from domain.people import Person, PersonKind
 from domain.services import Service
 from domain.teams import Team
 from domain.workflows import NO_WORKFLOWS, Workflows
 from projections import conditions
-from projections.engine import Change, Connection, Projection
+from projections.engine import Change, Projection
 from projections.filters import IdFilter, PageAsk, PersonFilter
 from projections.reading import Listing, Page, View, count, counts_of, page, pages_of
 from projections.rows import PersonRow, ServiceRow, TeamRow

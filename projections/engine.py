@@ -15,11 +15,9 @@ from typing import Any, LiteralString
 from uuid import UUID
 
 import msgspec
-import psycopg
 from psycopg import sql
-from psycopg.rows import TupleRow
 
-from application.event_store.database import Database, Role
+from application.event_store.database import Connection, Database, Role
 from application.event_store.envelope import Envelope, State, StoredEnvelope, Stream
 from application.event_store.event_types import fold
 from application.event_store.follower import Deposed, Leadership, Listener, LogReader, Place
@@ -28,8 +26,6 @@ from application.event_store.sealing import Keyring, Sealer
 from application.event_store.wakeup import CHANNEL
 
 log = logging.getLogger(__name__)
-
-Connection = psycopg.Connection[TupleRow]
 
 BATCH = 2_000
 CACHED_STATES = 50_000

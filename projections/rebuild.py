@@ -9,11 +9,11 @@ import msgspec
 import psycopg
 from psycopg import sql
 
-from application.event_store.database import Database, Role
+from application.event_store.database import Connection, Database, Role
 from application.event_store.follower import LogReader
 from application.event_store.mapper import EnvelopeMapper
 from application.event_store.sealing import Keyring, Sealer
-from projections.engine import BATCH, Connection, Projection, States, secure
+from projections.engine import BATCH, Projection, States, secure
 
 Progress = Callable[[int, int], None]
 """Called with the position reached and the head of the log."""

@@ -1,7 +1,8 @@
 """Every read model. A new one is its file and a line here."""
 
+from application.event_store.database import Connection
 from projections import directory, engine, spans, tickets, timeline
-from projections.engine import Connection, Projection
+from projections.engine import Projection
 
 PROJECTIONS: tuple[Projection, ...] = (
     directory.PROJECTION,

@@ -15,8 +15,9 @@ from uuid import UUID
 import msgspec
 from psycopg import sql
 
+from application.event_store.database import Connection
 from domain.tickets import UNDATED, Priority, Ticket
-from projections.engine import Change, Connection, Projection, insert
+from projections.engine import Change, Projection, insert
 from projections.filters import PageAsk
 from projections.reading import Listing, Moment, Page, View, counts_of, pages_of
 from projections.rows import SpanRow

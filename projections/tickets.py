@@ -8,11 +8,12 @@ from uuid import UUID
 import msgspec
 from psycopg import sql
 
+from application.event_store.database import Connection
 from domain.tickets import CommentAdded, Ticket, Visibility
 from domain.workflows import StatusCategory
 from projections import spans
 from projections.conditions import Conditions, names
-from projections.engine import Change, Connection, Projection, insert
+from projections.engine import Change, Projection, insert
 from projections.filters import Direction, PageAsk, TicketField, TicketFilter, TicketOrder
 from projections.reading import (
     NOW,
@@ -147,32 +148,7 @@ PROJECTION = Projection(
 
 # ---- queries
 
-COLUMNS = (
-    *(
-        "ticket",
-        "number",
-        "external_key",
-        "title",
-        "role",
-        "workflow",
-        "workflow_version",
-        "status",
-        "category",
-    ),
-    *(
-        "status_since",
-        "rank",
-        "priority",
-        "channel",
-        "assignee",
-        "team",
-        "requester",
-        "service",
-        "parent",
-        "tags",
-    ),
-    *("fields", "due_at", "opened_at", "closed_at"),
-)
+COLUMNS = ("ticket", "number", *spans.SHOWN)
 SELECTED = sql.SQL(", ").join(sql.Identifier("s", name) for name in COLUMNS)
 _CATEGORY_ORDER = sql.SQL("array_position(array[{}], s.category)").format(
     sql.SQL(", ").join(sql.Literal(category.value) for category in StatusCategory)

@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 from psycopg import sql
 
+from application.event_store.database import Connection
 from application.event_store.envelope import State
 from application.event_store.event_types import NAMES
 from domain.people import Person
@@ -18,7 +19,7 @@ from domain.text import same_value
 from domain.tickets import CommentAdded, Ticket, Visibility
 from domain.workflows import Workflows
 from projections import conditions
-from projections.engine import Change, Connection, Projection, insert
+from projections.engine import Change, Projection, insert
 from projections.filters import EventFilter, PageAsk
 from projections.reading import NOW, Listing, Moment, Page, View, count, counts_of, page, pages_of
 from projections.rows import ChangeRow, EventRow

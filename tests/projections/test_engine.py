@@ -8,11 +8,11 @@ import msgspec
 import pytest
 from psycopg import sql
 
-from application.event_store.database import Role
+from application.event_store.database import Connection, Role
 from application.event_store.follower import Deposed
 from domain.tickets import AddComment, Priority, SetPriority, TransitionTicket
 from projections import engine, reading
-from projections.engine import Change, Connection, Engine, Projection, Session
+from projections.engine import Change, Engine, Projection, Session
 from projections.reading import ReadModelBehind
 from projections.rebuild import digest
 from projections.registry import NAMES, PERSONAL_COLUMNS, PROJECTIONS
