@@ -19,7 +19,6 @@ from api.workflows import Status, StatusRow
 from projections import board, filters
 from projections.board import BoardAsk
 from projections.filters import BoardAxis
-from projections.reading import Page
 from projections.rows import BoardCellRow, BoardLineRow, BoardRow, TicketRow
 
 
@@ -74,8 +73,7 @@ def _cards(cell: Parent[BoardCellRow]) -> ConnectionRow[TicketRow]:
     async def count() -> int:
         return cell.count
 
-    more = len(cell.cards) < cell.count
-    return ConnectionRow(Page(nodes=cell.cards, cursors=cell.cursors, has_next=more, has_previous=False), count)
+    return ConnectionRow(cell.page, count)
 
 
 @strawberry.type

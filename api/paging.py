@@ -8,7 +8,7 @@ import strawberry
 
 from api.fields import by, given
 from projections.filters import PageAsk
-from projections.reading import Page
+from projections.reading import Page, encode_cursor
 
 T = TypeVar("T")
 
@@ -41,8 +41,8 @@ class ConnectionRow(msgspec.Struct, Generic[T], frozen=True):
 
     @property
     def page_info(self) -> PageInfoRow:
-        cursors = self.page.cursors
-        start, end = (cursors[0], cursors[-1]) if cursors else (None, None)
+        keys = self.page.keys
+        start, end = (encode_cursor(keys[0]), encode_cursor(keys[-1])) if keys else (None, None)
         return PageInfoRow(self.page.has_next, self.page.has_previous, start, end)
 
 

@@ -20,9 +20,8 @@ from projections.reading import (
     ReadModelBehind,
     View,
     decode_cursor,
-    encode_cursor,
+    page_of,
     page_size,
-    to_page,
 )
 from projections.rows import BoardCellRow, BoardLineRow, BoardRow, TicketRow
 from projections.spans import PRIORITIES
@@ -102,7 +101,8 @@ async def board_cell(
             "limit": page_size(page) + 1,
         },
     )
-    return to_page([ticket_row(found, moment) for found in rows], page, card_cursor)
+    cards = (ticket_row(found, moment) for found in rows)
+    return page_of([(card, (card.rank, card.number)) for card in cards], page)
 
 
 async def cell_count(view: View, ask: BoardAsk, column: str, row: str | None, moment: Moment) -> int:
@@ -111,15 +111,12 @@ async def cell_count(view: View, ask: BoardAsk, column: str, row: str | None, mo
     return int(rows[0][0])
 
 
-def card_cursor(card: TicketRow) -> str:
-    return encode_cursor([card.rank, card.number])
-
-
-# Cells are counted and ranked on narrow rows; only the cards that are shown are read in full. The position comes of
-# the same snapshot, so that what follows it is exactly what the board does not show; its row is there without cells.
+# Cells are counted and ranked on narrow rows; only the cards that are shown are read in full: by their place in the
+# table, which stays as long as the snapshot, and which no plan can miss. The position comes of the same snapshot, so
+# that what follows it is exactly what the board does not show; its row is there without cells.
 _BOARD = """
 with matching as (
-  select s.ticket, s.version, s.rank, s.number, s.workflow, s.workflow_version,
+  select s.ctid as place_in_table, s.rank, s.number, s.workflow, s.workflow_version,
          {column} as board_column, {row} as board_row {source}
 ), counted as (
   select board_column, board_row, workflow, workflow_version, count(*) as total from matching group by 1, 2, 3, 4
@@ -139,7 +136,7 @@ select t.position, c.board_column, c.board_row, c.total, case when r.place > 1 t
   left join cell c on true
   left join ranked r on r.board_column = c.board_column and r.board_row is not distinct from c.board_row
         and r.place <= (select cards from share)
-  left join span s on s.workspace = %(workspace)s and s.ticket = r.ticket and s.version = r.version
+  left join span s on s.workspace = %(workspace)s and s.ctid = r.place_in_table
  where t.name = 'spans'
  order by c.board_column, c.board_row, r.place
 """
@@ -200,12 +197,10 @@ def _cells(rows: Sequence[Sequence[Any]], moment: Moment, *, by_row: bool) -> li
             break
         cell = found.setdefault(
             (column, row),
-            BoardCellRow(column=column, row=row if by_row else None, count=total, cards=[], cursors=[]),
+            BoardCellRow(column=column, row=row if by_row else None, count=total, cards=[]),
         )
         if place is not None:
-            card = ticket_row(values, moment)
-            cell.cards.append(card)
-            cell.cursors.append(card_cursor(card))
+            cell.cards.append(ticket_row(values, moment))
     return list(found.values())
 
 

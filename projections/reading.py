@@ -13,6 +13,7 @@ import msgspec
 import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
+from psycopg.types.json import set_json_loads
 from psycopg_pool import PoolTimeout
 
 from application.event_store.database import Database, Role
@@ -22,6 +23,8 @@ from projections.filters import AsOf, PageAsk
 PAGE_DEFAULT, PAGE_LIMIT = 50, 100
 WAIT_SECONDS = 2.0
 """How long a query waits for its read model to reach `minPosition`."""
+
+set_json_loads(msgspec.json.decode)  # five times as fast as the standard library
 
 T = TypeVar("T")
 Query = LiteralString | sql.SQL | sql.Composed
@@ -41,9 +44,14 @@ class ReadModelsUnavailable(Exception):
 
 class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     nodes: list[T]
-    cursors: list[str]
+    keys: Sequence[Sequence[object]]
+    """Of each node; cursors are made of them for those who ask, and most ask for the first and last alone."""
     has_next: bool
     has_previous: bool
+
+    @property
+    def cursors(self) -> list[str]:
+        return [encode_cursor(key) for key in self.keys]
 
 
 class Moment(msgspec.Struct, frozen=True, kw_only=True):
@@ -216,18 +224,14 @@ def backwards(ask: PageAsk) -> bool:
     return ask.last is not None or ask.before is not None
 
 
-def to_page(rows: list[T], ask: PageAsk, cursor: Callable[[T], str]) -> Page[T]:
-    """Of at most `page_size + 1` rows that were read in the direction of the page."""
-    return _to_page([(row, cursor(row)) for row in rows], ask)
-
-
-def _to_page(found: Sequence[tuple[T, str]], ask: PageAsk) -> Page[T]:
+def page_of(found: Sequence[tuple[T, Sequence[object]]], ask: PageAsk) -> Page[T]:
+    """Of at most `page_size + 1` rows and their keys that were read in the direction of the page."""
     size, down = page_size(ask), backwards(ask)
     more = len(found) > size
     shown = found[:size][::-1] if down else found[:size]
     return Page(
         nodes=[row for row, _ in shown],
-        cursors=[cursor for _, cursor in shown],
+        keys=[key for _, key in shown],
         has_next=ask.before is not None if down else more,
         has_previous=more if down else ask.after is not None,
     )
@@ -261,9 +265,7 @@ class Listing(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     def page(self, rows: Sequence[Sequence[Any]], ask: PageAsk) -> Page[T]:
         """Of rows of the columns and then the keys."""
         width = -len(self.keys)
-        return _to_page(
-            [(self.row(row[:width]), encode_cursor([str(key) for key in row[width:]])) for row in rows], ask
-        )
+        return page_of([(self.row(row[:width]), [str(key) for key in row[width:]]) for row in rows], ask)
 
 
 async def page(view: View, listing: Listing[T], ask: PageAsk) -> Page[T]:

@@ -10,7 +10,7 @@ from domain.people import PersonKind
 from domain.text import FieldValue
 from domain.tickets import Priority, Visibility, ticket_key
 from domain.workflows import Status, StatusCategory
-from projections.reading import NOW, Moment
+from projections.reading import NOW, Moment, Page
 
 
 class TicketRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,13 +156,18 @@ class BoardLineRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BoardCellRow(msgspec.Struct, frozen=True, kw_only=True):
-    """`cards`: the first ones in rank order; `cursors` of the same length, for `boardCell`."""
+    """`cards`: the first ones in rank order."""
 
     column: str
     row: str | None
     count: int
     cards: list[TicketRow]
-    cursors: list[str]
+
+    @property
+    def page(self) -> Page[TicketRow]:
+        """As `boardCell` goes on with it."""
+        keys = [(card.rank, card.number) for card in self.cards]
+        return Page(nodes=self.cards, keys=keys, has_next=len(self.cards) < self.count, has_previous=False)
 
 
 class BoardRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -25,10 +25,9 @@ from projections.reading import (
     backwards,
     counts_of,
     decode_cursor,
-    encode_cursor,
+    page_of,
     page_size,
     pages_of,
-    to_page,
 )
 from projections.rows import ChildCounts, CommentRow, TicketDetails, TicketRow
 from projections.spans import PRIORITIES
@@ -283,14 +282,7 @@ async def tickets(
         {**matching.arguments, **order.arguments},
     )
     width = len(COLUMNS)
-    found = [(ticket_row(row[:width], moment), encode_cursor(row[width:])) for row in rows]
-    page = to_page(found, ask, lambda pair: pair[1])
-    return Page(
-        nodes=[row for row, _ in page.nodes],
-        cursors=page.cursors,
-        has_next=page.has_next,
-        has_previous=page.has_previous,
-    )
+    return page_of([(ticket_row(row[:width], moment), row[width:]) for row in rows], ask)
 
 
 async def count(view: View, filter: TicketFilter | None, search: str | None, moment: Moment) -> int:

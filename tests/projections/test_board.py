@@ -89,7 +89,7 @@ def test_a_board_by_status_counts_and_shows_cards_in_rank_order(world: World) ->
     assert found.rows == []
     todo = next(cell for cell in found.cells if cell.column == "todo")
     assert [card.title for card in todo.cards] == ["Task 0", "Task 1", "Task 2"]
-    assert len(todo.cursors) == 3
+    assert len(todo.page.cursors) == 3
     assert lines(found.columns) == [
         ("todo", 3),
         ("in_progress", 0),
@@ -302,7 +302,7 @@ def test_the_pages_of_a_cell_go_on_exactly_after_the_cards_of_the_board(world: W
         whole = {(c.column, c.row): [card.key for card in c.cards] for c in board_of(world, **asked).cells}
         for cell in board_of(world, cards_per_cell=2, **asked).cells:
             keys = [card.key for card in cell.cards]
-            cursor: str | None = cell.cursors[-1]
+            cursor: str | None = cell.page.cursors[-1]
             while cursor:
                 page = world.ask(
                     board_cell, BoardAsk(**asked), cell.column, cell.row, PageAsk(first=2, after=cursor), NOW
