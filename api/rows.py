@@ -10,9 +10,11 @@ from inspect import isawaitable, iscoroutinefunction, signature
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from graphql import GraphQLField, GraphQLObjectType, GraphQLSchema, is_leaf_type
+from graphql import GraphQLField, GraphQLObjectType, GraphQLSchema, get_nullable_type, is_leaf_type
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.types.field import StrawberryField
+
+from api.fields import is_list
 
 
 class Column(NamedTuple):
@@ -62,6 +64,31 @@ class Rows(StrawberryGraphQLCoreExecutionContext):
         results.update(others)
         return results
 
+    def complete_iterable_value(
+        self, item_type: Any, field_details_list: Any, info: Any, path: Any, items: Any, position_context: Any
+    ) -> Any:
+        return self._told(item_type, field_details_list, info, items) or super().complete_iterable_value(
+            item_type, field_details_list, info, path, items, position_context
+        )
+
+    def _told(self, item_type: Any, field_details_list: Any, info: Any, rows: Any) -> list[dict[str, Any]] | None:
+        """Rows that are all their columns, column by column. None where something is more than that, or goes wrong."""
+        of = get_nullable_type(item_type)
+        if not isinstance(of, GraphQLObjectType) or not is_list(rows) or not rows:
+            return None
+        fields, deferred, *_ = self.collect_subfields(of, field_details_list)
+        plan = self._plans.get(id(fields)) or self._plan(of, fields)
+        if plan.rest or deferred:
+            return None
+        try:
+            if of.is_type_of is not None and not all(of.is_type_of(row, info) for row in rows):
+                return None
+            told = [_all_told(column, rows) for _, column in plan.columns]
+        except Exception:
+            return None
+        names = [name for name, _ in plan.columns]
+        return [dict(zip(names, values, strict=True)) for values in zip(*told, strict=True)]
+
     def _plan(self, of: GraphQLObjectType, fields: Any) -> Plan:
         plan = Plan(fields, [], {})
         for name, details in fields.items():
@@ -73,6 +100,17 @@ class Rows(StrawberryGraphQLCoreExecutionContext):
                 plan.columns.append((name, column))
         self._plans[id(fields)] = plan
         return plan
+
+
+def _all_told(column: Column, rows: list[Any]) -> list[Any]:
+    """Raises ValueError where there is a null that must not be."""
+    read, serialize, required = column
+    values = list(map(read, rows))
+    if None not in values:
+        return list(map(serialize, values))
+    if required:
+        raise ValueError("null in a column without nulls")
+    return [None if value is None else serialize(value) for value in values]
 
 
 async def _completed(results: dict[str, Any], others: Awaitable[dict[str, Any]]) -> dict[str, Any]:
