@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from cross_web import AsyncHTTPRequestAdapter
 from cross_web import HTTPException as Malformed
-from litestar import MediaType, Request, Response
+from litestar import MediaType, Request, Response, get, post
 from litestar.connection import ASGIConnection
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException, NotAuthorizedException
@@ -71,6 +71,15 @@ class GraphQL(_Controller):  # type: ignore[misc]  # pyright: ignore[reportUntyp
         except Malformed as error:
             return answer_with(errors.failure(errors.BAD_USER_INPUT, error.reason), error.status_code)
         return answer
+
+    # Strawberry's own handlers are given what they need by injection, which makes an empty response in a thread.
+    @get()
+    async def handle_http_get(self, request: AnyRequest) -> Response[bytes]:
+        return await self.execute_request(request, await context(request.scope), None)
+
+    @post(status_code=200)
+    async def handle_http_post(self, request: AnyRequest) -> Response[bytes]:
+        return await self.execute_request(request, await context(request.scope), None)
 
     async def get_sub_response(self, request: AnyRequest) -> Response[Any]:
         """One per request: Strawberry's own is shared by all requests under way."""

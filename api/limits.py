@@ -99,9 +99,10 @@ _VALID: WeakSet[DocumentNode] = WeakSet()
 
 def check(schema: GraphQLSchema, document: DocumentNode, variables: dict[str, Any]) -> None:
     """Raises GraphQLError. The document may be invalid still."""
-    aliases = _Aliases()
-    visit(document, aliases)
-    _limit("aliases", aliases.count, ALIAS_LIMIT)
+    if document not in _VALID:  # which passed
+        aliases = _Aliases()
+        visit(document, aliases)
+        _limit("aliases", aliases.count, ALIAS_LIMIT)
     for definition in document.definitions:
         if isinstance(definition, OperationDefinitionNode):
             root = schema.get_root_type(definition.operation)
