@@ -63,7 +63,8 @@ def open_database(folder: Path, *, embedded: bool = False) -> Generator[Database
     with EmbeddedPostgres(place) as server:
         database = server.database()
         database.migrate(install)
-        yield database
+        with server.kept_running():
+            yield database
 
 
 def check_schema(database: Database) -> None:

@@ -8,6 +8,7 @@ What must hold, whoever is killed and when:
 
 - One process owns a folder: it holds an flock on `lock`. Whoever else starts the same folder is its client.
 - The server ends with its owner, by PR_SET_PDEATHSIG, even after kill -9.
+- Who keeps it running starts it again where it was killed, and takes over from an owner that left.
 - Nothing starts on a data folder in which an older server's process still runs.
 - Half an initdb is never used: it is made aside and renamed.
 """
@@ -18,6 +19,7 @@ import ctypes
 import fcntl
 import importlib.metadata
 import importlib.util
+import logging
 import os
 import pwd
 import re
@@ -28,7 +30,8 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Self
@@ -38,6 +41,8 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from application.event_store.database import Database
+
+log = logging.getLogger(__name__)
 
 BINARIES_VARIABLE = "PROTEUS_PG_BIN"
 SYSTEM_ACCOUNT = "proteus-pg"  # PostgreSQL refuses to run as root; root lends it this account
@@ -60,6 +65,7 @@ _LONGEST_SOCKET_PATH = 107  # bytes: sockaddr_un.sun_path holds 108 with the clo
 _PR_SET_PDEATHSIG = 1
 _ORPHANS_END_WITHIN = 60.0
 _POLL = 0.05
+_LOOKED_AFTER_EVERY = 1.0
 _LIBC = ctypes.CDLL(None, use_errno=True)  # loaded here: after fork, a child must not load libraries
 
 
@@ -116,6 +122,7 @@ class EmbeddedPostgres:
         self._as_root = os.geteuid() == 0
         self._lock: IO[bytes] | None = None
         self._server: subprocess.Popen[bytes] | None = None
+        self._keeper: threading.Thread | None = None
 
     @property
     def dsn(self) -> str:
@@ -179,6 +186,31 @@ class EmbeddedPostgres:
             self._lock.close()
             self._lock = None
 
+    @contextmanager
+    def kept_running(self) -> Generator[None]:
+        """For whoever serves long: meanwhile a server that died is started again, by us or by another client of it.
+        Call `stop` after it."""
+        over = threading.Event()
+        self._keeper = threading.Thread(target=self._keep, args=(over,), name="proteus-postgres")
+        self._keeper.start()
+        try:
+            yield
+        finally:
+            over.set()
+            self._keeper.join()  # a server that it has started ends in order with it
+            self._keeper = None
+
+    def _keep(self, over: threading.Event) -> None:
+        while not over.wait(_LOOKED_AFTER_EVERY):
+            alive = self._server.poll() is None if self._server is not None else self._answers()
+            if alive:
+                continue
+            log.error("PostgreSQL of %s has ended; starting it again", self.root)
+            try:
+                self.start(timeout=60)
+            except Exception:  # whatever it was: it is tried again
+                log.exception("PostgreSQL of %s could not be started again", self.root)
+
     @staticmethod
     def _end(server: subprocess.Popen[bytes]) -> None:
         for number, patience in ((signal.SIGINT, 60.0), (signal.SIGQUIT, 20.0), (signal.SIGKILL, 5.0)):
@@ -192,7 +224,7 @@ class EmbeddedPostgres:
     # ---- the steps of an owner
 
     def _start_as_owner(self, deadline: float) -> None:
-        if threading.current_thread() is not threading.main_thread():
+        if threading.current_thread() not in (threading.main_thread(), self._keeper):
             raise NotInMainThread(
                 "Start the embedded PostgreSQL from the main thread: the kernel ends it together with the "
                 "thread that started it."

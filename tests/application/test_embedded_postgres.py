@@ -211,6 +211,37 @@ def test_a_dead_server_is_started_again_by_the_same_object(root: Path) -> None:
     postgres.stop()
 
 
+def test_a_killed_server_is_started_again_while_it_is_kept_running(root: Path) -> None:
+    with EmbeddedPostgres(root) as postgres, postgres.kept_running():
+        _write(postgres.dsn)
+        killed = _postmaster(root)
+        os.kill(killed, signal.SIGKILL)
+        _seconds_until_gone(killed)
+        assert _read_within(20, postgres.dsn) == [("слово",)]
+        again = _postmaster(root)
+    assert _seconds_until_gone(again) < 1
+
+
+def test_a_client_that_keeps_it_running_takes_over_from_an_owner_that_left(root: Path) -> None:
+    owner = OtherProcess(root)
+    with EmbeddedPostgres(root) as client, client.kept_running():
+        assert not _owns(client)
+        _write(client.dsn)
+        owner.leave()
+        assert _read_within(20, client.dsn) == [("слово",)]
+        assert _owns(client)
+
+
+def _read_within(seconds: float, dsn: str) -> list[tuple[str]]:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return _read(dsn)
+        except psycopg.OperationalError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
 def test_half_an_initdb_is_not_used(root: Path) -> None:
     (root / "pg" / "new").mkdir(parents=True)
     (root / "pg" / "new" / "PG_VERSION").write_text("18\n")
