@@ -1,5 +1,6 @@
 """Tickets over GraphQL: every command with a refusal, lists, and the past."""
 
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -9,9 +10,11 @@ from uuid import uuid4
 import pytest
 
 from api.ids import Kind, encode
+from application.event_store.database import Role
 from application.workspaces import Workspace
 from domain.access import Scope
 from tests.api.asking import Client
+from tests.api.conftest import Server
 
 
 def test_a_ticket_is_opened_and_read_back(agent: Client) -> None:
@@ -367,6 +370,26 @@ def test_a_position_that_is_not_reached_in_time_is_unavailable(agent: Client) ->
     answer = agent.send('{ ticket(key: "T-1", minPosition: "999999999") { key } }')
     [error] = answer["errors"]
     assert (error["extensions"]["code"], error["extensions"]["retryAfter"]) == ("UNAVAILABLE", 1)
+
+
+def test_what_cannot_be_read_yet_is_null_with_its_position_and_unasked_waits_for_nothing(
+    server: Server, agent: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("projections.reading.WAIT_SECONDS", 0.2)
+    with server.database.connect(Role.OWNER) as connection, connection.transaction():
+        connection.execute("select from tracking for update")  # no read model moves on
+        opened = agent.command("openTicket", title="Not there yet", role="TASK")
+        assert (opened["ticket"], opened["version"], opened["userErrors"]) == (None, 1, [])
+        monkeypatch.setattr("projections.reading.WAIT_SECONDS", 60.0)
+        began = time.monotonic()
+        unasked = agent.command("openTicket", "", title="Nor this", role="TASK")
+        assert time.monotonic() - began < 5
+    shown = agent.ask(
+        'query($p: Position) { tickets(minPosition: $p, filter: {title: {in: ["Not there yet", "Nor this"]}}) {'
+        " totalCount } }",
+        p=unasked["position"],
+    )
+    assert shown == {"totalCount": 2}
 
 
 def test_history_tells_who_changed_what(agent: Client) -> None:
