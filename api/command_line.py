@@ -94,7 +94,7 @@ def demo(host: str, port: int, worker: bool) -> None:
             workspace = serving.first_workspace(database, store, DEMO, "Demo")
             secret = serving.kept_token(database, store, workspace, folder / "token")
             word = _filled(store, workspace, folder)
-        serving.console.print(f"\n  {word}")
+        serving.console.print(f"\n  {word}", soft_wrap=True)
         serving.greet(host, port, secret, folder / "token")
         serving.serve(database, host, port, follow=worker)
 

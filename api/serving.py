@@ -159,7 +159,7 @@ def _write_privately(file: Path, text: str) -> None:
 def greet(host: str, port: int, secret: str, file: Path) -> None:
     console.print(f"\n  GraphiQL   [bold]{address(host, port)}/graphiql/[/]")
     console.print(f"  GraphQL    {address(host, port)}/graphql")
-    console.print(f"  Token      {secret}   (kept in {file})")
+    console.print(f"  Token      {secret}   (kept in {file})", soft_wrap=True)
     console.print("\n  For GraphiQL's Headers pane, or any client:")
     console.print(f'  {{"Authorization": "Bearer {secret}"}}\n', soft_wrap=True)
 
