@@ -1,16 +1,18 @@
 """Rows shown without a resolver per scalar: 500 cards of ten fields would call it 5,000 times.
 
-A scalar that is an attribute of the row, or is made of the row alone, is read and serialized here. Whatever is more
-than that (context, arguments, objects), and whatever goes wrong, goes the stock way, so that errors, nulls and paths
-are GraphQL's own.
+A scalar that is an attribute of the row, or is made of the row alone, is read and serialized here. A list is told
+column by column, with the objects in its rows, as long as nobody must be waited for. Whatever is more than that
+(arguments, lists in lists), and whatever goes wrong, goes the stock way, so that errors, nulls and paths are GraphQL's
+own; functions that answer fields may be asked a second time for that, and only read.
 """
 
 from collections.abc import Awaitable, Callable
-from inspect import isawaitable, iscoroutinefunction, signature
+from inspect import isawaitable, iscoroutine, iscoroutinefunction, signature
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from graphql import GraphQLField, GraphQLObjectType, GraphQLSchema, get_nullable_type, is_leaf_type
+import strawberry
+from graphql import GraphQLField, GraphQLObjectType, GraphQLSchema, is_leaf_type
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.types.field import StrawberryField
 
@@ -23,12 +25,23 @@ class Column(NamedTuple):
     required: bool
 
 
+class Looked(NamedTuple):
+    """A field that a function answers from the row and what the request carries, or an object that the row holds."""
+
+    look: Callable[[Any, Any], Any]
+    field: Any
+    of: Any
+    required: bool
+
+
 class Plan(NamedTuple):
     """Of one selection set, kept while it is executed: `fields` itself too, so that its id is not given to another."""
 
     fields: Any
-    columns: list[tuple[str, Column]]
+    columns: dict[str, Column]
+    looked: dict[str, Looked]
     rest: dict[str, Any]
+    """All that are no columns."""
 
 
 class Rows(StrawberryGraphQLCoreExecutionContext):
@@ -48,7 +61,7 @@ class Rows(StrawberryGraphQLCoreExecutionContext):
         stock = super().execute_fields
         results: dict[str, Any] = dict.fromkeys(grouped_field_set)  # answers keep the order of the query
         try:
-            for name, (read, serialize, required) in plan.columns:
+            for name, (read, serialize, required) in plan.columns.items():
                 value = read(source_value)
                 if value is not None:
                     results[name] = serialize(value)
@@ -67,37 +80,72 @@ class Rows(StrawberryGraphQLCoreExecutionContext):
     def complete_iterable_value(
         self, item_type: Any, field_details_list: Any, info: Any, path: Any, items: Any, position_context: Any
     ) -> Any:
-        return self._told(item_type, field_details_list, info, items) or super().complete_iterable_value(
-            item_type, field_details_list, info, path, items, position_context
-        )
+        told = self._told(item_type, field_details_list, info, items)
+        if told is not None:
+            return told
+        stock: Any = super()
+        return stock.complete_iterable_value(item_type, field_details_list, info, path, items, position_context)
 
     def _told(self, item_type: Any, field_details_list: Any, info: Any, rows: Any) -> list[dict[str, Any]] | None:
-        """Rows that are all their columns, column by column. None where something is more than that, or goes wrong."""
-        of = get_nullable_type(item_type)
+        """None where something must go the stock way."""
+        of = _nullable(item_type)
         if not isinstance(of, GraphQLObjectType) or not is_list(rows) or not rows:
             return None
         fields, deferred, *_ = self.collect_subfields(of, field_details_list)
         plan = self._plans.get(id(fields)) or self._plan(of, fields)
-        if plan.rest or deferred:
+        if deferred or not fields or len(plan.looked) < len(plan.rest):
             return None
         try:
             if of.is_type_of is not None and not all(of.is_type_of(row, info) for row in rows):
                 return None
-            told = [_all_told(column, rows) for _, column in plan.columns]
+            told = [
+                _all_told(plan.columns[name], rows)
+                if name in plan.columns
+                else self._all_looked(plan.looked[name], details, of, info, rows)
+                for name, details in fields.items()
+            ]
         except Exception:
             return None
-        names = [name for name, _ in plan.columns]
-        return [dict(zip(names, values, strict=True)) for values in zip(*told, strict=True)]
+        return [dict(zip(fields, values, strict=True)) for values in zip(*told, strict=True)]
+
+    def _all_looked(self, looked: Looked, details: Any, parent: Any, info: Any, rows: list[Any]) -> list[Any]:
+        """Raises ValueError where there is a null that must not be, or a value that is not there yet."""
+        executor: Any = self
+        raw = executor.build_resolve_info(looked.field, [one.node for one in details], parent, info.path)
+        here = strawberry.Info(_raw_info=raw, _field=looked.field.extensions["strawberry-definition"])
+        values: list[Any] = []
+        for row in rows:
+            value = looked.look(row, here)
+            if executor.is_awaitable(value):
+                if iscoroutine(value):
+                    value.close()
+                raise ValueError("to be waited for")
+            values.append(value)
+        present = [value for value in values if value is not None]
+        if looked.required and len(present) < len(values):
+            raise ValueError("null in a column without nulls")
+        shown: list[Any] | None
+        if is_leaf_type(looked.of):
+            shown = [looked.of.coerce_output_value(value) for value in present]
+        else:
+            shown = self._told(looked.of, details, info, present)
+        if present and shown is None:
+            raise ValueError("more than columns")
+        following = iter(shown or ())
+        return [None if value is None else next(following) for value in values]
 
     def _plan(self, of: GraphQLObjectType, fields: Any) -> Plan:
-        plan = Plan(fields, [], {})
+        plan = Plan(fields, {}, {}, {})
         for name, details in fields.items():
             field = of.fields.get(details[0].node.name.value)
             column = None if field is None else column_of(field, self.schema)
-            if column is None:
-                plan.rest[name] = details
-            else:
-                plan.columns.append((name, column))
+            if column is not None:
+                plan.columns[name] = column
+                continue
+            plan.rest[name] = details
+            looked = None if field is None else looked_of(field)
+            if looked is not None:
+                plan.looked[name] = looked
         self._plans[id(fields)] = plan
         return plan
 
@@ -113,6 +161,10 @@ def _all_told(column: Column, rows: list[Any]) -> list[Any]:
     return [None if value is None else serialize(value) for value in values]
 
 
+def _nullable(of: Any) -> Any:
+    return of.of_type if str(of).endswith("!") else of
+
+
 async def _completed(results: dict[str, Any], others: Awaitable[dict[str, Any]]) -> dict[str, Any]:
     results.update(await others)
     return results
@@ -126,7 +178,15 @@ def column_of(field: GraphQLField, schema: GraphQLSchema) -> Column | None:
     return column
 
 
-_COLUMN = "proteus-column"
+def looked_of(field: GraphQLField) -> Looked | None:
+    """Found once per field."""
+    if _LOOKED not in field.extensions:
+        field.extensions[_LOOKED] = _looked(field)
+    looked: Looked | None = field.extensions[_LOOKED]
+    return looked
+
+
+_COLUMN, _LOOKED = "proteus-column", "proteus-looked"
 
 
 def _column(field: Any, schema: GraphQLSchema) -> Column | None:
@@ -144,6 +204,27 @@ def _column(field: Any, schema: GraphQLSchema) -> Column | None:
     if shape.rstrip("!") == f"[{name}!]":
         return Column(read, _each(leaf.coerce_output_value), shape.endswith("!"))
     return None
+
+
+def _looked(field: Any) -> Looked | None:
+    definition = field.extensions.get("strawberry-definition")
+    of = _nullable(field.type)
+    if not isinstance(definition, StrawberryField) or field.args or definition.extensions:
+        return None
+    if definition.permission_classes or not (is_leaf_type(of) or isinstance(of, GraphQLObjectType)):
+        return None
+    look = _looker(definition)
+    return None if look is None else Looked(look, field, of, of is not field.type)
+
+
+def _looker(definition: Any) -> Callable[[Any, Any], Any] | None:
+    resolver = definition.base_resolver
+    if resolver is None:
+        get = attrgetter(definition.python_name)
+        return lambda row, _: get(row)
+    resolve: Callable[[Any, Any], Any] = resolver.wrapped_func
+    given = [one and one.name for one in (resolver.parent_parameter, resolver.info_parameter)]
+    return resolve if list(signature(resolve).parameters) == given and not iscoroutinefunction(resolve) else None
 
 
 def _reader(definition: Any) -> Callable[[Any], Any] | None:

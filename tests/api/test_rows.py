@@ -40,6 +40,16 @@ async def later(row: strawberry.Parent[Row]) -> str:
     return f"later {row.name}"
 
 
+def befriend(row: strawberry.Parent[Row], info: strawberry.Info) -> Row | None:
+    if row.name == "sad":
+        raise ValueError("sad")
+    return None if row.nick else Row(f"friend of {row.name}", nick="friend")
+
+
+def shortly(row: strawberry.Parent[Row], info: strawberry.Info) -> Any:
+    return later(row) if row.nick else f"soon {row.name} {info.field_name}"
+
+
 def repeated(row: strawberry.Parent[Row], times: int = 2) -> str:
     return (row.name or "") * times
 
@@ -56,6 +66,9 @@ class Thing:
     later: str | None = by(later)
     repeated: str = by(repeated)
     inner: "Thing" = by(lambda: Row("inner"))
+    friend: "Thing | None" = by(befriend)
+    needed: "Thing" = by(befriend)
+    soon: str | None = by(shortly)
 
 
 ROWS = [Row("one"), Row("two", Color.BLUE, nick="2")]
@@ -64,6 +77,10 @@ BROKEN = {
     "enum": [Row("one", "no color")],
     "tag": [Row("one", tags=["a", None])],
     "late": [Row("sick"), Row("one")],
+    "sad": [Row("one"), Row("sad")],
+    "alone": [Row("one"), Row("two", nick="2")],
+    "item": [Row("one"), None],
+    "things": [Row("one"), Row(None)],
 }
 
 
@@ -94,6 +111,18 @@ STOCK, QUICK = schema(), schema(execution_context_class=Rows)
         "query($no: Boolean = false) { things { name @skip(if: true) nick @include(if: $no) at @include(if: true) } }",
         "{ things { later name repeated(times: 3) color r: repeated } }",
         "{ things { inner { inner { name later } } } }",
+        "{ things { friend { name at friend { name } } name soon } }",
+        "{ things { color friend { later name } } }",
+        "{ things { friend { soon name } } }",
+        "{ things { name friend { ...f } f: friend { nick } } } fragment f on Thing { name friend { name tags } }",
+        '{ broken(how: "sad") { name friend { name } } }',
+        '{ broken(how: "alone") { name needed { name } } }',
+        '{ broken(how: "alone") { name soon } }',
+        '{ broken(how: "item") { name friend { name } } }',
+        '{ broken(how: "things") { friend { name } name } }',
+        "{ things { __typename friend { __typename } } }",
+        "{ things { name @skip(if: true) } }",
+        "{ things { name friend { name @include(if: false) } } }",
         '{ broken(how: "null") { name } }',
         '{ broken(how: "null") { later upper } }',
         '{ broken(how: "enum") { nick color } }',
