@@ -24,7 +24,7 @@ PAGE_DEFAULT, PAGE_LIMIT = 50, 100
 WAIT_SECONDS = 2.0
 """How long a query waits for its read model to reach `minPosition`."""
 
-set_json_loads(msgspec.json.decode)  # five times as fast as the standard library
+set_json_loads(msgspec.json.decode)  # 3 to 26 times as fast as the standard library, by size
 
 T = TypeVar("T")
 Query = LiteralString | sql.SQL | sql.Composed
