@@ -191,6 +191,8 @@ class Session:
         """To where the next ones stand, at most, so that they go on together."""
         places = self._working()
         behind = [name for name, place in places.items() if place.position == position]
+        if not behind:  # one that stood here has moved, or failed, meanwhile
+            return False
         ahead = min((place.position for place in places.values() if place.position > position), default=None)
         rows = self._reader.read(position, BATCH)
         if ahead is not None:

@@ -226,7 +226,7 @@ async def ticket(view: View, *, id: UUID | None, key: str | None, moment: Moment
         return (await by_ids(view, [id], moment)).get(id)
     assert key is not None
     number = key.upper().removeprefix("T-")
-    if not (number.isascii() and number.isdigit() and len(number) < 19):
+    if not (number.isascii() and number.isdigit() and len(number) < 19 and number[0] != "0"):
         return None
     at, arguments = spans.at(moment)
     # A number never changes, so the open span says which ticket it is, at every moment.

@@ -170,8 +170,14 @@ PROJECTION = Projection(
 
 _SELECTED = sql.SQL(
     "x.position, x.stream, x.version, x.type, x.ticket, x.occurred_at, x.recorded_at, x.actor, x.on_behalf_of,"
-    " x.channel, x.source, x.reason, x.command_id, x.correlation_id, x.causation_id, x.changes, x.data"
+    " x.channel, x.source, {reason}, x.command_id, x.correlation_id, x.causation_id, x.changes, x.data"
 )
+
+
+def _selected(view: View) -> sql.Composed:
+    """Reasons are written for colleagues: a requester reads their own alone."""
+    own = sql.SQL("case when x.actor = %(viewer)s then x.reason end")
+    return _SELECTED.format(reason=sql.SQL("x.reason") if view.actor.reads_all else own)
 
 
 def _event_row(row: Sequence[Any], moment: Moment) -> EventRow:
@@ -233,6 +239,7 @@ def _history(view: View, types: Sequence[str] | None, after_position: int | None
         " and (%(as_of_time)s::timestamptz is null or x.occurred_at <= %(as_of_time)s)"
     ).format(_visible(view))
     return _events(
+        view,
         condition,
         {
             "types": None if types is None else list(types),
@@ -246,16 +253,18 @@ def _history(view: View, types: Sequence[str] | None, after_position: int | None
 
 async def events(view: View, filter: EventFilter, ask: PageAsk) -> Page[EventRow]:
     """The events of a workspace in order of position. Raises BadInput."""
-    return await page(view, _events(*_feed(view, filter)), ask)
+    return await page(view, _events(view, *_feed(view, filter)), ask)
 
 
 async def event_count(view: View, filter: EventFilter) -> int:
-    return await count(view, _events(*_feed(view, filter)))
+    return await count(view, _events(view, *_feed(view, filter)))
 
 
-def _events(condition: sql.Composable, arguments: dict[str, Any], moment: Moment = NOW) -> Listing[EventRow]:
+def _events(
+    view: View, condition: sql.Composable, arguments: dict[str, Any], moment: Moment = NOW
+) -> Listing[EventRow]:
     return Listing(
-        columns=_SELECTED,
+        columns=_selected(view),
         source=sql.SQL("from timeline x where {}").format(condition),
         keys=(("x.position", "bigint"),),
         row=partial(_event_row, moment=moment),
@@ -283,7 +292,7 @@ def _feed(view: View, filter_: EventFilter) -> tuple[sql.Composable, dict[str, A
 async def by_positions(view: View, positions: Sequence[int], moment: Moment = NOW) -> dict[int, EventRow]:
     rows = await view.fetch(
         sql.SQL("select {} from timeline x where {} and x.position = any(%(positions)s)").format(
-            _SELECTED, _visible(view)
+            _selected(view), _visible(view)
         ),
         {"positions": list(positions)},
     )

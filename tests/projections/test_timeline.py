@@ -281,6 +281,18 @@ def test_a_requester_reads_what_is_public_of_their_own_tickets_alone(world: Worl
     assert world.ask_as(her, events, EventFilter(ticket=strange), PageAsk()).nodes == []
 
 
+def test_a_requester_reads_no_reasons_but_their_own(world: World) -> None:
+    clara = world.person("Clara", PersonKind.CLIENT)
+    her = world.requester(clara)
+    own = world.do(OpenTicket(title="Mine", role="INQUIRY"), by=her, reason="my site is down").stream
+    world.do(SetPriority(ticket=own, priority=Priority.LOW), reason="she always exaggerates")
+    world.project()
+    assert [event.reason for event in history_of(world, own, actor=her)] == ["my site is down", None]
+    assert [event.reason for event in history_of(world, own)] == ["my site is down", "she always exaggerates"]
+    feed_of_hers = world.ask_as(her, events, EventFilter(ticket=own), PageAsk()).nodes
+    assert [event.reason for event in feed_of_hers] == ["my site is down", None]
+
+
 def test_the_latest_time_of_recording_never_runs_backwards(world: World) -> None:
     for n in range(5):
         world.open(f"{n}")
