@@ -17,6 +17,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from uuid import UUID
 
 import click
 from granian import Granian
@@ -29,11 +30,11 @@ from api.runtime import DATABASE_VARIABLE, PUBLIC_URL_VARIABLE
 from application import people, tokens
 from application.event_store.database import Database, Role
 from application.event_store.streams import EventStore
-from application.handling import Context
+from application.handling import Context, state_in
 from application.tokens import TokenRefused
 from application.workspaces import Workspace, create_workspace, find_workspace, furnish, operator
 from domain.access import Scope
-from domain.people import AddPerson
+from domain.people import AddPerson, Person
 from projections.engine import Engine
 from projections.registry import PROJECTIONS
 
@@ -138,7 +139,7 @@ def kept_token(database: Database, store: EventStore, workspace: Workspace, file
         try:
             known = tokens.bearer(row)
         except TokenRefused:
-            person = row[1] if row is not None else person
+            person = row[1] if row is not None and _is_active(store, workspace, row[1]) else person
         else:
             if known.workspace == workspace.id:
                 return secret
@@ -148,6 +149,11 @@ def kept_token(database: Database, store: EventStore, workspace: Workspace, file
     secret = tokens.issue_token(database, workspace.id, person, [Scope.ADMIN], "first token", TOKEN_LASTS)
     _write_privately(file, secret + "\n")
     return secret
+
+
+def _is_active(store: EventStore, workspace: Workspace, person: UUID) -> bool:
+    known = state_in(store.workspace(workspace.id).load([person]), person, Person)
+    return known is not None and known.active
 
 
 def _write_privately(file: Path, text: str) -> None:
