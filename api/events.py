@@ -9,7 +9,7 @@ import strawberry
 from strawberry import ID, UNSET, Parent
 from strawberry.scalars import JSON
 
-from api.fields import Info, Node, by, given, is_list
+from api.fields import Info, Node, by, given, is_list, once_passed
 from api.filters import TimeFilter, asked
 from api.ids import NAMED_BY, Kind, decode_given, encode, encode_event
 from api.paging import Connection, ConnectionRow, page_ask
@@ -97,8 +97,10 @@ async def _events(
     after: str | None = UNSET,
     last: int | None = UNSET,
     before: str | None = UNSET,
+    min_position: Position | None = UNSET,
 ) -> ConnectionRow[EventRow]:
     """The log of the workspace, oldest first."""
+    await once_passed(info, min_position, "timeline")
     view = info.context.view
     wanted = EventFilter(
         after_position=given(after_position),

@@ -22,6 +22,13 @@ def given(value: T | None) -> T | None:
     return None if value is strawberry.UNSET else value
 
 
+async def once_passed(info: Info, min_position: int | None, *read_models: str) -> None:
+    """Waits for the read models to pass `minPosition`, where one is given. Raises ReadModelBehind."""
+    position = given(min_position)
+    if position is not None:
+        await info.context.wait_for(position, *read_models)
+
+
 def is_list(value: object) -> TypeGuard[list[Any]]:
     return isinstance(value, list)
 

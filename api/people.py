@@ -8,11 +8,12 @@ from strawberry import ID, UNSET, Parent
 
 from api.commands import CommandInput, Done, ExpectingInput, Payload, perform, wait_until_readable
 from api.errors import FORBIDDEN, Failure
-from api.fields import Info, Node, by
+from api.fields import Info, Node, by, once_passed
 from api.filters import PersonFilter, asked
 from api.ids import Kind, encode
 from api.paging import Connection, ConnectionRow, page_ask
 from api.prefetch import found
+from api.scalars import Position
 from application.people import handle
 from domain.people import AddPerson, DeactivatePerson, PersonKind, ReactivatePerson, RenamePerson
 from projections import directory, filters
@@ -61,9 +62,11 @@ async def _people(
     filter: PersonFilter | None = UNSET,
     first: int | None = UNSET,
     after: str | None = UNSET,
+    min_position: Position | None = UNSET,
 ) -> ConnectionRow[PersonRow]:
     """By name."""
     must_read_all(info)
+    await once_passed(info, min_position, "directory")
     view, wanted = info.context.view, asked(filter, filters.PersonFilter)
     page = await directory.people(view, wanted, page_ask(first, after))
     return ConnectionRow(page, lambda: directory.people_count(view, wanted))

@@ -7,10 +7,11 @@ import strawberry
 from strawberry import ID, UNSET, Parent
 
 from api.commands import CommandInput, Done, ExpectingInput, Payload, perform, wait_until_readable
-from api.fields import Info, Node, by
+from api.fields import Info, Node, by, once_passed
 from api.ids import Kind, encode
 from api.paging import Connection, ConnectionRow, page_ask
 from api.prefetch import found
+from api.scalars import Position
 from application.services import handle
 from domain.services import AddService, RenameService
 from projections import directory
@@ -33,8 +34,11 @@ class Service(Node):
         return isinstance(row, ServiceRow)
 
 
-async def _services(info: Info, first: int | None = UNSET, after: str | None = UNSET) -> ConnectionRow[ServiceRow]:
+async def _services(
+    info: Info, first: int | None = UNSET, after: str | None = UNSET, min_position: Position | None = UNSET
+) -> ConnectionRow[ServiceRow]:
     """By key."""
+    await once_passed(info, min_position, "directory")
     view = info.context.view
     page = await directory.services(view, page_ask(first, after))
     return ConnectionRow(page, lambda: directory.service_count(view))

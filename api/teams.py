@@ -7,11 +7,12 @@ import strawberry
 from strawberry import ID, UNSET, Parent
 
 from api.commands import CommandInput, Done, ExpectingInput, Payload, perform, wait_until_readable
-from api.fields import Info, Node, by
+from api.fields import Info, Node, by, once_passed
 from api.ids import Kind, encode
 from api.paging import Connection, ConnectionRow, page_ask
 from api.people import Person, must_read_all
 from api.prefetch import found
+from api.scalars import Position
 from application.teams import handle
 from domain.teams import AddTeam, JoinTeam, LeaveTeam, RenameTeam
 from projections import directory
@@ -47,9 +48,12 @@ class Team(Node):
         return isinstance(row, TeamRow)
 
 
-async def _teams(info: Info, first: int | None = UNSET, after: str | None = UNSET) -> ConnectionRow[TeamRow]:
+async def _teams(
+    info: Info, first: int | None = UNSET, after: str | None = UNSET, min_position: Position | None = UNSET
+) -> ConnectionRow[TeamRow]:
     """By key."""
     must_read_all(info)
+    await once_passed(info, min_position, "directory")
     view = info.context.view
     return ConnectionRow(await directory.teams(view, page_ask(first, after)), lambda: directory.team_count(view))
 

@@ -7,7 +7,7 @@ from strawberry import ID, UNSET, Parent
 from strawberry.scalars import JSON
 
 from api.commands import CommandInput, Done, ExpectingInput, Payload, perform, wait_until_readable
-from api.fields import Info, by, given
+from api.fields import Info, by, given, once_passed
 from api.filters import AsOf, TicketFilter, TicketOrder, asked
 from api.ids import Kind, decode_given
 from api.paging import Connection, ConnectionRow, page_ask
@@ -35,9 +35,7 @@ READ_MODELS = ("spans", "tickets", "timeline", "directory")
 
 async def moment_of(info: Info, as_of: AsOf | None, min_position: Position | None) -> Moment:
     """The moment that is asked about, once the read models have passed `minPosition`."""
-    position = given(min_position)
-    if position is not None:
-        await info.context.wait_for(position, *READ_MODELS)
+    await once_passed(info, min_position, *READ_MODELS)
     return await info.context.view.moment(asked(as_of, filters.AsOf))
 
 

@@ -127,3 +127,17 @@ def test_the_feed_tells_all_that_happened(admin: Client) -> None:
     assert page["last"] == {"nodes": [{"type": "TicketOpened"}], "pageInfo": {"hasPreviousPage": True}}
     after = "query($p: Position) { events(afterPosition: $p) { totalCount } }"
     assert admin.ask(after, p=ticket["position"]) == {"totalCount": 0}
+
+
+def test_lists_wait_for_what_was_written(admin: Client) -> None:
+    written = {
+        "people": admin.command("addPerson", "", name="Zoe")["position"],
+        "teams": admin.command("addTeam", "", key="zoo", name="Zoo")["position"],
+        "services": admin.command("addService", "", key="zoo", name="Zoo")["position"],
+    }
+    for field, position in written.items():
+        names = admin.ask(f'{{ {field}(minPosition: "{position}") {{ nodes {{ name }} }} }}')["nodes"]
+        assert names[-1]["name"].startswith("Zo"), field
+    events = admin.ask(f'{{ events(last: 1, minPosition: "{written["services"]}") {{ nodes {{ position }} }} }}')
+    assert events["nodes"] == [{"position": written["services"]}]
+    assert admin.codes('{ people(minPosition: "999999999") { nodes { name } } }') == ["UNAVAILABLE"]
