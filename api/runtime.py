@@ -69,17 +69,23 @@ def open_database(folder: Path, *, embedded: bool = False) -> Generator[Database
 
 def check_schema(database: Database) -> None:
     """Raises DatabaseNotUsable where `proteus migrate` has something to do, psycopg.OperationalError."""
+    database.check_login()
+    version, followed = _migrated_to(database) if database.has_roles() else (None, set[str]())
+    if version is not None and version > SCHEMA_VERSION:
+        raise DatabaseNotUsable("The database was migrated by a newer Proteus. Run that one.")
+    if version != SCHEMA_VERSION or not followed.issuperset(NAMES):
+        raise DatabaseNotUsable(f"The database of {DATABASE_VARIABLE} is not ready. Run `proteus migrate` first.")
+
+
+def _migrated_to(database: Database) -> tuple[int | None, set[str]]:
+    """The version of the schema, None where there is none, and the read models that it has."""
     with database.connect(Role.READER) as connection:
         try:
             found = connection.execute("select max(version) from schema_version").fetchone()
             followed = {name for (name,) in connection.execute("select name from tracking").fetchall()}
         except (psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege):
-            found, followed = None, set[str]()
-    version = found[0] if found else None
-    if version is not None and version > SCHEMA_VERSION:
-        raise DatabaseNotUsable("The database was migrated by a newer Proteus. Run that one.")
-    if version != SCHEMA_VERSION or not followed.issuperset(NAMES):
-        raise DatabaseNotUsable(f"The database of {DATABASE_VARIABLE} is not ready. Run `proteus migrate` first.")
+            return None, set()
+    return (found[0] if found else None), followed
 
 
 def _enterable(folder: Path) -> Path:

@@ -112,6 +112,12 @@ class Database:
         if row[2] < MINIMUM_SERVER:
             raise DatabaseNotUsable("Proteus needs PostgreSQL 16 or newer; 18 is what it is tested with.")
 
+    def has_roles(self) -> bool:
+        """Whether the roles are there: without them nobody can even connect as one."""
+        with psycopg.connect(self.url, autocommit=True, connect_timeout=10) as connection:
+            found = connection.execute("select 1 from pg_roles where rolname = any(%s)", (list(Role),)).fetchall()
+        return len(found) == len(Role)
+
     def migrate(self, install_read_models: Callable[[Connection], None]) -> bool:
         """Brings an empty or older schema to this version; safe to run again and at the same time from elsewhere.
 

@@ -4,9 +4,11 @@ import json
 import os
 import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -20,6 +22,7 @@ from api.command_line import main
 from api.ids import Kind, encode
 from api.runtime import DATABASE_VARIABLE, HOME_VARIABLE
 from application import people
+from application.embedded_postgres import EmbeddedPostgres
 from application.event_store.database import Database
 from application.event_store.streams import EventStore
 from application.handling import Context
@@ -123,6 +126,24 @@ def test_a_database_that_is_away_or_not_migrated_is_said_in_a_sentence(
     empty = re.sub(r"dbname=\S+", "dbname=postgres", database.url)
     monkeypatch.setenv(DATABASE_VARIABLE, empty)
     assert "Run `proteus migrate` first" in sentence(run("token", "list"))
+
+
+def test_a_superuser_and_a_server_that_proteus_never_saw_are_refused(
+    monkeypatch: pytest.MonkeyPatch, postgres: EmbeddedPostgres, run: Run
+) -> None:
+    monkeypatch.setenv(DATABASE_VARIABLE, postgres.dsn)
+    for command in (("migrate",), ("status",), ("serve", "--port", "1999")):
+        assert "row-level security does not bind" in sentence(run(*command))
+    root = Path(tempfile.mkdtemp(prefix="pt-"))
+    root.chmod(0o711)
+    try:
+        with EmbeddedPostgres(root, settings={"fsync": "off"}) as fresh:
+            monkeypatch.setenv(DATABASE_VARIABLE, fresh.database().url)
+            assert "Run `proteus migrate` first" in sentence(run("status"))
+            assert run("migrate").output == "The database is migrated.\n"
+            assert run("status").exit_code == 0
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
 
 
 @pytest.fixture
