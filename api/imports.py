@@ -74,7 +74,9 @@ def choose_workspace(database: Database, key: str | None) -> Workspace:
     chosen = [workspace for workspace in there if key is None or workspace.key == key]
     if len(chosen) == 1:
         return chosen[0]
-    keys = ", ".join(workspace.key for workspace in there) or "none yet"
+    if not there:
+        raise InvalidValue("There is no workspace yet. Make one: proteus workspace create KEY NAME.", ("workspace",))
+    keys = ", ".join(workspace.key for workspace in there)
     what = "Name the workspace with --workspace" if key is None else f"There is no workspace {key!r}"
     raise InvalidValue(f"{what}. Workspaces: {keys}.", ("workspace",))
 
