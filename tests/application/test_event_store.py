@@ -1,9 +1,10 @@
 """Appending and loading: every command answered for itself, all of it or nothing, and nothing ever changed again."""
 
 import threading
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import partial, reduce
 from typing import Any, LiteralString
 from uuid import UUID, uuid4
 
@@ -16,8 +17,9 @@ from eventsourcing.persistence import ApplicationRecorder, RecordConflictError
 from application.event_store.attempts import StoreUnavailable
 from application.event_store.database import Database, Role
 from application.event_store.envelope import Cause, Envelope, Stream
+from application.event_store.event_types import fold
 from application.event_store.recorder import AlreadyRecorded, Guard, Recorded, VersionConflict
-from application.event_store.streams import EventStore, WorkspaceStore, project
+from application.event_store.streams import EventStore, WorkspaceStore
 from application.workspaces import Workspace
 from domain.people import Person, PersonAdded, PersonKind
 from domain.teams import Team
@@ -432,6 +434,10 @@ def test_it_is_the_library_s_application(here: WorkspaceStore) -> None:
     assert isinstance(here, Application)
     assert isinstance(here.repository, Repository)
     assert isinstance(here.recorder, ApplicationRecorder)
+
+
+def project(stream: Stream | None, events: Iterable[Any]) -> Stream | None:
+    return reduce(fold, events, stream)
 
 
 def test_the_library_s_save_appends_and_its_repository_reads(here: WorkspaceStore) -> None:
