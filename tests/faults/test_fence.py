@@ -5,7 +5,7 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import uuid4
 
@@ -18,7 +18,7 @@ from application.event_store.follower import LogReader
 from application.event_store.streams import WorkspaceStore
 from tests.application.recording import added, drain, envelopes, insertion, positions, renamed, writer
 from tests.faults import process
-from tests.faults.rounds import ROUNDS, WAIT
+from tests.faults.rounds import WAIT, Rounds, until
 
 
 @pytest.fixture
@@ -39,13 +39,6 @@ def paused(pid: int) -> Iterator[None]:
 
 def append(here: WorkspaceStore, events: int = 2) -> None:
     here.append(envelopes(here.workspace, uuid4(), added(), *[renamed(f"{n}") for n in range(1, events)]))
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + WAIT
-    while not condition():
-        assert time.monotonic() < deadline, "it never came about"
-        time.sleep(0.005)
 
 
 @pytest.mark.parametrize("end", ["commit", "rollback", "terminate"])
@@ -139,10 +132,10 @@ def test_an_unrelated_transaction_delays_nobody(
 
 
 def test_two_readers_see_what_the_table_holds_whatever_the_writers_do(
-    database: Database, here: WorkspaceStore, readers: tuple[LogReader, LogReader]
+    database: Database, here: WorkspaceStore, readers: tuple[LogReader, LogReader], rounds: Rounds
 ) -> None:
     """Commits, rollbacks, savepoints, pauses of clients and of backends, ordinary commands among them."""
-    for number in range(ROUNDS):
+    for chance in rounds(test=2, soak=60):
         start = positions(database)[-1]
         done = threading.Event()
         seen: tuple[list[int], list[int]] = ([], [])
@@ -150,9 +143,8 @@ def test_two_readers_see_what_the_table_holds_whatever_the_writers_do(
             threading.Thread(target=_follow, args=(reader, start, found, done), daemon=True)
             for reader, found in zip(readers, seen, strict=True)
         ]
-        # Seeded, so that a failing round can be had again.
         writing = [
-            threading.Thread(target=_misbehave, args=(database, here, random.Random(100 * number + n)), daemon=True)
+            threading.Thread(target=_misbehave, args=(database, here, random.Random(chance.random())), daemon=True)
             for n in range(5)
         ]
         writing += [threading.Thread(target=_behave, args=(here,), daemon=True)]

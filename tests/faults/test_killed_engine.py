@@ -8,18 +8,15 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from application.embedded_postgres import EmbeddedPostgres
-from application.event_store.database import Database, Role
+from application.event_store.database import Database
 from application.event_store.follower import Deposed
 from domain.tickets import AddComment, Priority, SetPriority
 from projections import engine
 from projections.engine import Session
-from projections.rebuild import rebuild
-from projections.registry import PROJECTIONS
 from tests.application.recording import Company, at_once, failed
 from tests.faults import process
-from tests.faults.rounds import ROUNDS, WAIT
-
-ALL = {projection.name: projection for projection in PROJECTIONS}
+from tests.faults.replay import ALL, assert_equal_to_a_replay, head, places
+from tests.faults.rounds import WAIT, Rounds
 
 
 @pytest.fixture
@@ -39,32 +36,11 @@ def a_day(company: Company) -> None:
     assert not failed(at_once([partial(a_ticket, n) for n in range(40)]))
 
 
-def places(database: Database) -> dict[str, int]:
-    with database.connect(Role.PROJECTOR) as connection:
-        return dict(connection.execute("select name, position from tracking").fetchall())
-
-
-def head(database: Database) -> int:
-    with database.connect(Role.PROJECTOR) as connection:
-        row = connection.execute("select max(position) from event").fetchone()
-    assert row is not None
-    return int(row[0])
-
-
-def assert_equal_to_a_replay(database: Database) -> None:
-    with Session(database, ALL) as session:
-        session.catch_up()
-    assert set(places(database).values()) == {head(database)}
-    for projection in PROJECTIONS:
-        summary = rebuild(database, projection)
-        assert summary.same is True, f"{projection.name} differs from a replay"
-
-
 def test_an_engine_killed_in_the_middle_of_its_work_leaves_nothing_half_done(
-    database: Database, company: Company
+    database: Database, company: Company, rounds: Rounds
 ) -> None:
     reached = 0
-    for _ in range(ROUNDS):
+    for _ in rounds(test=2, soak=40):
         with process.start("project", database, 5) as following:
             assert following.stdout is not None
             assert following.stdout.readline() == "following\n"
@@ -79,7 +55,7 @@ def test_an_engine_killed_in_the_middle_of_its_work_leaves_nothing_half_done(
 
 
 def test_an_engine_whose_connections_are_killed_catches_up(
-    database: Database, postgres: EmbeddedPostgres, company: Company
+    database: Database, postgres: EmbeddedPostgres, company: Company, rounds: Rounds
 ) -> None:
     with (
         psycopg.connect(postgres.dsn, autocommit=True) as killer,
@@ -87,7 +63,7 @@ def test_an_engine_whose_connections_are_killed_catches_up(
     ):
         assert following.stdout is not None
         assert following.stdout.readline() == "following\n"
-        for _ in range(3 * ROUNDS):
+        for _ in rounds(test=6, soak=120):
             killer.execute(
                 "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'proteus projector'"
                 " and datname = %s",

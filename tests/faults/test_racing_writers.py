@@ -8,13 +8,15 @@ from application.event_store.streams import EventStore
 from application.workspaces import Workspace
 from tests.application.recording import Company, log, versions
 from tests.faults import process
-from tests.faults.rounds import ROUNDS, WAIT
+from tests.faults.rounds import WAIT, Rounds
 
 
-def test_eight_writers_of_one_ticket_lose_nothing(database: Database, store: EventStore, workspace: Workspace) -> None:
+def test_eight_writers_of_one_ticket_lose_nothing(
+    database: Database, store: EventStore, workspace: Workspace, rounds: Rounds
+) -> None:
     """Four processes of two threads each."""
     company = Company.of(store, workspace)
-    for _ in range(ROUNDS):
+    for _ in rounds(test=2, soak=30):
         ticket = company.ticket()
         writers = [process.start("comment", database, workspace.id, ticket, 2, 12) for _ in range(4)]
         acknowledged = [UUID(line) for writer in writers for line in writer.communicate(timeout=WAIT)[0].split()]
@@ -27,10 +29,10 @@ def test_eight_writers_of_one_ticket_lose_nothing(database: Database, store: Eve
 
 
 def test_what_a_killed_writer_was_told_is_done_is_done(
-    database: Database, store: EventStore, workspace: Workspace
+    database: Database, store: EventStore, workspace: Workspace, rounds: Rounds
 ) -> None:
     company = Company.of(store, workspace)
-    for _ in range(ROUNDS):
+    for _ in rounds(test=2, soak=30):
         ticket = company.ticket()
         with (
             process.start("comment", database, workspace.id, ticket, 2, 10_000) as doomed,
