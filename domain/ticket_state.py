@@ -1,0 +1,162 @@
+"""The ticket as it stands, what a decision about it must know besides, and the checks that its behaviours share."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+
+from domain import text
+from domain.errors import FieldRequired, InvalidValue, PersonNotFound, ServiceNotFound, TeamNotFound, TicketIsClosed
+from domain.people import Person
+from domain.services import Service
+from domain.teams import Team
+from domain.text import FieldValue
+from domain.workflows import Role, StatusCategory, Workflows
+
+
+class Priority(StrEnum):
+    CRITICAL = "CRITICAL"
+    HIGH = "HIGH"
+    NORMAL = "NORMAL"
+    LOW = "LOW"
+
+
+class Visibility(StrEnum):
+    PUBLIC = "PUBLIC"
+    INTERNAL = "INTERNAL"
+
+
+class Ticket(msgspec.Struct, frozen=True, kw_only=True):
+    """`version`: number of events. `last_at`: occurred_at of the last dated event; later ones are never
+    before it. `comments`: visibility by comment id, in the order they were written."""
+
+    number: int
+    version: int
+    external_key: str | None
+    title: str
+    description: str | None
+    role: str
+    workflow: str
+    workflow_version: int
+    status: str
+    category: StatusCategory
+    status_since: datetime
+    priority: Priority
+    channel: str
+    requester: UUID | None
+    assignee: UUID | None
+    team: UUID | None
+    service: UUID | None
+    parent: UUID | None
+    tags: tuple[str, ...]
+    fields: dict[str, FieldValue]
+    due_at: datetime | None
+    opened_at: datetime
+    closed_at: datetime | None
+    last_at: datetime
+    comments: tuple[tuple[UUID, Visibility], ...] = ()
+
+    @property
+    def key(self) -> str:
+        return ticket_key(self.number)
+
+    @property
+    def closed(self) -> bool:
+        return self.category.closed
+
+    @property
+    def rank(self) -> str:
+        """Order within a board cell: of opening. Fixed width, so that strings sort as the numbers do."""
+        return f"a{self.number:012d}"
+
+
+def ticket_key(number: int) -> str:
+    return f"T-{number}"
+
+
+class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a decision must know besides its ticket. `at` is None where the command names no time.
+
+    `people`, `teams`, `services`, `tickets` hold those that the command names and that exist here.
+    `ancestors` of the new parent, nearest first, the parent itself included."""
+
+    now: datetime
+    workflows: Workflows
+    at: datetime | None = None
+    reason: str | None = None
+    channel: str = "api"
+    number: int = 0
+    new_id: UUID = UUID(int=0)
+    people: Mapping[UUID, Person] = {}
+    teams: Mapping[UUID, Team] = {}
+    services: Mapping[UUID, Service] = {}
+    tickets: Mapping[UUID, Ticket] = {}
+    ancestors: tuple[UUID, ...] = ()
+
+
+def must_be_open(ticket: Ticket) -> None:
+    if ticket.closed:
+        raise TicketIsClosed(ticket.key)
+
+
+def must_be_active(person: UUID | None, field: str, around: Surroundings) -> None:
+    if person is not None and not (person in around.people and around.people[person].active):
+        raise PersonNotFound(person, field)
+
+
+def must_exist(team: UUID | None, service: UUID | None, around: Surroundings) -> None:
+    if team is not None and team not in around.teams:
+        raise TeamNotFound(team)
+    if service is not None and not (service in around.services and around.services[service].active):
+        raise ServiceNotFound(service)
+
+
+def instant(at: datetime, field: str) -> datetime:
+    """The same instant in UTC. An offset of seconds, which RFC 3339 cannot write, would be lost otherwise."""
+    if at.utcoffset() is None:
+        raise InvalidValue(f"{field} needs an offset, as in 2026-03-01T09:00:00+03:00.", (field,))
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        raise InvalidValue(f"{field} is outside the years 1 to 9999.", (field,)) from None
+
+
+def must_fulfil(role: Role, ticket: Ticket) -> None:
+    for name in role.requires:
+        if not has(ticket, name):
+            raise FieldRequired(name, f"for the role {role.key}", custom=name not in TICKET_FIELDS)
+
+
+TicketField = Literal["assignee", "team", "service", "requester", "parent", "description", "dueAt"]
+TICKET_FIELDS: Mapping[str, str] = {
+    "assignee": "assignee",
+    "team": "team",
+    "service": "service",
+    "requester": "requester",
+    "parent": "parent",
+    "description": "description",
+    "dueAt": "due_at",
+}
+"""What a workflow may require besides custom fields: the API's name -> the attribute."""
+
+
+def has(ticket: Ticket, name: str) -> bool:
+    if name in TICKET_FIELDS:
+        return getattr(ticket, TICKET_FIELDS[name]) is not None
+    value = ticket.fields.get(name)
+    return not text.is_blank(value) if isinstance(value, str) else value is not None
+
+
+def checked_tags(tags: tuple[str, ...]) -> tuple[str, ...]:
+    if len(tags) > text.TAGS_LIMIT:
+        raise InvalidValue(f"{len(tags)} tags; {text.TAGS_LIMIT} is the limit.", ("tags",))
+    return tuple(dict.fromkeys(text.line(tag, "tags", text.KEY_LIMIT) for tag in tags))
+
+
+def checked_fields(fields: Mapping[str, FieldValue]) -> dict[str, FieldValue]:
+    if len(fields) > text.FIELDS_LIMIT:
+        raise InvalidValue(f"{len(fields)} fields; {text.FIELDS_LIMIT} is the limit.", ("fields",))
+    return {text.key(key, "fields"): text.field_value(key, value) for key, value in fields.items()}

@@ -1,0 +1,181 @@
+"""Moving a ticket: to another status by its workflow, to another role with all that it has."""
+
+from datetime import datetime
+from typing import assert_never
+from uuid import UUID
+
+import msgspec
+from msgspec.structs import replace
+
+from domain import text
+from domain.errors import FieldRequired, InvalidValue, ReasonRequired, TransitionNotAllowed
+from domain.text import FieldValue, SealedValue
+from domain.ticket_state import TICKET_FIELDS, Surroundings, Ticket, checked_fields, has, must_fulfil
+from domain.workflows import ANY, REASON, Status, StatusCategory, Transition, Workflow, Workflows
+
+
+class RoleChanged(msgspec.Struct, frozen=True, kw_only=True):
+    role: str
+    workflow: str
+    workflow_version: int
+    status: str
+    category: StatusCategory
+
+
+class StatusChanged(msgspec.Struct, frozen=True, kw_only=True):
+    """`workflow_version`: the version that allowed the move; the ticket is on it from now on."""
+
+    workflow_version: int
+    status: str
+    category: StatusCategory
+
+
+class FieldSet(msgspec.Struct, frozen=True, kw_only=True):
+    key: str
+    value: SealedValue
+
+
+TransitionEvent = RoleChanged | StatusChanged | FieldSet
+
+
+class ChangeRole(msgspec.Struct, frozen=True, kw_only=True):
+    """Without `status` the new role's workflow says where the ticket lands."""
+
+    ticket: UUID
+    role: str
+    status: str | None = None
+
+
+class TransitionTicket(msgspec.Struct, frozen=True, kw_only=True):
+    """Closing, cancelling and reopening are transitions. `fields` sets custom fields that it requires."""
+
+    ticket: UUID
+    status: str
+    fields: dict[str, FieldValue] = {}
+
+
+TransitionCommand = ChangeRole | TransitionTicket
+
+
+def decide(ticket: Ticket, command: TransitionCommand, around: Surroundings) -> list[TransitionEvent]:
+    match command:
+        case ChangeRole():
+            return _change_role(ticket, command, around)
+        case TransitionTicket():
+            return _transition(ticket, command, around)
+        case _:
+            assert_never(command)
+
+
+def available_transitions(ticket: Ticket, workflows: Workflows) -> list[tuple[Status, tuple[str, ...]]]:
+    """Statuses that the ticket may move to now, each with what it requires and the ticket still lacks."""
+    workflow = governing(ticket, workflows)
+    return [
+        (
+            workflow.status(way.target),
+            tuple(name for name in way.requires if name == REASON or not has(ticket, name)),
+        )
+        for way in workflow.transitions_from(ticket.status)
+    ]
+
+
+def governing(ticket: Ticket, workflows: Workflows) -> Workflow:
+    """The version by which the next move is judged: the newest, or the ticket's own where the newest has lost
+    the status it stands in (nobody is stranded)."""
+    newest = workflows.newest(ticket.workflow)
+    return newest if newest.has(ticket.status) else workflows.version(ticket.workflow, ticket.workflow_version)
+
+
+def _change_role(ticket: Ticket, command: ChangeRole, around: Surroundings) -> list[TransitionEvent]:
+    role = around.workflows.role(command.role)
+    workflow = around.workflows.newest(role.workflow)
+    if role.key == ticket.role and workflow.key == ticket.workflow:
+        if command.status in (None, ticket.status):
+            return []
+        raise InvalidValue(f"{ticket.key} has this role already; a transition changes its status.", ("status",))
+    if command.status is not None:
+        status = workflow.status(command.status)
+        if way := workflow.transition(ANY, status.key):  # asked of every arrival, from another workflow too
+            _must_meet(way, ticket, around, f"to arrive in {status.key!r}")
+    elif workflow.key == ticket.workflow and workflow.has(ticket.status) and not ticket.closed:
+        status = workflow.status(ticket.status)
+    else:
+        status = workflow.landing_status(ticket.category)
+    must_fulfil(role, ticket)
+    return [
+        RoleChanged(
+            role=role.key,
+            workflow=workflow.key,
+            workflow_version=workflow.version,
+            status=status.key,
+            category=status.category,
+        )
+    ]
+
+
+def _transition(ticket: Ticket, command: TransitionTicket, around: Surroundings) -> list[TransitionEvent]:
+    workflow = governing(ticket, around.workflows)
+    status = workflow.status(command.status)
+    fields = checked_fields(command.fields)
+    changed: list[TransitionEvent] = [
+        FieldSet(key=key, value=value)
+        for key, value in fields.items()
+        if not text.same_value(ticket.fields.get(key), value)
+    ]
+    with_fields = replace(ticket, fields={**ticket.fields, **fields})
+    if len(with_fields.fields) > text.FIELDS_LIMIT:
+        raise InvalidValue(f"{ticket.key} would have more than {text.FIELDS_LIMIT} fields.", ("fields",))
+    if status.key == ticket.status:
+        return changed
+    way = workflow.transition(ticket.status, status.key)
+    if way is None:
+        allowed = (other.target for other in workflow.transitions_from(ticket.status))
+        raise TransitionNotAllowed(ticket.status, status.key, allowed)
+    _must_meet(way, with_fields, around, f"to move from {ticket.status!r} to {status.key!r}")
+    moved = StatusChanged(workflow_version=workflow.version, status=status.key, category=status.category)
+    return [*changed, moved]
+
+
+def _must_meet(way: Transition, ticket: Ticket, around: Surroundings, why: str) -> None:
+    for name in way.requires:
+        if name == REASON:
+            if text.is_blank(around.reason or ""):
+                raise ReasonRequired(why)
+        elif not has(ticket, name):
+            raise FieldRequired(name, why, custom=name not in TICKET_FIELDS)
+
+
+def evolve(ticket: Ticket, event: TransitionEvent, at: datetime) -> Ticket:
+    version = ticket.version + 1
+    match event:
+        case RoleChanged():
+            return replace(
+                _moved(ticket, event.status, event.category, at, event.workflow),
+                role=event.role,
+                workflow=event.workflow,
+                workflow_version=event.workflow_version,
+            )
+        case StatusChanged():
+            return replace(
+                _moved(ticket, event.status, event.category, at, ticket.workflow),
+                workflow_version=event.workflow_version,
+            )
+        case FieldSet(key=key, value=value):
+            return replace(ticket, version=version, last_at=at, fields={**ticket.fields, key: value})
+        case _:
+            assert_never(event)
+
+
+def _moved(ticket: Ticket, status: str, category: StatusCategory, at: datetime, workflow: str) -> Ticket:
+    """`closed_at`: the first closing of the current closed stretch; done -> cancelled does not move it."""
+    stays = status == ticket.status and workflow == ticket.workflow
+    closed_at = (ticket.closed_at or at) if category.closed else None
+    return replace(
+        ticket,
+        version=ticket.version + 1,
+        last_at=at,
+        status=status,
+        category=category,
+        status_since=ticket.status_since if stays else at,
+        closed_at=closed_at,
+    )
