@@ -5,7 +5,7 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo serve test soak check schema requirements clean \
+.PHONY: help demo serve test soak bench check schema requirements clean \
         check-style check-types check-imports check-schema check-compose
 
 help: ## Show this list
@@ -23,6 +23,9 @@ test: .venv/.project ## Run the tests; ARGS="-k board -x" goes to pytest
 soak: .venv/.project ## Break it on purpose for half an hour; ROUNDS=5 or MINUTES=10 make it shorter, SEED=7 repeats one, ARGS="-k fence"
 	@PROTEUS_SOAK=1 PROTEUS_SOAK_ROUNDS=$(ROUNDS) PROTEUS_SOAK_MINUTES=$(MINUTES) PROTEUS_SOAK_SEED=$(SEED) \
 	  $(BIN)/pytest tests/faults --verbose $(ARGS)
+
+bench: .venv/.project ## Measure Proteus beside its limits and peers, about 15 minutes; ARGS="append board" takes parts
+	@$(BIN)/python -m bench $(ARGS)
 
 check: check-style check-types check-imports check-schema check-compose ## Lint, types, import rules, GraphQL schema, compose file
 

@@ -1,0 +1,126 @@
+"""A mutation over HTTP, beside a bare route that inserts one row."""
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from functools import partial
+from uuid import UUID
+
+import msgspec
+
+from api.ids import Kind, encode
+from application import tickets
+from application.event_store.database import Database, Role
+from application.event_store.streams import EventStore
+from application.handling import Context
+from application.tokens import issue_token
+from application.workspaces import create_workspace, operator
+from bench.figures import Figure, in_turns
+from bench.lab import Lab, Server
+from bench.load import Order, Taken, load
+from domain.access import Scope
+from domain.tickets import OpenTicket
+
+CONNECTIONS = 16
+MUTATION = """
+mutation SetPriority($input: SetPriorityInput!) {
+  setPriority(input: $input) { version position userErrors { code message } }
+}
+"""
+Work = Callable[[int], Taken]
+
+PRIORITIES = ("HIGH", "LOW")
+"""In turns, so that every command changes something."""
+
+
+def mutations(lab: Lab) -> Iterator[Figure]:
+    with lab.database() as database, lab.database() as bare_database:
+        token, opened = furnished(database, CONNECTIONS)
+        bare_token, _ = furnished(bare_database, 0)
+        with lab.server(database) as server, lab.bare_server(bare_database) as bare:
+            ours = [[mutation(id_, priority) for priority in PRIORITIES] for id_ in opened]
+            theirs = [[_insertion(id_, priority) for priority in PRIORITIES] for id_ in opened]
+            mutate = partial(_order, lab, server, "/graphql", token, ours, '"userErrors":[]')
+            insert = partial(_order, lab, bare, "/insert", bare_token, theirs, '"position":')
+            yield _latency(lab, mutate, insert, 1)
+            yield _latency(lab, mutate, insert, CONNECTIONS)
+            yield _cpu(lab, database, server, mutate, bare, insert)
+
+
+def furnished(database: Database, count: int) -> tuple[str, list[UUID]]:
+    """A token of a new workspace, and tickets opened in it."""
+    with EventStore(database) as store:
+        workspace = create_workspace(database, store, "acme", "Acme")
+        actor = operator(workspace.id)
+        ids = [
+            tickets.handle(store, Context(actor=actor), OpenTicket(title="A ticket", role="TASK")).stream
+            for _ in range(count)
+        ]
+    return issue_token(database, workspace.id, actor.person, [Scope.ADMIN], "bench", timedelta(days=1)), ids
+
+
+def mutation(ticket: UUID, priority: str) -> str:
+    variables = {"input": {"ticket": encode(Kind.TICKET, ticket), "priority": priority}}
+    return msgspec.json.encode({"query": MUTATION, "variables": variables}).decode()
+
+
+def _insertion(ticket: UUID, priority: str) -> str:
+    return msgspec.json.encode({"ticket": encode(Kind.TICKET, ticket), "priority": priority}).decode()
+
+
+def _order(
+    lab: Lab, server: Server, path: str, token: str, bodies: list[list[str]], expected: str, connections: int
+) -> Taken:
+    lab.say(f"mutations: {path}, {connections} at once")
+    return load(
+        Order(
+            port=server.port,
+            path=path,
+            token=token,
+            bodies=bodies[:connections],
+            warm_seconds=lab.size.seconds / 2,
+            seconds=lab.size.seconds,
+            expected=expected,
+        )
+    )
+
+
+def _latency(lab: Lab, mutate: Work, insert: Work, connections: int) -> Figure:
+    ours, theirs = in_turns(lab.size.rounds, lambda: mutate(connections).p50, lambda: insert(connections).p50)
+    return Figure(
+        name=f"mutation over HTTP, {connections} at once, p50",
+        unit="ms",
+        value=ours,
+        peer_name="bare route that inserts one row",
+        peer=theirs,
+        limit=3.0,
+    )
+
+
+def _cpu(lab: Lab, database: Database, server: Server, mutate: Work, bare: Server, insert: Work) -> Figure:
+    """Of the server, its read models and PostgreSQL, without the client."""
+
+    def per_thousand(process: Server, work: Work) -> float:
+        wait_until_read(database)
+        before = process.cpu_seconds() + lab.postgres_seconds()
+        taken = work(CONNECTIONS)
+        wait_until_read(database)
+        return (process.cpu_seconds() + lab.postgres_seconds() - before) / taken.answers * 1000
+
+    ours, theirs = in_turns(lab.size.rounds, lambda: per_thousand(server, mutate), lambda: per_thousand(bare, insert))
+    return Figure(
+        name="CPU of 1,000 mutations, read models and PostgreSQL included",
+        unit="s",
+        value=ours,
+        peer_name="bare route that inserts one row",
+        peer=theirs,
+    )
+
+
+def wait_until_read(database: Database) -> None:
+    """Until the read models have all events."""
+    with database.connect(Role.PROJECTOR) as connection:
+        while connection.execute(
+            "select max(e.position) > (select min(position) from tracking) from event e"
+        ).fetchone() == (True,):
+            time.sleep(0.005)
