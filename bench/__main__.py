@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.append import append
+from bench.boards import boards
 from bench.figures import Figure, Spread
 from bench.lab import FULL, ROOT, SMOKE, Lab, own_lab
 from bench.mutations import mutations
@@ -24,6 +25,7 @@ from bench.mutations import mutations
 PARTS: dict[str, Callable[[Lab], Iterator[Figure]]] = {
     "append": append,
     "mutations": mutations,
+    "boards": boards,
 }
 RESULTS = Path(__file__).with_name("results.json")
 
@@ -78,7 +80,7 @@ def table(results: list[Result]) -> Table:
                 _number(figure.value.median),
                 _span(figure.value),
                 f"{_number(figure.peer.median)}\n[dim]{_span(figure.peer)}[/]" if figure.peer else "",
-                f"{figure.held:.2f}" if figure.peer else "",
+                "" if figure.ratio is None else f"{figure.ratio:.2f}",
                 _limit(figure),
                 {True: "[green]holds[/]", False: "[red]short[/]", None: ""}[figure.met],
             )
@@ -89,7 +91,8 @@ def table(results: list[Result]) -> Table:
 def _limit(figure: Figure) -> str:
     if figure.limit is None:
         return ""
-    return f"{'≥' if figure.bar == 'at least' else '≤'} {_number(figure.limit)}{' ×' if figure.peer else ''}"
+    sign, times = "≥" if figure.bar == "at least" else "≤", " ×" if figure.peer and not figure.by_itself else ""
+    return f"{sign} {_number(figure.limit)}{times}"
 
 
 def _span(spread: Spread) -> str:

@@ -26,8 +26,8 @@ from bench.lab import Lab, binary
 from domain.tickets import AddComment, CommentAdded, OpenTicket, Visibility
 
 CALLERS = 32
-FLOOD = 300
-"""More than one batch holds."""
+FLOOD = 1_000
+"""Four times what a batch holds: a quiet workspace that stood in line would wait for all of them."""
 BODY = "The printer on the third floor prints every page twice since this morning, whatever the driver says. " * 2
 
 

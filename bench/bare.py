@@ -6,19 +6,28 @@
 import gc
 import os
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
+from uuid import UUID
 
 import msgspec
 from granian import Granian
 from granian.constants import Interfaces
 from litestar import Litestar, MediaType, Request, Response, get, post
+from psycopg import sql
+from psycopg.rows import TupleRow
 
+from api.context import Context
 from api.http import authenticated
-from api.runtime import DATABASE_VARIABLE
+from api.runtime import DATABASE_VARIABLE, Runtime
+from api.schema import schema
 from application.event_store.database import Database, Role
-from projections.reading import ReadModels
+from projections import directory
+from projections.reading import Query, ReadModels, View
+
+AnyRequest = Request[Any, Any, Any]
+Statement = tuple[Query, Sequence[object] | dict[str, Any]]
 
 POOL_SIZE = 8
 
@@ -28,15 +37,19 @@ class SetPriority(msgspec.Struct):
     priority: str
 
 
+class Asked(msgspec.Struct):
+    query: str
+
+
 @get("/ready", sync_to_thread=False)
 def ready() -> str:
     return "ready"
 
 
 @post("/insert", status_code=200)
-async def insert(request: Request[Any, Any, Any]) -> Response[bytes]:
+async def insert(request: AnyRequest) -> Response[bytes]:
     """Authenticates, and inserts one event: what a mutation at least has to do."""
-    view = await authenticated(request.headers, request.app.state.models)
+    view = await authenticated(request.headers, request.app.state.runtime.models)
     wanted = msgspec.json.decode(await request.body(), type=SetPriority)
     workspace = view.actor.workspace
     async with request.app.state.pool.connection() as connection:
@@ -44,7 +57,7 @@ async def insert(request: Request[Any, Any, Any]) -> Response[bytes]:
             await connection.execute("select set_config('proteus.workspace', %s, false)", (str(workspace),))
             cursor = await connection.execute(_INSERT, (workspace, msgspec.json.encode(wanted), view.actor.person))
         [row] = await cursor.fetchall()
-    return Response(msgspec.json.encode({"position": row[0]}), media_type=MediaType.JSON)
+    return _json({"position": row[0]})
 
 
 _INSERT = """
@@ -56,15 +69,65 @@ returning position
 """
 
 
+@post("/query", status_code=200)
+async def query(request: AnyRequest) -> Response[bytes]:
+    """Authenticates, runs the statements that Proteus would run for the query, and encodes their rows."""
+    runtime: Runtime = request.app.state.runtime
+    view = await authenticated(request.headers, runtime.models)
+    asked = msgspec.json.decode(await request.body(), type=Asked)
+    statements: dict[str, list[Statement]] = request.app.state.statements
+    if asked.query not in statements:
+        statements[asked.query] = await _statements(runtime, view, asked.query)
+    rows = [await runtime.models.fetch(view.actor.workspace, *one) for one in statements[asked.query]]
+    return _json({"rows": rows})
+
+
+class Listening(ReadModels):
+    """Notes what it is asked."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.heard: list[Statement] = []
+
+    async def fetch(
+        self, workspace: UUID | None, query: Query, arguments: Sequence[object] | dict[str, Any]
+    ) -> list[TupleRow]:
+        said: Any = query.as_string(None) if isinstance(query, sql.Composable) else query
+        self.heard.append((said, arguments))
+        return await super().fetch(workspace, query, arguments)
+
+
+async def _statements(runtime: Runtime, view: View, text: str) -> list[Statement]:
+    """Of the second of two answers: the first fills the caches."""
+    async with Listening(runtime.database) as models:
+        listening = View(models, view.actor, view.workflows_at)
+        for _ in range(2):
+            models.heard.clear()
+            workflows = await directory.workflows(listening)
+            context = Context(runtime=runtime, view=listening, workflows=workflows)
+            answer = await schema.execute(text, context_value=context)
+            if answer.errors:
+                raise RuntimeError(str(answer.errors))
+        return list(models.heard)
+
+
+def _json(answer: object) -> Response[bytes]:
+    return Response(msgspec.json.encode(answer), media_type=MediaType.JSON)
+
+
 def create() -> Litestar:
     database = Database(os.environ[DATABASE_VARIABLE])
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncGenerator[None]:
-        async with ReadModels(database) as app.state.models, database.async_pool(Role.APP, POOL_SIZE) as app.state.pool:
+        app.state.statements = {}
+        async with (
+            Runtime(database, "") as app.state.runtime,
+            database.async_pool(Role.APP, POOL_SIZE) as app.state.pool,
+        ):
             yield
 
-    created = Litestar([ready, insert], lifespan=[lifespan], openapi_config=None, logging_config=None)
+    created = Litestar([ready, insert, query], lifespan=[lifespan], openapi_config=None, logging_config=None)
     gc.collect()
     gc.freeze()
     return created

@@ -22,7 +22,7 @@ class Spread(msgspec.Struct, frozen=True):
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
-    """`limit` bounds the ratio of value and peer where there is a peer, else the value; None: reported only."""
+    """`limit` bounds `held`: by default the ratio of value and peer where there is a peer. None: reported only."""
 
     name: str
     unit: str
@@ -31,11 +31,17 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     peer: Spread | None = None
     bar: Bar = "at most"
     limit: float | None = None
+    by_itself: bool = False
+    """The limit bounds the value alone; the peer is shown."""
+
+    @property
+    def ratio(self) -> float | None:
+        return self.value.median / self.peer.median if self.peer else None
 
     @property
     def held(self) -> float:
         """What the limit bounds."""
-        return self.value.median / self.peer.median if self.peer else self.value.median
+        return self.value.median if self.by_itself or self.ratio is None else self.ratio
 
     @property
     def met(self) -> bool | None:

@@ -134,7 +134,11 @@ async def _run(order: Order) -> Taken:
     await _unless_over(over, order.warm_seconds)
     before, started = len(taken), time.perf_counter()
     await _unless_over(over, order.seconds)
+    while len(taken) == before and not over.done():  # one answer at least
+        await _unless_over(over, order.seconds)
     seconds = time.perf_counter() - started
+    if over.done():
+        over.result()
     over.set_result(None)
     return Taken(taken[before:], seconds, len(taken))
 

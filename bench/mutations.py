@@ -1,25 +1,18 @@
 """A mutation over HTTP, beside a bare route that inserts one row."""
 
-import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from functools import partial
 from uuid import UUID
 
 import msgspec
 
 from api.ids import Kind, encode
-from application import tickets
-from application.event_store.database import Database, Role
-from application.event_store.streams import EventStore
-from application.handling import Context
-from application.tokens import issue_token
-from application.workspaces import create_workspace, operator
+from application.event_store.database import Database
+from bench.company import furnish
 from bench.figures import Figure, in_turns
 from bench.lab import Lab, Server
 from bench.load import Order, Taken, load
-from domain.access import Scope
-from domain.tickets import OpenTicket
+from bench.waiting import wait_until_read
 
 CONNECTIONS = 16
 MUTATION = """
@@ -35,28 +28,15 @@ PRIORITIES = ("HIGH", "LOW")
 
 def mutations(lab: Lab) -> Iterator[Figure]:
     with lab.database() as database, lab.database() as bare_database:
-        token, opened = furnished(database, CONNECTIONS)
-        bare_token, _ = furnished(bare_database, 0)
+        company, bare_company = furnish(database, CONNECTIONS), furnish(bare_database, 0)
         with lab.server(database) as server, lab.bare_server(bare_database) as bare:
-            ours = [[mutation(id_, priority) for priority in PRIORITIES] for id_ in opened]
-            theirs = [[_insertion(id_, priority) for priority in PRIORITIES] for id_ in opened]
-            mutate = partial(_order, lab, server, "/graphql", token, ours, '"userErrors":[]')
-            insert = partial(_order, lab, bare, "/insert", bare_token, theirs, '"position":')
+            ours = [[mutation(id_, priority) for priority in PRIORITIES] for id_ in company.tickets]
+            theirs = [[_insertion(id_, priority) for priority in PRIORITIES] for id_ in company.tickets]
+            mutate = partial(_order, lab, server, "/graphql", company.token, ours, '"userErrors":[]')
+            insert = partial(_order, lab, bare, "/insert", bare_company.token, theirs, '"position":')
             yield _latency(lab, mutate, insert, 1)
             yield _latency(lab, mutate, insert, CONNECTIONS)
             yield _cpu(lab, database, server, mutate, bare, insert)
-
-
-def furnished(database: Database, count: int) -> tuple[str, list[UUID]]:
-    """A token of a new workspace, and tickets opened in it."""
-    with EventStore(database) as store:
-        workspace = create_workspace(database, store, "acme", "Acme")
-        actor = operator(workspace.id)
-        ids = [
-            tickets.handle(store, Context(actor=actor), OpenTicket(title="A ticket", role="TASK")).stream
-            for _ in range(count)
-        ]
-    return issue_token(database, workspace.id, actor.person, [Scope.ADMIN], "bench", timedelta(days=1)), ids
 
 
 def mutation(ticket: UUID, priority: str) -> str:
@@ -115,12 +95,3 @@ def _cpu(lab: Lab, database: Database, server: Server, mutate: Work, bare: Serve
         peer_name="bare route that inserts one row",
         peer=theirs,
     )
-
-
-def wait_until_read(database: Database) -> None:
-    """Until the read models have all events."""
-    with database.connect(Role.PROJECTOR) as connection:
-        while connection.execute(
-            "select max(e.position) > (select min(position) from tracking) from event e"
-        ).fetchone() == (True,):
-            time.sleep(0.005)
