@@ -17,8 +17,8 @@ demo: .venv/.project ## Fill a demo workspace, serve it, print its address and a
 serve: .venv/.project ## Serve an empty workspace, or the database of PROTEUS_DATABASE_URL
 	@$(BIN)/proteus serve
 
-test: .venv/.project ## Run the tests; ARGS="-k board -x" goes to pytest
-	@$(BIN)/pytest $(ARGS)
+test: .venv/.project ## Run the tests, several at a time; ARGS="-k board -x" goes to pytest
+	@$(BIN)/pytest --numprocesses 3 --dist loadscope $(ARGS)
 
 soak: .venv/.project ## Break it on purpose for half an hour; ROUNDS=5 or MINUTES=10 make it shorter, SEED=7 repeats one, ARGS="-k fence"
 	@PROTEUS_SOAK=1 PROTEUS_SOAK_ROUNDS=$(ROUNDS) PROTEUS_SOAK_MINUTES=$(MINUTES) PROTEUS_SOAK_SEED=$(SEED) \
