@@ -10,16 +10,16 @@ from msgspec import UNSET
 from psycopg import sql
 from psycopg.types.json import Json
 
-from application.event_store.database import Connection
 from domain.people import Person, PersonKind
 from domain.services import Service
 from domain.teams import Team
 from domain.workflows import NO_WORKFLOWS, Workflows
 from projections import conditions
-from projections.engine import Change, Projection
 from projections.filters import IdFilter, PageAsk, PersonFilter
+from projections.projection import Change, Projection
 from projections.reading import Listing, Page, View, count, counts_of, page, pages_of
 from projections.rows import PersonRow, ServiceRow, TeamRow
+from projections.writing import Writes
 
 DDL = """
 create table person (
@@ -64,7 +64,7 @@ create index service_key on service (workspace, key);
 """
 
 
-def fold(connection: Connection, changes: Sequence[Change]) -> None:
+def fold(write: Writes, changes: Sequence[Change]) -> None:
     """Only the last state of each stream matters here."""
     last: dict[UUID, Change] = {change.envelope.originator_id: change for change in changes}
     people: list[tuple[Any, ...]] = []
@@ -83,18 +83,18 @@ def fold(connection: Connection, changes: Sequence[Change]) -> None:
                 services.append((workspace, id_, key, name, active))
             case Workflows():
                 definition = Json(change.after, dumps=msgspec.json.encode)
-                connection.execute(_WORKFLOWS, (workspace, change.envelope.position, definition))
+                write.execute(_WORKFLOWS, (workspace, change.envelope.position, definition))
             case _:
                 pass
     if people:
-        connection.execute(_PEOPLE, _columns(people))
+        write.execute(_PEOPLE, _columns(people))
     if teams:
-        connection.execute(_TEAMS, _columns(teams))
-        connection.execute("delete from team_member where team = any(%s)", ([team[1] for team in teams],))
+        write.execute(_TEAMS, _columns(teams))
+        write.execute("delete from team_member where team = any(%s)", ([team[1] for team in teams],))
     if members:
-        connection.execute(_MEMBERS, _columns(members))
+        write.execute(_MEMBERS, _columns(members))
     if services:
-        connection.execute(_SERVICES, _columns(services))
+        write.execute(_SERVICES, _columns(services))
 
 
 _PEOPLE = """
@@ -126,13 +126,6 @@ def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
 PROJECTION = Projection(
     name="directory",
     tables=("person", "team", "team_member", "service", "workflows"),
-    keys={
-        "person": ("id",),
-        "team": ("id",),
-        "team_member": ("team", "person"),
-        "service": ("id",),
-        "workflows": ("workspace",),
-    },
     ddl=DDL,
     indexes=INDEXES,
     fold=fold,

@@ -1,106 +1,35 @@
 """The engine: follows the log and folds it into read models, many events at a time.
 
-Each read model moves its tracking row in the transaction that writes its rows, so that it never doubles or loses an
-event. Read models that stand at the same position share one read, one opening of sealed texts and one fold of the
-domain's own states.
+Read models move their tracking rows in the transaction that writes their rows, so that none doubles or loses an event.
+Those that stand at the same position share one read, one opening of sealed texts, one fold of the domain's own states
+and one transaction. Where there is much to do, PostgreSQL writes one batch while the next is read and folded.
 """
 
 import logging
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from datetime import datetime
-from typing import Any, LiteralString
-from uuid import UUID
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import msgspec
-from psycopg import sql
 
-from application.event_store.database import Connection, Database, Role
-from application.event_store.envelope import Envelope, State, StoredEnvelope, Stream
-from application.event_store.event_types import fold
-from application.event_store.follower import Deposed, Leadership, Listener, LogReader, Place
+from application.event_store.database import Database, Role
+from application.event_store.envelope import POSITION
+from application.event_store.follower import Deposed, Leadership, Listener, LogReader, Stand
 from application.event_store.mapper import EnvelopeMapper
 from application.event_store.sealing import Keyring, Sealer
 from application.event_store.wakeup import CHANNEL
+from projections.projection import Change, Projection
+from projections.states import States
+from projections.writing import Inserts
 
 log = logging.getLogger(__name__)
 
-BATCH = 2_000
-CACHED_STATES = 50_000
+BATCH = 4_000
 IDLE_SECONDS = 0.5
 STANDBY_SECONDS = 1.0
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
-
-
-class Change(msgspec.Struct, frozen=True):
-    """One event and what it made of its stream: the domain's own state before and after.
-    `recorded_max`: the latest time at which this event or any before it was recorded."""
-
-    envelope: Envelope
-    before: State | None
-    after: State
-    recorded_max: datetime
-
-
-class Projection(msgspec.Struct, frozen=True, kw_only=True):
-    """A read model: its tables, how a batch of events folds into rows, and which columns hold personal data.
-
-    `tables`: each has a column `workspace`; `ddl` makes them with what the fold needs, `indexes` the rest.
-    `keys`: the columns by which each table's rows are put in order, to compare two of them.
-    `fold` writes through the given connection, inside the engine's transaction.
-    `personal`: table -> columns in plain text that an erasure must wipe.
-    """
-
-    name: str
-    tables: tuple[str, ...]
-    keys: dict[str, tuple[str, ...]]
-    ddl: LiteralString
-    indexes: LiteralString
-    fold: Callable[[Connection, Sequence[Change]], None]
-    personal: dict[str, tuple[str, ...]] = {}
-
-
-class States:
-    """The domain's states as of the last event that was folded, by stream; loaded from the log where unknown."""
-
-    def __init__(self, reader: LogReader, mapper: EnvelopeMapper) -> None:
-        self._reader = reader
-        self._mapper = mapper
-        self._streams: OrderedDict[UUID, Stream] = OrderedDict()
-
-    def fold(self, rows: Sequence[StoredEnvelope], recorded_max: datetime) -> list[Change]:
-        envelopes = self._mapper.to_envelopes(rows)
-        self._load_missing(envelopes)
-        changes: list[Change] = []
-        for envelope in envelopes:
-            assert envelope.recorded_at is not None
-            recorded_max = max(recorded_max, envelope.recorded_at)
-            before = self._streams.get(envelope.originator_id)
-            after = fold(before, envelope)
-            self._streams[envelope.originator_id] = after
-            self._streams.move_to_end(envelope.originator_id)
-            changes.append(Change(envelope, before.state if before else None, after.state, recorded_max))
-        while len(self._streams) > CACHED_STATES:
-            self._streams.popitem(last=False)
-        return changes
-
-    def _load_missing(self, envelopes: Sequence[Envelope]) -> None:
-        first: dict[UUID, int] = {}
-        for envelope in envelopes:
-            first.setdefault(envelope.originator_id, envelope.originator_version)
-        missing: dict[UUID, int] = {}
-        for id_, version in first.items():
-            known = self._streams.get(id_)
-            if (known.version if known else 0) != version - 1:
-                self._streams.pop(id_, None)
-                if version > 1:
-                    missing[id_] = version
-        if missing:
-            for envelope in self._mapper.to_envelopes(self._reader.streams(missing)):
-                self._streams[envelope.originator_id] = fold(self._streams.get(envelope.originator_id), envelope)
 
 
 class Engine:
@@ -144,7 +73,7 @@ class Engine:
                 session.acquire()
                 next_standby = time.monotonic() + STANDBY_SECONDS
             self._awake.clear()
-            if not session.step():
+            if not session.step(ahead=True):
                 self._awake.wait(IDLE_SECONDS)
 
 
@@ -155,65 +84,131 @@ class _Failing(msgspec.Struct):
     pause: float
 
 
+class _Batch(msgspec.Struct, frozen=True):
+    """Folded, to be written: what each read model does about it, and what it takes them to."""
+
+    changes: list[Change]
+    writes: dict[str, Inserts]
+    stand: Stand
+
+
 class Session:
-    """One connection to read and write by, from connecting to losing it."""
+    """A connection to write and lead by and one to read by, from connecting to losing one of them."""
 
     def __init__(self, database: Database, projections: dict[str, Projection]) -> None:
         self._projections = projections
         self._connection = database.connect(Role.PROJECTOR, synchronous_commit="off", statement_timeout="60s")
+        self._reading = database.connect(Role.PROJECTOR, statement_timeout="60s")
         self._keys = database.pool(Role.PROJECTOR, 1)
-        self._reader = LogReader(self._connection)
+        self._reader = LogReader(self._reading)
         self._states = States(self._reader, EnvelopeMapper(Sealer(Keyring(self._keys))))
         self._leadership = Leadership(database, self._connection)
         self._failing: dict[str, _Failing] = {}
+        self._writer = ThreadPoolExecutor(1, "proteus-write")
+        self._written: tuple[_Batch, Future[None]] | None = None
 
     def __enter__(self) -> "Session":
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._writer.shutdown(cancel_futures=True)
         self._keys.close()
+        self._reading.close()
         self._connection.close()
 
     def acquire(self) -> None:
+        self._settle()
         for name in self._projections:
             self._leadership.acquire(name)
 
-    def step(self) -> bool:
+    def step(self, *, ahead: bool = False) -> bool:
         """Moves each that is behind by one batch; False if there was nothing to do. Those at one position move
         together, and the positions take turns: one that is new, or failed, catches up without the live ones waiting.
-        One whose fold fails is tried again later, ever more slowly, and does not hold back the others."""
+        One whose fold fails is tried again later, ever more slowly, and does not hold back the others.
+
+        `ahead`: a full batch is still being written when it returns, and the next one may be folded meanwhile."""
         moved = False
-        for position in sorted({place.position for place in self._working().values()}):
+        for position in sorted({stand.position for stand in self._stands().values()}):
             moved = self._step_from(position) or moved
+        if not (ahead and moved):
+            self._settle()
         return moved
 
     def _step_from(self, position: int) -> bool:
         """To where the next ones stand, at most, so that they go on together."""
-        places = self._working()
-        behind = [name for name, place in places.items() if place.position == position]
+        stands = self._stands()
+        behind = [name for name, stand in stands.items() if stand.position == position]
         if not behind:  # one that stood here has moved, or failed, meanwhile
             return False
-        ahead = min((place.position for place in places.values() if place.position > position), default=None)
+        further = min((stand.position for stand in stands.values() if stand.position > position), default=None)
         rows = self._reader.read(position, BATCH)
-        if ahead is not None:
-            rows = [row for row in rows if row.position <= ahead]
+        full = len(rows) == BATCH
+        if further is not None:
+            rows = [row for row in rows if row[POSITION] <= further]
         if not rows:
             return False
-        changes = self._states.fold(rows, max(places[name].recorded_at for name in behind))
+        changes = self._states.fold(rows, max(stands[name].recorded_at for name in behind))
+        batch = _Batch(changes, {}, Stand(changes[-1].envelope.position, changes[-1].recorded_max))
         for name in behind:
             try:
-                self._write(self._projections[name], changes)
+                batch.writes[name] = writes = Inserts()
+                self._projections[name].fold(writes, changes)
+            except Exception:
+                del batch.writes[name]
+                self._failed(name)
+        if self._settle():
+            self._written = batch, self._writer.submit(self._write, batch)
+            if not full:
+                self._settle()
+        return True
+
+    def _stands(self) -> dict[str, Stand]:
+        """Where those that do not fail will stand when what is being written is."""
+        now = time.monotonic()
+        stands: dict[str, Stand] = {
+            name: place.stand
+            for name, place in self._leadership.places.items()
+            if name not in self._failing or self._failing[name].until <= now
+        }
+        if self._written is not None:
+            batch = self._written[0]
+            stands |= dict.fromkeys(batch.writes, batch.stand)
+        return stands
+
+    def _write(self, batch: _Batch) -> None:
+        """Of all read models or of none. One round trip."""
+        with self._connection.pipeline(), self._connection.transaction():
+            for writes in batch.writes.values():
+                writes.write(self._connection)
+            self._leadership.advance(batch.writes, batch.stand)
+        self._leadership.advanced(batch.writes, batch.stand)
+
+    def _settle(self) -> bool:
+        """Waits for what is being written. False where not all of it was: what was folded since is of no use."""
+        if self._written is None:
+            return True
+        batch, written = self._written
+        self._written = None
+        try:
+            written.result()
+        except Exception as error:
+            if isinstance(error, Deposed) or self._connection.closed:
+                raise
+            self._write_one_by_one(batch)
+            return False
+        for name in batch.writes:
+            self._failing.pop(name, None)
+        return True
+
+    def _write_one_by_one(self, batch: _Batch) -> None:
+        for name, writes in batch.writes.items():
+            try:
+                self._write(_Batch(batch.changes, {name: writes}, batch.stand))
                 self._failing.pop(name, None)
             except Exception as error:
                 if isinstance(error, Deposed) or self._connection.closed:
                     raise
                 self._failed(name)
-        return True
-
-    def _working(self) -> dict[str, Place]:
-        now = time.monotonic()
-        held = {name for name, failing in self._failing.items() if failing.until > now}
-        return {name: place for name, place in self._leadership.places.items() if name not in held}
 
     def _failed(self, name: str) -> None:
         last = self._failing.get(name)
@@ -221,61 +216,13 @@ class Session:
         self._failing[name] = _Failing(time.monotonic() + pause, pause)
         log.exception("the read model %s stands still; trying again in %.1f s", name, pause)
 
-    def _write(self, projection: Projection, changes: Sequence[Change]) -> None:
-        position, recorded_at = changes[-1].envelope.position, changes[-1].recorded_max
-        with self._connection.transaction():
-            projection.fold(self._connection, changes)
-            self._leadership.advance(projection.name, position, recorded_at)
-        self._leadership.advanced(projection.name, position, recorded_at)
-
     def catch_up(self) -> None:
         """Until those that this session leads, and that do not fail, have nothing to do: for tests and for loading.
         A gap held by a live writer is waited for."""
         self.acquire()
-        while self.step() or self._behind():
+        while self.step(ahead=True) or self._behind():
             pass
 
     def _behind(self) -> bool:
-        places = self._working().values()
-        return bool(places) and self._reader.head() > min(place.position for place in places)
-
-
-def insert(connection: Connection, table: LiteralString, rows: Sequence[dict[str, Any] | msgspec.Struct]) -> None:
-    """Adds many rows at once, all with the same names, which are the columns'. (COPY refuses tables with row-level
-    security.)"""
-    names = rows[0] if isinstance(rows[0], dict) else rows[0].__struct_fields__
-    connection.execute(
-        sql.SQL("insert into {0} ({1}) select {1} from json_populate_recordset(null::{0}, %s::text::json)").format(
-            sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, names))
-        ),
-        (msgspec.json.encode(rows).decode(),),
-    )
-
-
-def install(connection: Connection, projections: Sequence[Projection]) -> None:
-    """Makes the tables that are missing; call it as the owner, with the shard's search_path."""
-    for projection in projections:
-        known = connection.execute("select 1 from tracking where name = %s", (projection.name,)).fetchone()
-        if known is None:
-            connection.execute(projection.ddl)
-            secure(connection, projection)
-            connection.execute(projection.indexes)
-            connection.execute("insert into tracking (name) values (%s)", (projection.name,))
-
-
-def secure(connection: Connection, projection: Projection) -> None:
-    """Row-level security and grants; part of making a table, so that none is ever without them."""
-    for table in projection.tables:
-        name = sql.Identifier(table)
-        for statement in _SECURITY:
-            connection.execute(sql.SQL(statement).format(name))
-
-
-_SECURITY: tuple[LiteralString, ...] = (
-    "alter table {} enable row level security",
-    "alter table {} force row level security",
-    "create policy own on {} for select to proteus_reader using (workspace = current_workspace())",
-    "create policy follow on {} to proteus_projector, proteus_owner using (true)",
-    "grant select on {} to proteus_reader",
-    "grant select, insert, update, delete on {} to proteus_projector",
-)
+        stands = self._stands().values()
+        return bool(stands) and self._reader.head() > min(stand.position for stand in stands)

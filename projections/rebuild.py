@@ -1,8 +1,10 @@
-"""Rebuilding a read model beside the live one: shadow tables, bulk fold, catch up, compare, swap. Readers notice
-nothing; a rebuild that is killed at any moment leaves the live one serving, and the next one starts afresh."""
+"""Rebuilding read models beside the live ones, several in one pass: shadow tables, bulk fold, catch up, compare, swap.
+Readers notice nothing; a rebuild that is killed at any moment leaves the live ones serving, and the next one starts
+afresh."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import msgspec
@@ -10,25 +12,30 @@ import psycopg
 from psycopg import sql
 
 from application.event_store.database import Connection, Database, Role
-from application.event_store.follower import LogReader
+from application.event_store.follower import LogReader, Stand
 from application.event_store.mapper import EnvelopeMapper
 from application.event_store.sealing import Keyring, Sealer
-from projections.engine import BATCH, Projection, States, secure
+from projections.engine import BATCH
+from projections.projection import Projection, allow, enforce
+from projections.states import States
+from projections.writing import Columns, Copies, Inserts
 
 Progress = Callable[[int, int], None]
 """Called with the position reached and the head of the log."""
 
 SWAP_ATTEMPTS = 100
 SWAP_LOCK_TIMEOUT = "100ms"
+INDEX_MEMORY = "256MB"
 EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 
 class RebuildBusy(Exception):
-    """The swap found no moment without readers holding the old tables; nothing changed."""
+    """The swap found no moment without readers holding the old tables, or another rebuild is under way."""
 
 
 class RebuildSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """`same`: whether the rebuilt tables equal the live ones; None where the live ones moved on while comparing."""
+    """`same`: whether the rebuilt tables equal the live ones; None where the live ones moved on while comparing.
+    `seconds` since the beginning, until it was swapped."""
 
     name: str
     events: int
@@ -41,128 +48,177 @@ def rebuild(
     database: Database, projection: Projection, progress: Progress = lambda position, head: None
 ) -> RebuildSummary:
     """Raises RebuildBusy, psycopg.Error."""
+    [summary] = rebuild_all(database, [projection], progress)
+    return summary
+
+
+def rebuild_all(
+    database: Database, projections: Sequence[Projection], progress: Progress = lambda position, head: None
+) -> list[RebuildSummary]:
+    """All of them from one pass over the log, each swapped by itself. Raises RebuildBusy, psycopg.Error; those that
+    were swapped before stay."""
     started = time.monotonic()
-    with _Rebuild(database, projection) as under_way:
-        under_way.make_shadow()
+    summaries: list[RebuildSummary] = []
+    with _Rebuild(database, projections) as under_way:
+        under_way.make_shadows()
         under_way.catch_up(progress)
-        under_way.add_indexes()
+        under_way.finish_tables()
         under_way.catch_up(progress)
-        same, digests = under_way.compare()
-        under_way.swap(progress)
-        return RebuildSummary(
-            name=projection.name,
-            events=under_way.events,
-            seconds=time.monotonic() - started,
-            same=same,
-            digests=digests,
-        )
+        for projection in projections:
+            same, digests = under_way.compare(projection)
+            under_way.swap(projection, progress)
+            seconds = time.monotonic() - started
+            summaries.append(
+                RebuildSummary(
+                    name=projection.name, events=under_way.events, seconds=seconds, same=same, digests=digests
+                )
+            )
+    return summaries
 
 
 class _Rebuild:
-    def __init__(self, database: Database, projection: Projection) -> None:
-        self._projection = projection
-        self._live, self._shadow = database.schema, f"{database.schema}_rebuild_{projection.name}"
-        path = f"{self._shadow},{database.schema},{database.keys_schema}"
-        self._owner = database.connect(Role.OWNER, search_path=path)
-        self._writer = database.connect(Role.PROJECTOR, search_path=path, synchronous_commit="off")
+    """`left`: those that are not swapped yet."""
+
+    def __init__(self, database: Database, projections: Sequence[Projection]) -> None:
+        self._live = database.schema
+        self.left = list(projections)
+        path = ",".join([*map(self._shadow, projections), database.schema, database.keys_schema])
+        self._owner = database.connect(Role.OWNER, search_path=path, maintenance_work_mem=INDEX_MEMORY)
+        self._writing = database.connect(Role.PROJECTOR, search_path=path, synchronous_commit="off")
+        self._reading = database.connect(Role.PROJECTOR, search_path=path)
         self._keys = database.pool(Role.PROJECTOR, 1)
-        self._reader = LogReader(self._writer)
+        self._writer = ThreadPoolExecutor(1, "proteus-rebuild")
+        self._reader = LogReader(self._reading)
         self._states = States(self._reader, EnvelopeMapper(Sealer(Keyring(self._keys))))
-        self.position, self.events, self._recorded_max = 0, 0, EARLIEST
+        self._columns = Columns(self._reading)
+        self._guarded = False
+        self._stand = Stand(0, EARLIEST)
+        self.events = 0
+
+    def _shadow(self, projection: Projection) -> str:
+        return f"{self._live}_rebuild_{projection.name}"
 
     def __enter__(self) -> "_Rebuild":
-        lock = self._owner.execute("select pg_try_advisory_lock(hashtextextended(%s, 0))", (self._shadow,)).fetchone()
-        if lock is None or not lock[0]:
-            self.__exit__()
-            raise RebuildBusy(f"Another rebuild of {self._projection.name} is under way.")
+        for projection in self.left:
+            lock = self._owner.execute(
+                "select pg_try_advisory_lock(hashtextextended(%s, 0))", (self._shadow(projection),)
+            ).fetchone()
+            if lock is None or not lock[0]:
+                self.__exit__()
+                raise RebuildBusy(f"Another rebuild of {projection.name} is under way.")
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._writer.shutdown(cancel_futures=True)
         self._keys.close()
-        self._writer.close()
+        self._reading.close()
+        self._writing.close()
         self._owner.close()
 
-    def make_shadow(self) -> None:
-        shadow = sql.Identifier(self._shadow)
-        with self._owner.transaction():
-            self._owner.execute(sql.SQL("drop schema if exists {} cascade").format(shadow))
-            self._owner.execute(sql.SQL("create schema {}").format(shadow))
-            self._owner.execute(sql.SQL("grant usage on schema {} to proteus_projector").format(shadow))
-            self._owner.execute(self._projection.ddl)
-            secure(self._owner, self._projection)
+    def make_shadows(self) -> None:
+        for projection in self.left:
+            shadow, live = sql.Identifier(self._shadow(projection)), sql.Identifier(self._live)
+            with self._owner.transaction():
+                self._owner.execute(sql.SQL("drop schema if exists {} cascade").format(shadow))
+                self._owner.execute(sql.SQL("create schema {}").format(shadow))
+                self._owner.execute(sql.SQL("grant usage on schema {} to proteus_projector").format(shadow))
+                self._owner.execute(sql.SQL("set local search_path to {}, {}").format(shadow, live))
+                self._owner.execute(projection.ddl)
+                allow(self._owner, projection)
 
-    def add_indexes(self) -> None:
-        self._owner.execute(self._projection.indexes)
-        for table in self._projection.tables:  # else queries are planned without statistics, right after the swap
-            self._owner.execute(sql.SQL("analyze {}").format(sql.Identifier(self._shadow, table)))
+    def finish_tables(self) -> None:
+        """Row-level security comes before anybody else can see them, and ends COPY."""
+        for projection in self.left:
+            enforce(self._owner, projection)
+            self._owner.execute(projection.indexes)
+            for table in projection.tables:  # else queries are planned without statistics, right after the swap
+                self._owner.execute(sql.SQL("analyze {}").format(sql.Identifier(self._shadow(projection), table)))
+        self._guarded = True
 
     def catch_up(self, progress: Progress) -> None:
-        """To the head of the log, as it is when reached."""
-        while rows := self._reader.read(self.position, BATCH):
-            changes = self._states.fold(rows, self._recorded_max)
-            with self._writer.transaction():
-                self._projection.fold(self._writer, changes)
-            self.position, self._recorded_max = rows[-1].position, changes[-1].recorded_max
+        """To the head of the log, as it is when reached. One batch is written while the next is folded."""
+        written: Future[None] | None = None
+        while rows := self._reader.read(self._stand.position, BATCH):
+            changes = self._states.fold(rows, self._stand.recorded_at)
+            batch: list[Inserts | Copies] = []
+            for projection in self.left:
+                batch.append(Inserts() if self._guarded else Copies(self._columns))
+                projection.fold(batch[-1], changes)
+            if written is not None:
+                written.result()
+            written = self._writer.submit(self._write, batch)
+            self._stand = Stand(changes[-1].envelope.position, changes[-1].recorded_max)
             self.events += len(rows)
-            progress(self.position, self._reader.head())
+            progress(self._stand.position, self._reader.head())
+        if written is not None:
+            written.result()
 
-    def compare(self) -> tuple[bool | None, dict[str, str]]:
-        tables = self._projection.tables
-        before = self._live_position()
-        live = {table: digest(self._writer, self._projection, table, self._live) for table in tables}
-        built = {table: digest(self._writer, self._projection, table, self._shadow) for table in tables}
-        stood_still = before == self._live_position() == self.position
+    def _write(self, batch: Sequence[Inserts | Copies]) -> None:
+        with self._writing.transaction():
+            for writes in batch:
+                writes.write(self._writing)
+
+    def compare(self, projection: Projection) -> tuple[bool | None, dict[str, str]]:
+        def digests(connection: Connection, schema: str) -> dict[str, str]:
+            return {table: digest(connection, table, schema) for table in projection.tables}
+
+        before = self._live_position(projection)
+        living = self._writer.submit(digests, self._writing, self._live)
+        built = digests(self._reading, self._shadow(projection))
+        live = living.result()
+        stood_still = before == self._live_position(projection) == self._stand.position
         return (live == built if stood_still else None), built
 
-    def swap(self, progress: Progress) -> None:
+    def swap(self, projection: Projection, progress: Progress) -> None:
         """Policies and grants were set before. A short lock timeout, again and again, never queues readers."""
         for attempt in range(SWAP_ATTEMPTS):
             self.catch_up(progress)
             try:
-                if self._try_swap():
+                if self._try_swap(projection):
+                    self.left.remove(projection)
                     return
             except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
                 time.sleep(0.05 + 0.01 * attempt)
-        raise RebuildBusy(f"The old tables of {self._projection.name} were never free for a moment; try again.")
+        raise RebuildBusy(f"The old tables of {projection.name} were never free for a moment; try again.")
 
-    def _try_swap(self) -> bool:
+    def _try_swap(self, projection: Projection) -> bool:
         """False where the live one is ahead: the shadow must catch up first."""
         with self._owner.transaction():
             self._owner.execute(sql.SQL("set local lock_timeout = {}").format(sql.Literal(SWAP_LOCK_TIMEOUT)))
             live = self._owner.execute(
-                "select position from tracking where name = %s for update", (self._projection.name,)
+                "select position from tracking where name = %s for update", (projection.name,)
             ).fetchone()
             assert live is not None
-            if live[0] > self.position:
+            if live[0] > self._stand.position:
                 return False
-            for table in self._projection.tables:
+            shadow = self._shadow(projection)
+            for table in projection.tables:
                 self._owner.execute(sql.SQL("drop table {}").format(sql.Identifier(self._live, table)))
                 self._owner.execute(
                     sql.SQL("alter table {} set schema {}").format(
-                        sql.Identifier(self._shadow, table), sql.Identifier(self._live)
+                        sql.Identifier(shadow, table), sql.Identifier(self._live)
                     )
                 )
             # The epoch deposes whoever leads: its next write, from before the swap, must not land.
             self._owner.execute(
                 "update tracking set position = %s, recorded_at = %s, epoch = epoch + 1 where name = %s",
-                (self.position, self._recorded_max, self._projection.name),
+                (self._stand.position, self._stand.recorded_at, projection.name),
             )
-            self._owner.execute(sql.SQL("drop schema {}").format(sql.Identifier(self._shadow)))
+            self._owner.execute(sql.SQL("drop schema {}").format(sql.Identifier(shadow)))
         return True
 
-    def _live_position(self) -> int:
-        row = self._writer.execute("select position from tracking where name = %s", (self._projection.name,)).fetchone()
+    def _live_position(self, projection: Projection) -> int:
+        row = self._reading.execute("select position from tracking where name = %s", (projection.name,)).fetchone()
         assert row is not None
         return int(row[0])
 
 
-def digest(connection: Connection, projection: Projection, table: str, schema: str) -> str:
-    """Of all rows in the order of the table's key: equal tables have equal digests."""
-    keys = sql.SQL(", ").join(sql.Identifier("r", name) for name in projection.keys[table])
+def digest(connection: Connection, table: str, schema: str) -> str:
+    """Of all rows, whatever their order: equal tables have equal digests."""
     row = connection.execute(
-        sql.SQL(
-            "select count(*) || ':' || coalesce(md5(string_agg(md5(r::text), '' order by {})), '') from {} r"
-        ).format(keys, sql.Identifier(schema, table))
+        sql.SQL("select count(*) || ':' || coalesce(sum(hashtextextended(r::text, 0)), 0) from {} r").format(
+            sql.Identifier(schema, table)
+        )
     ).fetchone()
     assert row is not None
     return str(row[0])

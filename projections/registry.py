@@ -1,8 +1,8 @@
 """Every read model. A new one is its file and a line here."""
 
 from application.event_store.database import Connection
-from projections import directory, engine, spans, tickets, timeline
-from projections.engine import Projection
+from projections import directory, projection, spans, tickets, timeline
+from projections.projection import Projection
 
 PROJECTIONS: tuple[Projection, ...] = (
     directory.PROJECTION,
@@ -11,17 +11,17 @@ PROJECTIONS: tuple[Projection, ...] = (
     timeline.PROJECTION,
 )
 
-NAMES = tuple(projection.name for projection in PROJECTIONS)
+NAMES = tuple(one.name for one in PROJECTIONS)
 
 PERSONAL_COLUMNS: dict[str, tuple[str, ...]] = {
-    table: columns for projection in PROJECTIONS for table, columns in projection.personal.items()
+    table: columns for one in PROJECTIONS for table, columns in one.personal.items()
 }
 """Every column of a read model that holds personal data in plain text: what an erasure must wipe."""
 
 
 def install(connection: Connection) -> None:
     """Makes the read models that are missing; for `Database.migrate`."""
-    engine.install(connection, PROJECTIONS)
+    projection.install(connection, PROJECTIONS)
 
 
 SHOWN_FROM = {"board": "spans", "events": "timeline", "people": "directory"}
@@ -31,4 +31,4 @@ SHOWN_FROM = {"board": "spans", "events": "timeline", "people": "directory"}
 def find(name: str) -> Projection | None:
     """By its own name, or by that of what is shown from it."""
     name = SHOWN_FROM.get(name, name)
-    return next((projection for projection in PROJECTIONS if projection.name == name), None)
+    return next((one for one in PROJECTIONS if one.name == name), None)

@@ -15,12 +15,12 @@ from uuid import UUID
 import msgspec
 from psycopg import sql
 
-from application.event_store.database import Connection
 from domain.tickets import UNDATED, Priority, Ticket
-from projections.engine import Change, Projection, insert
 from projections.filters import PageAsk
+from projections.projection import Change, Projection
 from projections.reading import Listing, Moment, Page, View, counts_of, pages_of
 from projections.rows import SpanRow
+from projections.writing import Writes
 
 PRIORITY_ORDER = {priority: n for n, priority in enumerate(Priority)}
 PRIORITIES: tuple[Priority, ...] = tuple(Priority)
@@ -129,7 +129,7 @@ def _same(before: Ticket, after: Ticket) -> bool:
     return before.fields is after.fields and _shown(before) == _shown(after)
 
 
-def fold(connection: Connection, changes: Sequence[Change]) -> None:
+def fold(write: Writes, changes: Sequence[Change]) -> None:
     opened: list[Any] = []
     newest: dict[UUID, Any] = {}
     closed: dict[UUID, tuple[int, datetime]] = {}
@@ -149,9 +149,8 @@ def fold(connection: Connection, changes: Sequence[Change]) -> None:
         opened.append(span)
     if closed:
         positions, times = zip(*closed.values(), strict=True)
-        connection.execute(_CLOSE, (list(closed), list(positions), list(times)))
-    if opened:
-        insert(connection, "span", opened)
+        write.execute(_CLOSE, (list(closed), list(positions), list(times)))
+    write.insert("span", opened)
 
 
 def _close(change: Change, newest: dict[UUID, Any], closed: dict[UUID, tuple[int, datetime]]) -> None:
@@ -166,7 +165,6 @@ def _close(change: Change, newest: dict[UUID, Any], closed: dict[UUID, tuple[int
 PROJECTION = Projection(
     name="spans",
     tables=("span",),
-    keys={"span": ("ticket", "version")},
     ddl=DDL,
     indexes=INDEXES,
     fold=fold,

@@ -8,13 +8,12 @@ from uuid import UUID
 import msgspec
 from psycopg import sql
 
-from application.event_store.database import Connection
 from domain.tickets import CommentAdded, Ticket, Visibility
 from domain.workflows import StatusCategory
 from projections import spans
 from projections.conditions import Conditions, names
-from projections.engine import Change, Projection, insert
 from projections.filters import Direction, PageAsk, TicketField, TicketFilter, TicketOrder
+from projections.projection import Change, Projection
 from projections.reading import (
     NOW,
     BadInput,
@@ -31,6 +30,7 @@ from projections.reading import (
 )
 from projections.rows import ChildCounts, CommentRow, TicketDetails, TicketRow
 from projections.spans import PRIORITIES
+from projections.writing import Writes
 
 DDL = """
 create table ticket (
@@ -83,7 +83,7 @@ class _Touched(msgspec.Struct):
     opened_by: UUID
 
 
-def fold(connection: Connection, changes: Sequence[Change]) -> None:
+def fold(write: Writes, changes: Sequence[Change]) -> None:
     touched: dict[UUID, _Touched] = {}
     comments: list[dict[str, Any]] = []
     for change in changes:
@@ -115,9 +115,8 @@ def fold(connection: Connection, changes: Sequence[Change]) -> None:
             )
     if touched:
         rows = [_details_row(id_, one) for id_, one in touched.items()]
-        connection.execute(_UPSERT, [list(column) for column in zip(*rows, strict=True)])
-    if comments:
-        insert(connection, "comment", comments)
+        write.execute(_UPSERT, [list(column) for column in zip(*rows, strict=True)])
+    write.insert("comment", comments)
 
 
 def _details_row(id_: UUID, one: _Touched) -> tuple[Any, ...]:
@@ -137,7 +136,6 @@ def _details_row(id_: UUID, one: _Touched) -> tuple[Any, ...]:
 PROJECTION = Projection(
     name="tickets",
     tables=("ticket", "comment"),
-    keys={"ticket": ("id",), "comment": ("id",)},
     ddl=DDL,
     indexes=INDEXES,
     fold=fold,

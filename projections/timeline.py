@@ -9,7 +9,6 @@ from uuid import UUID
 import msgspec
 from psycopg import sql
 
-from application.event_store.database import Connection
 from application.event_store.envelope import State
 from application.event_store.event_types import NAMES
 from domain.people import Person
@@ -19,10 +18,11 @@ from domain.text import same_value
 from domain.tickets import CommentAdded, Ticket, Visibility
 from domain.workflows import Workflows
 from projections import conditions
-from projections.engine import Change, Projection, insert
 from projections.filters import EventFilter, PageAsk
+from projections.projection import Change, Projection
 from projections.reading import NOW, Listing, Moment, Page, View, count, counts_of, page, pages_of
 from projections.rows import ChangeRow, EventRow
+from projections.writing import Writes
 
 DDL = """
 create table timeline (
@@ -124,8 +124,8 @@ def _by_key(path: str, old: dict[str, Any], new: dict[str, Any]) -> list[ChangeR
     ]
 
 
-def fold(connection: Connection, changes: Sequence[Change]) -> None:
-    insert(connection, "timeline", [_row(change) for change in changes])
+def fold(write: Writes, changes: Sequence[Change]) -> None:
+    write.insert("timeline", [_row(change) for change in changes])
 
 
 def _row(change: Change) -> dict[str, Any]:
@@ -158,7 +158,6 @@ def _row(change: Change) -> dict[str, Any]:
 PROJECTION = Projection(
     name="timeline",
     tables=("timeline",),
-    keys={"timeline": ("position",)},
     ddl=DDL,
     indexes=INDEXES,
     fold=fold,

@@ -73,7 +73,9 @@ class Stream(msgspec.Struct, frozen=True):
 
 
 Row = tuple[Any, ...]
-"""A row of the table `event`, in the order of its columns."""
+"""A row of the table `event`, in the order of its columns; readers go by these of them."""
+
+POSITION, WORKSPACE, STREAM, VERSION = range(4)
 
 
 def stored(row: Row) -> StoredEnvelope:
@@ -120,4 +122,30 @@ def stored(row: Row) -> StoredEnvelope:
         command_hash=command_hash,
         position=position,
         recorded_at=recorded_at,
+    )
+
+
+def as_row(event: StoredEnvelope) -> Row:
+    """What `stored` makes it of."""
+    cause = event.cause
+    return (
+        event.position,
+        event.workspace,
+        event.originator_id,
+        event.originator_version,
+        event.topic,
+        event.event_version,
+        event.state,
+        event.occurred_at,
+        event.recorded_at,
+        cause.actor,
+        cause.on_behalf_of,
+        cause.channel,
+        cause.source,
+        cause.reason,
+        cause.command_id,
+        event.command_hash,
+        cause.correlation_id,
+        cause.causation_id,
+        cause.trace,
     )

@@ -7,7 +7,7 @@ holds it may still fill the gap; when those transactions are gone, what is not t
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -15,7 +15,7 @@ import msgspec
 import psycopg
 
 from application.event_store.database import Connection, Database, Role
-from application.event_store.envelope import Row, StoredEnvelope, stored
+from application.event_store.envelope import Row
 
 FENCE_PAUSE = 0.002
 FENCE_PATIENCE = 0.25
@@ -44,21 +44,21 @@ class LogReader:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def read(self, after: int, limit: int) -> list[StoredEnvelope]:
+    def read(self, after: int, limit: int) -> list[Row]:
         """The next events after a position; [] if there are none, or a writer in flight may still put one first."""
         rows = self._select(after, limit)
         ready = _contiguous(rows, after)
         if len(ready) < len(rows):
             ready = self._past_the_gap(after, limit, horizon=rows[-1][0], ready=ready)
-        return [stored(row) for row in ready]
+        return ready
 
     def head(self) -> int:
         row = self._connection.execute("select coalesce(max(position), 0) from event").fetchone()
         return row[0] if row else 0
 
-    def streams(self, below: dict[UUID, int]) -> list[StoredEnvelope]:
+    def streams(self, below: dict[UUID, int]) -> list[Row]:
         """The events of several streams, each below a version, ordered by stream and version."""
-        rows = self._connection.execute(
+        return self._connection.execute(
             # Lateral: by index whatever the statistics say, as in the function `load`.
             "select e.* from unnest(%s::uuid[], %s::int[]) as w(stream, version) cross join lateral"
             " (select * from event f where f.stream = w.stream and f.version < w.version order by f.version) e"
@@ -66,7 +66,6 @@ class LogReader:
             (list(below), list(below.values())),
             binary=True,
         ).fetchall()
-        return [stored(row) for row in rows]
 
     def _past_the_gap(self, after: int, limit: int, horizon: int, ready: list[Row]) -> list[Row]:
         """Hands over what stands before the gap rather than wait; waits only where the gap comes first.
@@ -99,12 +98,18 @@ def _contiguous(rows: Sequence[Row], after: int) -> list[Row]:
     return [row for n, row in enumerate(rows, start=after + 1) if row[0] == n]
 
 
+class Stand(msgspec.Struct, frozen=True):
+    """Which event was passed last, and the latest time at which it or any before it was recorded."""
+
+    position: int
+    recorded_at: datetime
+
+
 class Place(msgspec.Struct):
     """Where a leader stands, and under which epoch it may write."""
 
-    position: int
+    stand: Stand
     epoch: int
-    recorded_at: datetime
 
 
 class Leadership:
@@ -126,30 +131,41 @@ class Leadership:
             return False
         found = self._connection.execute(
             "update tracking set epoch = epoch + 1, updated_at = clock_timestamp() where name = %s"
-            " returning position, epoch, recorded_at",
+            " returning position, recorded_at, epoch",
             (name,),
         ).fetchone()
         if found is None:
             self._unlock(name)
             return False
-        self.places[name] = Place(*found)
+        position, recorded_at, epoch = found
+        self.places[name] = Place(Stand(position, recorded_at), epoch)
         return True
 
-    def advance(self, name: str, position: int, recorded_at: datetime) -> None:
-        """Moves the tracking row, inside the caller's transaction; call `advanced` once that is committed.
+    def advance(self, names: Iterable[str], to: Stand) -> None:
+        """Moves the tracking rows, inside the caller's transaction; call `advanced` once that is committed.
         Raises Deposed."""
-        place = self.places[name]
+        places = {name: self.places[name] for name in names}
         moved = self._connection.execute(
-            "update tracking set position = %s, recorded_at = %s, updated_at = clock_timestamp()"
-            " where name = %s and epoch = %s and position = %s",
-            (position, max(recorded_at, place.recorded_at), name, place.epoch, place.position),
-        ).rowcount
-        if not moved:
-            raise Deposed(name)
+            "update tracking t set position = %s, recorded_at = greatest(t.recorded_at, %s),"
+            " updated_at = clock_timestamp()"
+            " from unnest(%s::text[], %s::bigint[], %s::bigint[]) p (name, epoch, position)"
+            " where t.name = p.name and t.epoch = p.epoch and t.position = p.position returning t.name",
+            (
+                to.position,
+                to.recorded_at,
+                list(places),
+                [place.epoch for place in places.values()],
+                [place.stand.position for place in places.values()],
+            ),
+        ).fetchall()
+        lost = places.keys() - {name for (name,) in moved}
+        if lost:
+            raise Deposed(", ".join(sorted(lost)))
 
-    def advanced(self, name: str, position: int, recorded_at: datetime) -> None:
-        place = self.places[name]
-        place.position, place.recorded_at = position, max(recorded_at, place.recorded_at)
+    def advanced(self, names: Iterable[str], to: Stand) -> None:
+        for name in names:
+            place = self.places[name]
+            place.stand = Stand(to.position, max(to.recorded_at, place.stand.recorded_at))
 
     def _unlock(self, name: str) -> None:
         self._connection.execute(

@@ -8,7 +8,7 @@ import msgspec
 from eventsourcing.persistence import Mapper, StoredEvent
 from msgspec.structs import replace
 
-from application.event_store.envelope import DomainEvent, Envelope, StoredEnvelope
+from application.event_store.envelope import WORKSPACE, Cause, DomainEvent, Envelope, Row, StoredEnvelope, as_row
 from application.event_store.event_types import EVENT_TYPES, NAMES, EventType
 from application.event_store.sealing import Sealer, place, subject_of
 
@@ -19,6 +19,8 @@ REASON = "cause.reason"
 """Name of a command's reason among an event's sealed texts; no field can have it."""
 
 _encode = msgspec.json.Encoder().encode
+_NO_TEXTS: dict[str, str] = {}
+_NAME, _EVENT_VERSION, _STATE, _REASON = 4, 5, 6, 13  # of a row
 _DECODERS = {kind.name: msgspec.json.Decoder(kind.cls) for kind in EVENT_TYPES.values()}
 
 
@@ -59,57 +61,93 @@ class EnvelopeMapper(Mapper[UUID]):
         )
 
     def to_domain_event(self, stored_event: StoredEvent) -> Any:
-        return self.to_envelopes([cast(StoredEnvelope, stored_event)])[0]
+        return self.to_envelopes([as_row(cast(StoredEnvelope, stored_event))])[0]
 
-    def to_envelopes(self, rows: Sequence[StoredEnvelope]) -> list[Envelope]:
-        """Opens many events with one key query per workspace at most. Raises SealBroken, msgspec.DecodeError."""
-        parsed = [self._parse(row) for row in rows]
-        self.sealer.keyring.load(
-            {
-                (row.workspace, subject_of(text))
-                for row, (_, _, texts) in zip(rows, parsed, strict=True)
-                for text in texts.values()
-            }
-        )
+    def to_envelopes(self, rows: Sequence[Row]) -> list[Envelope]:
+        """Opens many events with one key query per workspace at most. Raises SealBroken, msgspec.DecodeError, KeyError
+        (an event that this version does not know), StoreUnavailable."""
+        parsed = [_parse(row[_NAME], row[_EVENT_VERSION], row[_STATE], row[_REASON]) for row in rows]
+        subjects = {
+            (row[WORKSPACE], subject_of(text))
+            for row, (_, texts) in zip(rows, parsed, strict=True)
+            for text in texts.values()
+        }
+        if subjects:
+            self.sealer.keyring.load(subjects)
         return [self._open(row, *parts) for row, parts in zip(rows, parsed, strict=True)]
 
-    def _parse(self, row: StoredEnvelope) -> tuple[EventType, DomainEvent | dict[str, Any], dict[str, str]]:
-        """The event with its texts still sealed, and those texts by field; an older version as a dict."""
-        kind = EVENT_TYPES[row.topic]
-        state: Any
-        if row.event_version == kind.version:
-            state = _DECODERS[row.topic].decode(row.state)
-            texts = {field: getattr(state, field) for field in kind.sealed[kind.version]}
-        else:
-            state = msgspec.json.decode(row.state)
-            texts = {field: state.get(field) for field in kind.sealed[row.event_version]}
-        if row.cause.reason is not None:
-            texts[REASON] = row.cause.reason
-        return kind, state, {field: text for field, text in texts.items() if text and isinstance(text, str)}
-
-    def _open(self, row: StoredEnvelope, kind: EventType, state: Any, texts: dict[str, str]) -> Envelope:
-        cause, subject = row.cause, None
+    def _open(self, row: Row, event: DomainEvent | dict[str, Any], texts: dict[str, str]) -> Envelope:
+        (
+            position,
+            workspace,
+            stream,
+            version,
+            name,
+            event_version,
+            _,
+            occurred_at,
+            recorded_at,
+            actor,
+            on_behalf_of,
+            channel,
+            source,
+            reason,
+            command_id,
+            command_hash,
+            correlation_id,
+            causation_id,
+            trace,
+        ) = row
+        subject = None
         opened: dict[str, Any] = {}
         for field, text in texts.items():
-            at = place(cast(UUID, row.originator_id), row.originator_version, field)
             subject = subject_of(text)
-            opened[field] = self.sealer.open(text, row.workspace, at)
+            opened[field] = self.sealer.open(text, workspace, place(stream, version, field))
             if opened[field] is None:
                 opened[field] = {} if field == "fields" else ERASED
-        if cause.reason is not None:
-            cause = replace(cause, reason=opened.pop(REASON))
+        if reason is not None:
+            reason = opened.pop(REASON)
         return Envelope(
-            workspace=row.workspace,
-            originator_id=cast(UUID, row.originator_id),
-            originator_version=row.originator_version,
-            event=_with_texts(kind, row.event_version, state, opened),
-            occurred_at=row.occurred_at,
-            cause=cause,
+            workspace=workspace,
+            originator_id=stream,
+            originator_version=version,
+            event=_with_texts(EVENT_TYPES[name], event_version, event, opened),
+            occurred_at=occurred_at,
+            cause=Cause(
+                actor=actor,
+                on_behalf_of=on_behalf_of,
+                channel=channel,
+                source=source,
+                reason=reason,
+                command_id=command_id,
+                correlation_id=correlation_id,
+                causation_id=causation_id,
+                trace=trace,
+            ),
             subject=subject,
-            command_hash=row.command_hash,
-            position=row.position,
-            recorded_at=row.recorded_at,
+            command_hash=command_hash,
+            position=position,
+            recorded_at=recorded_at,
         )
+
+
+def _parse(name: str, version: int, state: bytes, reason: str | None) -> tuple[Any, dict[str, str]]:
+    """The event with its texts still sealed, and those texts by field; an older version as a dict."""
+    kind = EVENT_TYPES[name]
+    event: Any
+    found: dict[str, Any]
+    if version == kind.version:
+        event = _DECODERS[name].decode(state)
+        sealed = kind.sealed[version]
+        if not sealed and reason is None:
+            return event, _NO_TEXTS
+        found = {field: getattr(event, field) for field in sealed}
+    else:
+        event = msgspec.json.decode(state)
+        found = {field: event.get(field) for field in kind.sealed[version]}
+    if reason is not None:
+        found[REASON] = reason
+    return event, {field: text for field, text in found.items() if text and isinstance(text, str)}
 
 
 def _with_texts(kind: EventType, version: int, state: Any, opened: dict[str, Any]) -> DomainEvent:

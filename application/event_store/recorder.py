@@ -24,7 +24,7 @@ from psycopg_pool import ConnectionPool
 from application.event_store.appender import Appender, encode_rows
 from application.event_store.attempts import StoreUnavailable, on_connection
 from application.event_store.database import Connection
-from application.event_store.envelope import StoredEnvelope, stored
+from application.event_store.envelope import Row, StoredEnvelope, stored
 from application.event_store.wakeup import Wakeup
 
 Statement = tuple[LiteralString, Sequence[object]]
@@ -138,17 +138,17 @@ class Recorder(ApplicationRecorder):
         """What these commands left behind, those of them that were recorded."""
         return [_recorded(row) for row in self._query(EARLIER, (self.workspace, list(commands)))]
 
-    def load(self, after: dict[UUID, int]) -> list[StoredEnvelope]:
+    def load(self, after: dict[UUID, int]) -> list[Row]:
         """The events of several streams, each after a version, ordered by stream and version."""
         return self.load_for(after, None)[0]
 
-    def load_for(self, after: dict[UUID, int], command: UUID | None) -> tuple[list[StoredEnvelope], list[Recorded]]:
+    def load_for(self, after: dict[UUID, int], command: UUID | None) -> tuple[list[Row], list[Recorded]]:
         """As load, and in the same round trip what the command left behind, if it was recorded before."""
         arguments = (self.workspace, list(after), list(after.values()))
         load = ("select * from load(%s, %s::uuid[], %s::int[])", arguments)
         earlier = (EARLIER, (self.workspace, [command]))
         rows, *found = self._query_all([load] if command is None else [load, earlier])
-        return [stored(row) for row in rows], [_recorded(row) for row in found[0]] if found else []
+        return rows, [_recorded(row) for row in found[0]] if found else []
 
     def draw_numbers(self, wanted: int) -> int:
         """The last of `wanted` new ticket numbers. Never handed out again, used or not."""
@@ -167,7 +167,7 @@ class Recorder(ApplicationRecorder):
         desc: bool = False,
         limit: int | None = None,
     ) -> Sequence[StoredEnvelope]:
-        rows = self.load({originator_id: gt or 0})
+        rows = [stored(row) for row in self.load({originator_id: gt or 0})]
         rows = [row for row in rows if lte is None or row.originator_version <= lte]
         return (rows[::-1] if desc else rows)[:limit]
 

@@ -14,7 +14,7 @@ from psycopg.rows import TupleRow
 
 from application import people, tickets
 from application.event_store.database import Database, Role
-from application.event_store.envelope import Cause, DomainEvent, Envelope
+from application.event_store.envelope import POSITION, Cause, DomainEvent, Envelope
 from application.event_store.follower import LogReader
 from application.event_store.streams import EventStore
 from application.handling import Context, Outcome
@@ -155,7 +155,7 @@ def drain(reader: LogReader, after: int = 0, limit: int = 1000) -> list[int]:
     """Positions that the reader hands over until it says that there is nothing (now)."""
     positions: list[int] = []
     while rows := reader.read(positions[-1] if positions else after, limit):
-        positions += [row.position for row in rows]
+        positions += [row[POSITION] for row in rows]
     return positions
 
 

@@ -9,7 +9,8 @@ import psycopg
 import pytest
 
 from application.event_store.database import Database, Role
-from application.event_store.follower import Deposed, Leadership, Listener, LogReader
+from application.event_store.envelope import STREAM, VERSION, WORKSPACE
+from application.event_store.follower import Deposed, Leadership, Listener, LogReader, Stand
 from application.event_store.streams import EventStore, WorkspaceStore
 from application.event_store.wakeup import CHANNEL
 from tests.application.recording import added, drain, envelopes, insertion, positions, renamed, writer
@@ -49,7 +50,7 @@ def test_a_reader_sees_all_workspaces(store: EventStore, here: WorkspaceStore, r
     fill(here, 3)
     other = store.workspace(uuid4())
     fill(other, 3)
-    assert {row.workspace for row in reader.read(0, 1000)} == {here.workspace, other.workspace}
+    assert {row[WORKSPACE] for row in reader.read(0, 1000)} == {here.workspace, other.workspace}
 
 
 def test_a_gap_that_nobody_can_fill_any_more_is_passed(
@@ -146,9 +147,7 @@ def test_an_append_begun_after_the_gap_was_decided_is_not_skipped(
 def test_streams_are_read_below_a_version(here: WorkspaceStore, reader: LogReader) -> None:
     one, two = fill(here, 5), fill(here, 3)
     rows = reader.streams({one: 4, two: 2, uuid4(): 9})
-    assert sorted((row.originator_id, row.originator_version) for row in rows) == sorted(
-        [(one, 1), (one, 2), (one, 3), (two, 1)]
-    )
+    assert sorted((row[STREAM], row[VERSION]) for row in rows) == sorted([(one, 1), (one, 2), (one, 3), (two, 1)])
 
 
 # ---- who leads
@@ -173,13 +172,13 @@ def test_a_leader_that_died_is_succeeded_where_it_stood(database: Database, foll
     with database.connect(Role.PROJECTOR) as one:
         leader = Leadership(database, one)
         assert leader.acquire(followed)
-        leader.advance(followed, 10, LATER)
+        leader.advance([followed], Stand(10, LATER))
         epoch = leader.places[followed].epoch
     with database.connect(Role.PROJECTOR) as two:
         successor = Leadership(database, two)
         assert successor.acquire(followed)
         place = successor.places[followed]
-        assert (place.position, place.epoch, place.recorded_at) == (10, epoch + 1, LATER)
+        assert (place.stand, place.epoch) == (Stand(10, LATER), epoch + 1)
 
 
 def test_a_deposed_leader_moves_nothing(database: Database, followed: str) -> None:
@@ -189,11 +188,11 @@ def test_a_deposed_leader_moves_nothing(database: Database, followed: str) -> No
         one.execute("select pg_advisory_unlock_all()")  # as if the server had lost it
         assert new.acquire(followed)
         with pytest.raises(Deposed):
-            old.advance(followed, 5, LATER)
-        new.advance(followed, 7, LATER)
-        new.advanced(followed, 7, LATER)
+            old.advance([followed], Stand(5, LATER))
+        new.advance([followed], Stand(7, LATER))
+        new.advanced([followed], Stand(7, LATER))
         with pytest.raises(Deposed):
-            old.advance(followed, 9, LATER)
+            old.advance([followed], Stand(9, LATER))
         assert two.execute("select position from tracking where name = 'test'").fetchone() == (7,)
 
 
@@ -202,9 +201,9 @@ def test_a_leader_moves_on_from_where_it_stands_only(database: Database, followe
     with database.connect(Role.PROJECTOR) as connection:
         leader = Leadership(database, connection)
         assert leader.acquire(followed)
-        leader.advance(followed, 5, LATER)
+        leader.advance([followed], Stand(5, LATER))
         with pytest.raises(Deposed):
-            leader.advance(followed, 6, LATER)
+            leader.advance([followed], Stand(6, LATER))
 
 
 def test_the_time_of_recording_never_runs_backwards(database: Database, followed: str) -> None:
@@ -212,8 +211,8 @@ def test_the_time_of_recording_never_runs_backwards(database: Database, followed
         leader = Leadership(database, connection)
         assert leader.acquire(followed)
         for position, recorded_at in ((1, LATER), (2, LATER.replace(year=2020))):
-            leader.advance(followed, position, recorded_at)
-            leader.advanced(followed, position, recorded_at)
+            leader.advance([followed], Stand(position, recorded_at))
+            leader.advanced([followed], Stand(position, recorded_at))
         assert connection.execute("select recorded_at from tracking where name = 'test'").fetchone() == (LATER,)
 
 

@@ -254,7 +254,7 @@ def test_a_rebuild_gives_the_same_tables(history: History, projection: Any) -> N
     def digests() -> dict[str, str]:
         with history.database.connect(Role.PROJECTOR) as connection:
             schema = history.database.schema
-            return {table: digest(connection, projection, table, schema) for table in projection.tables}
+            return {table: digest(connection, table, schema) for table in projection.tables}
 
     before = digests()
     summary = rebuild(history.database, projection)

@@ -11,7 +11,8 @@ from application.event_store.database import Role
 from application.event_store.follower import Deposed
 from domain.tickets import AddComment, Priority, SetPriority
 from projections import rebuild as rebuilding
-from projections.engine import Projection, Session
+from projections.engine import Session
+from projections.projection import Projection
 from projections.rebuild import RebuildBusy, rebuild
 from projections.registry import PROJECTIONS
 from projections.status import status

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 
 from application.embedded_postgres import EmbeddedPostgres
 from application.event_store.database import Role
-from application.event_store.envelope import Envelope, Stream, stored
+from application.event_store.envelope import Envelope, Stream
 from application.event_store.event_types import fold
 from domain.errors import Refused
 from domain.tickets import (
@@ -104,8 +104,7 @@ def play(world: World, steps: list[Step]) -> list[UUID]:
 def history_of(world: World, id_: UUID) -> list[Envelope]:
     """As it is stored, read by nobody else's code than the event store's."""
     rows = world.rows(f"select * from event where stream = '{id_}' order by version")
-
-    return world.store.mapper.to_envelopes([stored(row) for row in rows])
+    return world.store.mapper.to_envelopes(rows)
 
 
 def replayed(history: list[Envelope]) -> Ticket:

@@ -1,0 +1,83 @@
+"""What a read model is: its tables, how a batch of events folds into rows, which columns hold personal data."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import LiteralString
+
+import msgspec
+from psycopg import sql
+
+from application.event_store.database import Connection
+from application.event_store.envelope import Envelope, State
+from projections.writing import Writes
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One event and what it made of its stream: the domain's own state before and after.
+    `recorded_max`: the latest time at which this event or any before it was recorded."""
+
+    envelope: Envelope
+    before: State | None
+    after: State
+    recorded_max: datetime
+
+
+class Projection(msgspec.Struct, frozen=True, kw_only=True):
+    """A read model.
+
+    `tables`: each has a column `workspace`; `ddl` makes them with what the fold needs, `indexes` the rest.
+    `fold` says what to write for a batch; it asks nobody. Events of different streams may be folded in another order
+    than they were recorded in (a parked stream is made up for later), those of one stream never.
+    `personal`: table -> columns in plain text that an erasure must wipe.
+    """
+
+    name: str
+    tables: tuple[str, ...]
+    ddl: LiteralString
+    indexes: LiteralString
+    fold: Callable[[Writes, Sequence[Change]], None]
+    personal: dict[str, tuple[str, ...]] = {}
+
+
+def install(connection: Connection, projections: Sequence[Projection]) -> None:
+    """Makes the tables that are missing; call it as the owner, with the shard's search_path."""
+    for projection in projections:
+        known = connection.execute("select 1 from tracking where name = %s", (projection.name,)).fetchone()
+        if known is None:
+            connection.execute(projection.ddl)
+            secure(connection, projection)
+            connection.execute(projection.indexes)
+            connection.execute("insert into tracking (name) values (%s)", (projection.name,))
+
+
+def secure(connection: Connection, projection: Projection) -> None:
+    """Row-level security and grants; part of making a table, so that none is ever without them."""
+    allow(connection, projection)
+    enforce(connection, projection)
+
+
+def allow(connection: Connection, projection: Projection) -> None:
+    """Who may do what, once row-level security is enforced."""
+    _run(connection, projection, _RIGHTS)
+
+
+def enforce(connection: Connection, projection: Projection) -> None:
+    _run(connection, projection, _ENFORCED)
+
+
+def _run(connection: Connection, projection: Projection, statements: Sequence[LiteralString]) -> None:
+    for table in projection.tables:
+        for statement in statements:
+            connection.execute(sql.SQL(statement).format(sql.Identifier(table)))
+
+
+_RIGHTS: tuple[LiteralString, ...] = (
+    "create policy own on {} for select to proteus_reader using (workspace = current_workspace())",
+    "create policy follow on {} to proteus_projector, proteus_owner using (true)",
+    "grant select on {} to proteus_reader",
+    "grant select, insert, update, delete on {} to proteus_projector",
+)
+_ENFORCED: tuple[LiteralString, ...] = (
+    "alter table {} enable row level security",
+    "alter table {} force row level security",
+)
