@@ -19,13 +19,21 @@ from rich.table import Table
 from bench.append import append
 from bench.boards import boards
 from bench.figures import Figure, Spread
+from bench.importing import importing
 from bench.lab import FULL, ROOT, SMOKE, Lab, own_lab
 from bench.mutations import mutations
+from bench.projecting import projecting
+from bench.replaying import replaying
+from bench.starting import starting
 
 PARTS: dict[str, Callable[[Lab], Iterator[Figure]]] = {
     "append": append,
     "mutations": mutations,
     "boards": boards,
+    "projecting": projecting,
+    "importing": importing,
+    "replaying": replaying,
+    "starting": starting,
 }
 RESULTS = Path(__file__).with_name("results.json")
 

@@ -119,33 +119,39 @@ def own_lab(size: Size, say: Callable[[str], None]) -> Generator[Lab]:
 @contextmanager
 def _serving(command: list[str], database: Database, ready: str) -> Generator[Server]:
     port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, *command, "--port", str(port)],
-        cwd=ROOT,
-        env={**os.environ, "PROTEUS_DATABASE_URL": database.url},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        _wait_until_answered(process, f"http://127.0.0.1:{port}{ready}")
+    with running([*command, "--port", str(port)], PROTEUS_DATABASE_URL=database.url) as process:
+        wait_until_answered(process, f"http://127.0.0.1:{port}{ready}")
         yield Server(port, process.pid)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.communicate()
 
 
-def _wait_until_answered(process: subprocess.Popen[str], url: str) -> None:
+@contextmanager
+def running(command: list[str], **settings: str) -> Generator[subprocess.Popen[bytes]]:
+    """Python with these arguments, as a process with these settings alone of Proteus, ended in order."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PROTEUS_")}
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment | settings, stderr=said)
+        try:
+            yield process
+            if process.poll() is not None:
+                said.seek(0)
+                raise RuntimeError(f"{' '.join(command)} ended: {said.read().decode()}")
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait()
+
+
+def wait_until_answered(process: subprocess.Popen[bytes], url: str) -> None:
+    """With status 200, or until the process has ended."""
     deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise RuntimeError(f"The server of {url} ended: {process.communicate()[1]}")
+    while process.poll() is None:
         try:
             with urllib.request.urlopen(url, timeout=1) as response:
                 if response.status == 200:
                     return
         except OSError:
-            time.sleep(0.01)
-    raise RuntimeError(f"{url} did not answer in {START_SECONDS:.0f} s")
+            time.sleep(0.005)
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"{url} did not answer in {START_SECONDS:.0f} s")
 
 
 def free_port() -> int:
@@ -173,9 +179,10 @@ def cpu_seconds(pid: int) -> float:
 
 
 def resident_bytes(pid: int) -> int:
-    """Of a process and all below it; what they share is counted once for each."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") + sum(resident_bytes(child) for child, _ in _children(pid))
+    """Of a process and all below it; what some of them share counts once in all."""
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    [share] = [int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")]
+    return share * 1024 + sum(resident_bytes(child) for child, _ in _children(pid))
 
 
 def _stat(pid: int) -> list[str]:
