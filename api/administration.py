@@ -35,6 +35,7 @@ from projections.reading import ReadModels
 from projections.rebuild import rebuild as rebuild_read_model
 from projections.registry import NAMES, find, install
 from projections.rows import PersonRow, ServerStatusRow
+from projections.workflows import census
 
 SCHEMA_FILE = Path(__file__).with_name("schema.graphql")
 
@@ -243,25 +244,32 @@ def list_() -> None:
 
 @click.group()
 def workflow() -> None:
-    """Define roles and workflows."""
+    """Define roles, workflows and custom fields."""
 
 
 @workflow.command("define")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @_workspace_option
 def define(file: Path, key: str | None) -> None:
-    """Define the workflows and roles in FILE (TOML); what differs becomes a workflow's next version."""
+    """Define the workflows, roles and custom fields in FILE (TOML); what differs becomes a workflow's next version."""
     try:
         definitions = read_definitions(file.read_text(encoding="utf-8"))
     except UnicodeDecodeError:
         raise click.ClickException(f"{file} is not UTF-8.") from None
     with open_database(home()) as database, EventStore(database) as store:
         chosen = choose_workspace(database, key)
-        context = Context(actor=operator(chosen.id), channel="system")
+        actor = operator(chosen.id)
+        counted = asyncio.run(_counted(database, actor))
         for command in definitions.commands():
-            workflows.handle(store, context, command)
-    count = len(definitions.workflows), len(definitions.roles)
-    click.echo(f"{count[0]} workflows and {count[1]} roles are defined in {chosen.key}.")
+            workflows.handle(store, Context(actor=actor, channel="system"), command, counted)
+    count = len(definitions.workflows), len(definitions.roles), len(definitions.fields)
+    click.echo(f"{count[0]} workflows, {count[1]} roles and {count[2]} fields are defined in {chosen.key}.")
+
+
+async def _counted(database: Database, actor: Actor) -> workflows.Counted:
+    async with ReadModels(database, size=1) as models:
+        standing, position = await census(models.view(actor))
+    return workflows.Counted(census=standing, position=position)
 
 
 # ---- the schema

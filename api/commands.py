@@ -13,13 +13,13 @@ from strawberry import ID, UNSET
 from strawberry.utils.str_converters import to_camel_case
 
 from api.errors import UserError
+from api.field_values import inward
 from api.fields import Info, given, is_list
 from api.ids import NAMED_BY, Kind, WrongId, decode, encode
 from api.scalars import Position
 from application.event_store.streams import EventStore
 from application.handling import Context, Outcome
 from domain.errors import ErrorCode, FieldRequired, InvalidValue, Refused
-from domain.text import FieldValue
 from projections.reading import ReadModelBehind
 
 COMMAND_ID_LIMIT = 200
@@ -86,12 +86,12 @@ async def perform(
     try:
         context = _context(info, input)
         if isinstance(command, type):
-            command = _command(input, command)
+            command = _command(info, input, command)
         outcome = await to_thread.run_sync(
             handle, runtime.store, context, command, abandon_on_cancel=True, limiter=runtime.command_threads
         )
     except Refused as refused:
-        return Done(user_errors=[_told(refused, input)])
+        return Done(user_errors=[told(refused, input)])
     return Done(command=command, outcome=outcome)
 
 
@@ -128,7 +128,7 @@ def _command_id(text: str, workspace: UUID) -> UUID:
         return uuid5(workspace, f"command:{text}")
 
 
-def _command(input: CommandInput, kind: type[C]) -> C:
+def _command(info: Info, input: CommandInput, kind: type[C]) -> C:
     """The domain's command with the input's values, by names. Raises Refused."""
     values: dict[str, Any] = {}
     for field in msgspec.structs.fields(kind):
@@ -138,20 +138,18 @@ def _command(input: CommandInput, kind: type[C]) -> C:
             if field.required:
                 raise FieldRequired(path, "here; null clears it")
         elif value is not None:
-            values[field.name] = _converted(value, field.name, path)
+            values[field.name] = _converted(info, input, value, field.name, path)
         elif NoneType in get_args(field.type):
             values[field.name] = None
     return kind(**values)
 
 
-def _converted(value: Any, name: str, path: str) -> Any:
+def _converted(info: Info, input: CommandInput, value: Any, name: str, path: str) -> Any:
     if name == "fields":
-        try:
-            return msgspec.convert(value, dict[str, FieldValue])
-        except msgspec.ValidationError:
-            raise InvalidValue(
-                "fields is an object whose values are texts, numbers, truth values or null.", ("fields",)
-            ) from None
+        return inward(info.context.workflows, value)
+    if name == "value":
+        key: str = vars(input)["field"]
+        return inward(info.context.workflows, {key: value}, path)[key]
     if name in NAMED_BY:
         return _id(value, NAMED_BY[name], path)
     return tuple(value) if is_list(value) else value
@@ -176,7 +174,7 @@ def _id(text: str, kind: Kind, path: str) -> UUID:
         raise refused from None
 
 
-def _told(refused: Refused, input: CommandInput) -> UserError:
+def told(refused: Refused, input: CommandInput) -> UserError:
     """In the client's words: with the ids that it sent."""
     message = refused.message
     for name, kind in NAMED_BY.items():

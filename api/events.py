@@ -9,6 +9,7 @@ import strawberry
 from strawberry import ID, UNSET, Parent
 from strawberry.scalars import JSON
 
+from api.field_values import value_outward
 from api.fields import Info, Node, by, given, is_list, once_passed
 from api.filters import TimeFilter, asked
 from api.ids import NAMED_BY, Kind, decode_given, encode, encode_event
@@ -23,15 +24,17 @@ if TYPE_CHECKING:
     from api.ticket_fields import Ticket
 
 
-def _from(change: Parent[ChangeRow]) -> Any:
-    return _with_opaque_ids(change.path, change.from_)
+def _from(change: Parent[ChangeRow], info: Info) -> Any:
+    return _with_opaque_ids(info, change.path, change.from_)
 
 
-def _to(change: Parent[ChangeRow]) -> Any:
-    return _with_opaque_ids(change.path, change.to)
+def _to(change: Parent[ChangeRow], info: Info) -> Any:
+    return _with_opaque_ids(info, change.path, change.to)
 
 
-def _with_opaque_ids(path: str, value: Any) -> Any:
+def _with_opaque_ids(info: Info, path: str, value: Any) -> Any:
+    if path.startswith("fields."):
+        return value_outward(info.context.workflows, path.removeprefix("fields."), value)
     kind = NAMED_BY.get(path)
     if kind is None or value is None:
         return value

@@ -9,15 +9,16 @@ from graphql import GraphQLError
 from strawberry.scalars import JSON
 from strawberry.types.scalar import ScalarDefinition
 
+from domain.text import RFC3339
+
 Position = NewType("Position", int)
 
-_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)")
 _LARGEST = 2**63 - 1
 
 
 def parse_time(value: Any) -> datetime:
     """Raises GraphQLError."""
-    if not isinstance(value, str) or not _RFC3339.fullmatch(value):
+    if not isinstance(value, str) or not RFC3339.fullmatch(value):
         raise GraphQLError(f"{_shown(value)} is not an RFC 3339 time with an offset, as 2026-03-01T09:00:00+03:00.")
     try:
         return datetime.fromisoformat(value.upper()).astimezone(UTC)

@@ -6,6 +6,8 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
 
 from api.board import BoardQueries
+from api.custom_fields import CustomFieldMutations, CustomFieldQueries
+from api.definitions import DefinitionMutations
 from api.events import EventQueries
 from api.limits import Limits
 from api.nodes import NodeQueries
@@ -17,7 +19,7 @@ from api.status import StatusQueries
 from api.teams import TeamMutations, TeamQueries
 from api.tickets import TicketMutations, TicketQueries
 from api.viewer import ViewerQueries
-from api.workflows import WorkflowMutations, WorkflowQueries
+from api.workflows import WorkflowQueries
 
 
 @strawberry.type
@@ -28,6 +30,7 @@ class Query(
     BoardQueries,
     EventQueries,
     WorkflowQueries,
+    CustomFieldQueries,
     PeopleQueries,
     TeamQueries,
     ServiceQueries,
@@ -37,7 +40,9 @@ class Query(
 
 
 @strawberry.type
-class Mutation(TicketMutations, PeopleMutations, TeamMutations, ServiceMutations, WorkflowMutations):
+class Mutation(
+    TicketMutations, PeopleMutations, TeamMutations, ServiceMutations, DefinitionMutations, CustomFieldMutations
+):
     pass
 
 

@@ -10,6 +10,7 @@ from strawberry.scalars import JSON
 
 from api.comments import Comment
 from api.events import Event
+from api.field_values import outward
 from api.fields import Info, Node, by, given
 from api.ids import Kind, encode
 from api.paging import Connection, ConnectionRow, page_ask
@@ -93,6 +94,11 @@ def _of_details(ticket: TicketRow, info: Info, use: Callable[[TicketDetails], An
 
 def _description(ticket: Parent[TicketRow], info: Info) -> Any:
     return _of_details(ticket, info, lambda details: details.description)
+
+
+def _fields(ticket: Parent[TicketRow], info: Info) -> Any:
+    """The workspace's typed custom fields, by key."""
+    return outward(info.context.workflows, ticket.fields)
 
 
 async def _opened_by(ticket: Parent[TicketRow], info: Info) -> Any:
@@ -219,7 +225,7 @@ def _ways(state: domain.Ticket, info: Info) -> list[_TransitionRow]:
     if not access.may(info.context.actor, domain.TransitionTicket, state):
         return []
     known = info.context.workflows
-    workflow = domain.governing(state, known)
+    workflow, _ = domain.judging(state, known)
     return [
         _TransitionRow(status_row(workflow, status.key), requires)
         for status, requires in domain.available_transitions(state, known)
@@ -287,7 +293,7 @@ class Ticket(Node):
     channel: str
     priority: Priority
     tags: list[str]
-    fields: JSON = strawberry.field(description="The workspace's typed custom fields, by key.")
+    fields: JSON = by(_fields)
     start_at: datetime | None = by(lambda: None, description="Null until tickets can be scheduled.")
     due_at: datetime | None
     opened_at: datetime

@@ -20,6 +20,7 @@ from domain.tickets import (
     ChangeRole,
     OpenTicket,
     Priority,
+    SetField,
     SetParent,
     SetPriority,
     TransitionTicket,
@@ -124,6 +125,13 @@ class SetPriorityInput(ExpectingInput):
     priority: Priority
 
 
+@strawberry.input(description="A null value clears it. The field's definition says which values it takes.")
+class SetFieldInput(ExpectingInput):
+    ticket: ID
+    field: str
+    value: JSON | None = UNSET
+
+
 @strawberry.input(description="A null parent makes it a ticket of the top level.")
 class SetParentInput(ExpectingInput):
     ticket: ID
@@ -172,6 +180,10 @@ async def set_priority(info: Info, input: SetPriorityInput) -> Done:
     return await perform(info, input, SetPriority, handle)
 
 
+async def set_field(info: Info, input: SetFieldInput) -> Done:
+    return await perform(info, input, SetField, handle)
+
+
 async def set_parent(info: Info, input: SetParentInput) -> Done:
     return await perform(info, input, SetParent, handle)
 
@@ -187,5 +199,6 @@ class TicketMutations:
     transition_ticket: TicketPayload = by(transition_ticket)
     assign_ticket: TicketPayload = by(assign_ticket)
     set_priority: TicketPayload = by(set_priority)
+    set_field: TicketPayload = by(set_field)
     set_parent: TicketPayload = by(set_parent)
     add_comment: TicketPayload = by(add_comment)

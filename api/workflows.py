@@ -1,14 +1,12 @@
-"""Roles, workflows and statuses, as the API shows them, and the commands that define them."""
+"""Roles, workflows and statuses, as the API shows them."""
 
 import msgspec
 import strawberry
-from strawberry import UNSET, Parent
+from strawberry import Parent
 
-from api.commands import CommandInput, Done, Payload, perform, wait_until_readable
-from api.fields import Info, by, given
-from application.workflows import handle
+from api.fields import Info, by
 from domain import workflows
-from domain.workflows import DefineRole, DefineWorkflow, StatusCategory, Workflows
+from domain.workflows import StatusCategory, Workflows
 from projections.reading import ReadModelBehind
 
 
@@ -22,10 +20,16 @@ class StatusRow(msgspec.Struct, frozen=True, kw_only=True):
     color: str
 
 
+def _role_active(role: Parent[workflows.Role], info: Info) -> bool:
+    """False once it is retired: no ticket takes it any more."""
+    return role.key not in info.context.workflows.retired_roles
+
+
 @strawberry.type(description="INQUIRY, LEAD, DEAL, INCIDENT, …: data, so a workspace adds its own.")
 class Role:
     key: str
     name: str
+    active: bool = by(_role_active)
 
 
 @strawberry.type
@@ -47,6 +51,22 @@ async def _roles_of(workflow: Parent[workflows.Workflow], info: Info) -> tuple[w
     return info.context.workflows.roles_of(workflow.key)
 
 
+def _workflow_active(workflow: Parent[workflows.Workflow], info: Info) -> bool:
+    """False once it is retired."""
+    return workflow.key not in info.context.workflows.retired_workflows
+
+
+@strawberry.type(description="A way from one status to another; `source` may be `*`: from every status.")
+class Way:
+    source: str
+    target: str
+    requires: list[str]
+
+
+async def _ways_of(workflow: Parent[workflows.Workflow]) -> tuple[workflows.Transition, ...]:
+    return workflow.transitions
+
+
 async def _statuses_of(workflow: Parent[workflows.Workflow]) -> list[StatusRow]:
     return [status_row(workflow, status.key) for status in workflow.statuses]
 
@@ -58,16 +78,25 @@ class Workflow:
     version: int
     roles: list[Role] = by(_roles_of)
     statuses: list[Status] = by(_statuses_of)
+    ways: list[Way] = by(_ways_of)
+    initial: str
+    active: bool = by(_workflow_active)
 
 
-async def _roles(info: Info) -> list[workflows.Role]:
-    return sorted(info.context.workflows.roles.values(), key=lambda role: role.key)
+async def _roles(info: Info, retired: bool = False) -> list[workflows.Role]:
+    """By key. Retired ones only if asked for."""
+    known = info.context.workflows
+    return [role for key, role in sorted(known.roles.items()) if retired or key not in known.retired_roles]
 
 
-async def _workflows(info: Info) -> list[workflows.Workflow]:
-    """The newest version of each."""
-    newest = (versions[-1] for versions in info.context.workflows.versions.values())
-    return sorted(newest, key=lambda workflow: workflow.key)
+async def _workflows(info: Info, retired: bool = False) -> list[workflows.Workflow]:
+    """The newest version of each, by key. Retired ones only if asked for."""
+    known = info.context.workflows
+    return [
+        versions[-1]
+        for key, versions in sorted(known.versions.items())
+        if retired or key not in known.retired_workflows
+    ]
 
 
 @strawberry.type
@@ -102,107 +131,3 @@ def status_row(workflow: workflows.Workflow, key: str) -> StatusRow:
 def _behind(key: str) -> ReadModelBehind:
     """Tickets and definitions are two read models: for a moment one may know what the other does not."""
     return ReadModelBehind(f"The definition of {key!r} is not readable yet.")
-
-
-# ---- commands
-
-
-@strawberry.input
-class StatusInput:
-    key: str
-    name: str
-    category: StatusCategory
-    color: str | None = strawberry.field(default=UNSET, description="#rrggbb; absent, the category's own.")
-
-
-@strawberry.input(description="`source` may be `*`: from every status. `requires` names fields, or `reason`.")
-class TransitionInput:
-    source: str
-    target: str
-    requires: list[str] | None = UNSET
-
-
-@strawberry.input(description="Where a role change lands a ticket that stood in a status of this category.")
-class LandingInput:
-    category: StatusCategory
-    status: str
-
-
-@strawberry.input(description="What differs from the newest version of the workflow becomes the next one.")
-class DefineWorkflowInput(CommandInput):
-    key: str
-    name: str
-    initial: str
-    statuses: list[StatusInput]
-    transitions: list[TransitionInput]
-    landing: list[LandingInput] | None = UNSET
-
-
-@strawberry.input
-class DefineRoleInput(CommandInput):
-    key: str
-    name: str
-    workflow: str
-    requires: list[str] | None = UNSET
-
-
-def _defined(input: DefineWorkflowInput) -> workflows.Workflow:
-    return workflows.Workflow(
-        key=input.key,
-        name=input.name,
-        initial=input.initial,
-        statuses=tuple(
-            workflows.Status(key=one.key, name=one.name, category=one.category, color=given(one.color) or "")
-            for one in input.statuses
-        ),
-        transitions=tuple(
-            workflows.Transition(source=one.source, target=one.target, requires=tuple(given(one.requires) or ()))
-            for one in input.transitions
-        ),
-        landing={one.category: one.status for one in given(input.landing) or ()},
-    )
-
-
-async def _workflow_after(done: Parent[Done], info: Info) -> workflows.Workflow | None:
-    """Its newest version; null if the read model has not come that far within 2 s."""
-    if not isinstance(done.command, DefineWorkflow) or not await _readable(done, info):
-        return None
-    return info.context.workflows.newest(done.command.workflow.key)
-
-
-async def _role_after(done: Parent[Done], info: Info) -> workflows.Role | None:
-    """As it is now; null if the read model has not come that far within 2 s."""
-    if not isinstance(done.command, DefineRole) or not await _readable(done, info):
-        return None
-    return info.context.workflows.role(done.command.role.key)
-
-
-async def _readable(done: Done, info: Info) -> bool:
-    return done.outcome is not None and await wait_until_readable(info, done.outcome, "directory")
-
-
-@strawberry.type
-class WorkflowPayload(Payload):
-    workflow: Workflow | None = by(_workflow_after)
-
-
-@strawberry.type
-class RolePayload(Payload):
-    role: Role | None = by(_role_after)
-
-
-async def define_workflow(info: Info, input: DefineWorkflowInput) -> Done:
-    return await perform(info, input, DefineWorkflow(workflow=_defined(input)), handle)
-
-
-async def define_role(info: Info, input: DefineRoleInput) -> Done:
-    role = workflows.Role(
-        key=input.key, name=input.name, workflow=input.workflow, requires=tuple(given(input.requires) or ())
-    )
-    return await perform(info, input, DefineRole(role=role), handle)
-
-
-@strawberry.type
-class WorkflowMutations:
-    define_workflow: WorkflowPayload = by(define_workflow)
-    define_role: RolePayload = by(define_role)

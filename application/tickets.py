@@ -1,5 +1,7 @@
 """Commands to tickets."""
 
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import TypeVar
 from uuid import UUID
 
@@ -15,18 +17,23 @@ from domain.errors import Forbidden, TicketNotFound
 from domain.people import Person
 from domain.services import Service
 from domain.teams import Team
+from domain.text import FieldValue
 from domain.tickets import (
     AssignTicket,
     OpenTicket,
+    SetField,
     SetParent,
     Surroundings,
     Ticket,
     TicketCommand,
     TicketOpened,
+    TransitionTicket,
 )
 
 HIERARCHY = "hierarchy"
 """Guard row of a workspace: moved by every command that gives a ticket another parent."""
+
+UUID_LENGTH = 36
 
 
 def handle(store: EventStore, context: Context, command: TicketCommand) -> Outcome:
@@ -83,13 +90,26 @@ def _named(command: TicketCommand) -> list[UUID | None]:
     """Streams besides the ticket's that the decision must know."""
     match command:
         case OpenTicket():
-            return [command.requester, command.assignee, command.team, command.service, command.parent]
+            named = [command.requester, command.assignee, command.team, command.service, command.parent]
+            return [*named, *_in_fields(command.fields.values())]
+        case TransitionTicket(fields=fields):
+            return [*_in_fields(fields.values())]
+        case SetField(value=value):
+            return [*_in_fields([value])]
         case AssignTicket(assignee=assignee, team=team):
             return [id_ for id_ in (assignee, team) if isinstance(id_, UUID)]
         case SetParent(parent=parent):
             return [parent]
         case _:
             return []
+
+
+def _in_fields(values: Iterable[FieldValue]) -> Iterable[UUID]:
+    """Values that may name a person or a team: which fields do, the decision knows."""
+    for value in values:
+        if isinstance(value, str) and len(value) == UUID_LENGTH:
+            with suppress(ValueError):
+                yield UUID(value)
 
 
 def _ancestors(workspace: WorkspaceStore, command: SetParent) -> tuple[UUID, ...]:

@@ -24,7 +24,7 @@ class Scope(StrEnum):
     AUDITOR = "auditor"
     """Reads everything, changes nothing."""
     ADMIN = "admin"
-    """As manager; also roles and workflows."""
+    """As manager; also roles, workflows and custom fields."""
 
 
 class Actor(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +60,7 @@ _ALLOWED: dict[type[Command], tuple[Scope, ...]] = {
     tickets.TransitionTicket: _STAFF,
     tickets.AssignTicket: _STAFF,
     tickets.SetPriority: _STAFF,
+    tickets.SetField: _STAFF,
     tickets.SetParent: _STAFF,
     tickets.AddComment: _STAFF,
     people.AddPerson: _HEADS,
@@ -74,6 +75,11 @@ _ALLOWED: dict[type[Command], tuple[Scope, ...]] = {
     services.RenameService: _HEADS,
     workflows.DefineWorkflow: (Scope.ADMIN,),
     workflows.DefineRole: (Scope.ADMIN,),
+    workflows.RetireWorkflow: (Scope.ADMIN,),
+    workflows.RetireRole: (Scope.ADMIN,),
+    workflows.DefineField: (Scope.ADMIN,),
+    workflows.RetireField: (Scope.ADMIN,),
+    workflows.SetFieldPolicy: (Scope.ADMIN,),
 }
 
 

@@ -16,6 +16,8 @@ class ErrorCode(StrEnum):
     ROLE_NOT_FOUND = "ROLE_NOT_FOUND"
     STATUS_NOT_FOUND = "STATUS_NOT_FOUND"
     COMMENT_NOT_FOUND = "COMMENT_NOT_FOUND"
+    WORKFLOW_NOT_FOUND = "WORKFLOW_NOT_FOUND"
+    FIELD_NOT_FOUND = "FIELD_NOT_FOUND"
     FORBIDDEN = "FORBIDDEN"
     CONFLICT = "CONFLICT"
     COMMAND_ID_REUSED = "COMMAND_ID_REUSED"
@@ -25,6 +27,7 @@ class ErrorCode(StrEnum):
     REASON_REQUIRED = "REASON_REQUIRED"
     INVALID_VALUE = "INVALID_VALUE"
     KEY_TAKEN = "KEY_TAKEN"
+    IN_USE = "IN_USE"
     WIP_LIMIT_REACHED = "WIP_LIMIT_REACHED"
     PARENT_CYCLE = "PARENT_CYCLE"
     OCCURRED_BEFORE_LAST = "OCCURRED_BEFORE_LAST"
@@ -84,6 +87,22 @@ class StatusNotFound(Refused):
         super().__init__(
             f"Workflow {workflow!r} has no status {status[:80]!r}. It has: {', '.join(known)}.", ("status",)
         )
+
+
+class WorkflowNotFound(Refused):
+    code = ErrorCode.WORKFLOW_NOT_FOUND
+
+    def __init__(self, workflow: str, known: Iterable[str]) -> None:
+        super().__init__(
+            f"There is no workflow {workflow[:80]!r}. Known workflows: {', '.join(sorted(known))}.", ("workflow",)
+        )
+
+
+class FieldNotFound(Refused):
+    code = ErrorCode.FIELD_NOT_FOUND
+
+    def __init__(self, key: str, known: Iterable[str], field: tuple[str, ...] = ("field",)) -> None:
+        super().__init__(f"There is no field {key[:80]!r}. Known fields: {', '.join(sorted(known))}."[:1_000], field)
 
 
 class CommentNotFound(Refused):
@@ -164,6 +183,12 @@ class KeyTaken(Refused):
 
     def __init__(self, what: str, key: str) -> None:
         super().__init__(f"There is a {what} with the key {key!r} already.", ("key",))
+
+
+class InUse(Refused):
+    """A definition would leave tickets behind; the message says how many, and where."""
+
+    code = ErrorCode.IN_USE
 
 
 class ParentCycle(Refused):

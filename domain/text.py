@@ -15,8 +15,8 @@ SEALED = "sealed"
 FreeText = Annotated[str, msgspec.Meta(extra={SEALED: True})]
 """Text that may name a person. It is stored sealed; deleting the subject's key erases it."""
 
-FieldValue = str | int | float | bool | None
-"""A custom field's value."""
+FieldValue = str | int | float | bool | tuple[str, ...] | None
+"""A custom field's value; several texts where it is a choice of several."""
 
 SealedFields = Annotated[dict[str, FieldValue] | str, msgspec.Meta(extra={SEALED: True})]
 """Custom fields by key. The `str` is their sealed form and is never seen outside the event store."""
@@ -28,9 +28,11 @@ TEXT_LIMIT = 100_000
 KEY_LIMIT = 64
 TAGS_LIMIT = 50
 FIELDS_LIMIT = 100
+SEVERAL_LIMIT = 500
 INTEGER_LIMIT = 2**53 - 1
 """Beyond it JavaScript, and with it most readers of JSON, would round."""
 
+RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -78,6 +80,10 @@ def field_value(key: str, value: FieldValue) -> FieldValue:
         value = _composed(value, "fields")
         if len(value) > TEXT_LIMIT:
             raise InvalidValue(f"fields.{key} is longer than {TEXT_LIMIT} characters.", path)
+    elif isinstance(value, tuple):
+        if len(value) > SEVERAL_LIMIT:
+            raise InvalidValue(f"fields.{key} has more than {SEVERAL_LIMIT} values.", path)
+        value = tuple(line(one, "fields") for one in value)
     elif isinstance(value, float) and not math.isfinite(value):
         raise InvalidValue(f"fields.{key} is not a finite number.", path)
     elif isinstance(value, int) and abs(value) > INTEGER_LIMIT:

@@ -124,8 +124,9 @@ def instant(at: datetime, field: str) -> datetime:
         raise InvalidValue(f"{field} is outside the years 1 to 9999.", (field,)) from None
 
 
-def must_fulfil(role: Role, ticket: Ticket) -> None:
-    for name in role.requires:
+def must_fulfil(role: Role, ticket: Ticket, workflows: Workflows) -> None:
+    """What the role requires, and the custom fields that are required for it. Raises FieldRequired."""
+    for name in (*role.requires, *workflows.required_fields(role.key)):
         if not has(ticket, name):
             raise FieldRequired(name, f"for the role {role.key}", custom=name not in TICKET_FIELDS)
 
@@ -147,16 +148,10 @@ def has(ticket: Ticket, name: str) -> bool:
     if name in TICKET_FIELDS:
         return getattr(ticket, TICKET_FIELDS[name]) is not None
     value = ticket.fields.get(name)
-    return not text.is_blank(value) if isinstance(value, str) else value is not None
+    return not text.is_blank(value) if isinstance(value, str) else value not in (None, ())
 
 
 def checked_tags(tags: tuple[str, ...]) -> tuple[str, ...]:
     if len(tags) > text.TAGS_LIMIT:
         raise InvalidValue(f"{len(tags)} tags; {text.TAGS_LIMIT} is the limit.", ("tags",))
     return tuple(dict.fromkeys(text.line(tag, "tags", text.KEY_LIMIT) for tag in tags))
-
-
-def checked_fields(fields: Mapping[str, FieldValue]) -> dict[str, FieldValue]:
-    if len(fields) > text.FIELDS_LIMIT:
-        raise InvalidValue(f"{len(fields)} fields; {text.FIELDS_LIMIT} is the limit.", ("fields",))
-    return {text.key(key, "fields"): text.field_value(key, value) for key, value in fields.items()}

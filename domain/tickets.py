@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain import assignment, attributes, comments, hierarchy, text, transitions
+from domain import assignment, attributes, comments, field_values, hierarchy, text, transitions
 from domain.assignment import (
     AssignmentEvent,
     AssignTicket,
@@ -31,6 +31,7 @@ from domain.attributes import (
 )
 from domain.comments import AddComment, CommentAdded, CommentEvent
 from domain.errors import OccurredBeforeLast, OccurredInFuture, TicketNotFound
+from domain.field_values import FieldSet, SetField
 from domain.hierarchy import HierarchyEvent, ParentRemoved, ParentSet, SetParent
 from domain.text import FieldValue, FreeText, SealedFields
 from domain.ticket_state import (
@@ -38,7 +39,6 @@ from domain.ticket_state import (
     Surroundings,
     Ticket,
     Visibility,
-    checked_fields,
     checked_tags,
     instant,
     must_be_active,
@@ -48,14 +48,13 @@ from domain.ticket_state import (
 )
 from domain.transitions import (
     ChangeRole,
-    FieldSet,
     RoleChanged,
     StatusChanged,
     TransitionCommand,
     TransitionEvent,
     TransitionTicket,
     available_transitions,
-    governing,
+    judging,
 )
 from domain.workflows import StatusCategory
 
@@ -85,7 +84,9 @@ class TicketOpened(msgspec.Struct, frozen=True, kw_only=True):
     external_key: str | None = None
 
 
-TicketEvent = TicketOpened | TransitionEvent | AssignmentEvent | AttributeEvent | HierarchyEvent | CommentEvent
+TicketEvent = (
+    TicketOpened | TransitionEvent | FieldSet | AssignmentEvent | AttributeEvent | HierarchyEvent | CommentEvent
+)
 
 UNDATED = (CommentAdded,)
 """Events that may be dated before the ticket's last change, because no span depends on them."""
@@ -107,7 +108,7 @@ class OpenTicket(msgspec.Struct, frozen=True, kw_only=True):
     due_at: datetime | None = None
 
 
-CommandToTicket = TransitionCommand | AssignTicket | SetPriority | SetParent | AddComment
+CommandToTicket = TransitionCommand | AssignTicket | SetPriority | SetField | SetParent | AddComment
 TicketCommand = OpenTicket | CommandToTicket
 
 
@@ -144,6 +145,8 @@ def decide(ticket: Ticket | None, command: TicketCommand, around: Surroundings) 
             return [*assignment.decide(ticket, command, around)]
         case SetPriority():
             return [*attributes.decide(ticket, command, around)]
+        case SetField():
+            return [*field_values.decide(ticket, command, around)]
         case SetParent():
             return [*hierarchy.decide(ticket, command, around)]
         case AddComment():
@@ -186,10 +189,10 @@ def _open(command: OpenTicket, around: Surroundings) -> list[TicketEvent]:
         service=command.service,
         parent=command.parent,
         tags=checked_tags(command.tags),
-        fields=checked_fields(command.fields),
+        fields=field_values.checked(command.fields, role.key, around),
         due_at=None if command.due_at is None else instant(command.due_at, "dueAt"),
     )
-    must_fulfil(role, evolve(None, opened, around.now))
+    must_fulfil(role, evolve(None, opened, around.now), around.workflows)
     return [opened]
 
 
@@ -201,8 +204,10 @@ def evolve(ticket: Ticket | None, event: TicketEvent, at: datetime) -> Ticket:
     match event:
         case CommentAdded():
             return comments.evolve(ticket, event)
-        case RoleChanged() | StatusChanged() | FieldSet():
+        case RoleChanged() | StatusChanged():
             return transitions.evolve(ticket, event, at)
+        case FieldSet():
+            return field_values.evolve(ticket, event, at)
         case TicketAssigned() | TicketUnassigned() | TeamAssigned() | TeamUnassigned():
             return assignment.evolve(ticket, event, at)
         case PriorityChanged() | ServiceBound() | ServiceUnbound() | RequesterChanged():

@@ -1,5 +1,6 @@
 """Moving a ticket: to another status by its workflow, to another role with all that it has."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import assert_never
 from uuid import UUID
@@ -7,10 +8,11 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import replace
 
-from domain import text
+from domain import field_values, text
 from domain.errors import FieldRequired, InvalidValue, ReasonRequired, TransitionNotAllowed
-from domain.text import FieldValue, SealedValue
-from domain.ticket_state import TICKET_FIELDS, Surroundings, Ticket, checked_fields, has, must_fulfil
+from domain.field_values import FieldSet
+from domain.text import FieldValue
+from domain.ticket_state import TICKET_FIELDS, Surroundings, Ticket, has, must_fulfil
 from domain.workflows import ANY, REASON, Status, StatusCategory, Transition, Workflow, Workflows
 
 
@@ -30,12 +32,7 @@ class StatusChanged(msgspec.Struct, frozen=True, kw_only=True):
     category: StatusCategory
 
 
-class FieldSet(msgspec.Struct, frozen=True, kw_only=True):
-    key: str
-    value: SealedValue
-
-
-TransitionEvent = RoleChanged | StatusChanged | FieldSet
+TransitionEvent = RoleChanged | StatusChanged
 
 
 class ChangeRole(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +54,7 @@ class TransitionTicket(msgspec.Struct, frozen=True, kw_only=True):
 TransitionCommand = ChangeRole | TransitionTicket
 
 
-def decide(ticket: Ticket, command: TransitionCommand, around: Surroundings) -> list[TransitionEvent]:
+def decide(ticket: Ticket, command: TransitionCommand, around: Surroundings) -> Sequence[TransitionEvent | FieldSet]:
     match command:
         case ChangeRole():
             return _change_role(ticket, command, around)
@@ -69,21 +66,30 @@ def decide(ticket: Ticket, command: TransitionCommand, around: Surroundings) -> 
 
 def available_transitions(ticket: Ticket, workflows: Workflows) -> list[tuple[Status, tuple[str, ...]]]:
     """Statuses that the ticket may move to now, each with what it requires and the ticket still lacks."""
-    workflow = governing(ticket, workflows)
+    workflow, stands = judging(ticket, workflows)
+    ways = {way.target: way for way in workflow.transitions_from(stands)}
     return [
         (
-            workflow.status(way.target),
-            tuple(name for name in way.requires if name == REASON or not has(ticket, name)),
+            workflow.status(target),
+            tuple(name for name in _required(ways.get(target)) if name == REASON or not has(ticket, name)),
         )
-        for way in workflow.transitions_from(ticket.status)
+        for target in _reachable(workflow, ticket, stands)
     ]
 
 
-def governing(ticket: Ticket, workflows: Workflows) -> Workflow:
-    """The version by which the next move is judged: the newest, or the ticket's own where the newest has lost
-    the status it stands in (nobody is stranded)."""
-    newest = workflows.newest(ticket.workflow)
-    return newest if newest.has(ticket.status) else workflows.version(ticket.workflow, ticket.workflow_version)
+def judging(ticket: Ticket, workflows: Workflows) -> tuple[Workflow, str]:
+    """The version by which the ticket's next move is judged, and the status from which."""
+    return workflows.judging(ticket.workflow, ticket.workflow_version, ticket.status)
+
+
+def _reachable(workflow: Workflow, ticket: Ticket, stands: str) -> list[str]:
+    """Where it may go from where it stands; to there as well, if the status that it is in is gone."""
+    here = [] if stands == ticket.status else [stands]
+    return [*here, *(way.target for way in workflow.transitions_from(stands))]
+
+
+def _required(way: Transition | None) -> tuple[str, ...]:
+    return () if way is None else way.requires
 
 
 def _change_role(ticket: Ticket, command: ChangeRole, around: Surroundings) -> list[TransitionEvent]:
@@ -93,15 +99,16 @@ def _change_role(ticket: Ticket, command: ChangeRole, around: Surroundings) -> l
         if command.status in (None, ticket.status):
             return []
         raise InvalidValue(f"{ticket.key} has this role already; a transition changes its status.", ("status",))
+    _, stands = judging(ticket, around.workflows)
     if command.status is not None:
         status = workflow.status(command.status)
         if way := workflow.transition(ANY, status.key):  # asked of every arrival, from another workflow too
             _must_meet(way, ticket, around, f"to arrive in {status.key!r}")
-    elif workflow.key == ticket.workflow and workflow.has(ticket.status) and not ticket.closed:
-        status = workflow.status(ticket.status)
+    elif workflow.key == ticket.workflow and workflow.has(stands) and not ticket.closed:
+        status = workflow.status(stands)
     else:
         status = workflow.landing_status(ticket.category)
-    must_fulfil(role, ticket)
+    must_fulfil(role, ticket, around.workflows)
     return [
         RoleChanged(
             role=role.key,
@@ -113,27 +120,20 @@ def _change_role(ticket: Ticket, command: ChangeRole, around: Surroundings) -> l
     ]
 
 
-def _transition(ticket: Ticket, command: TransitionTicket, around: Surroundings) -> list[TransitionEvent]:
-    workflow = governing(ticket, around.workflows)
+def _transition(ticket: Ticket, command: TransitionTicket, around: Surroundings) -> list[TransitionEvent | FieldSet]:
+    workflow, stands = judging(ticket, around.workflows)
     status = workflow.status(command.status)
-    fields = checked_fields(command.fields)
-    changed: list[TransitionEvent] = [
-        FieldSet(key=key, value=value)
-        for key, value in fields.items()
-        if not text.same_value(ticket.fields.get(key), value)
-    ]
-    with_fields = replace(ticket, fields={**ticket.fields, **fields})
-    if len(with_fields.fields) > text.FIELDS_LIMIT:
-        raise InvalidValue(f"{ticket.key} would have more than {text.FIELDS_LIMIT} fields.", ("fields",))
+    set_ = field_values.changed(ticket, command.fields, around)
+    with_fields = replace(ticket, fields={**ticket.fields, **{event.key: event.value for event in set_}})
     if status.key == ticket.status:
-        return changed
-    way = workflow.transition(ticket.status, status.key)
-    if way is None:
-        allowed = (other.target for other in workflow.transitions_from(ticket.status))
-        raise TransitionNotAllowed(ticket.status, status.key, allowed)
-    _must_meet(way, with_fields, around, f"to move from {ticket.status!r} to {status.key!r}")
+        return [*set_]
+    if status.key != stands:  # else it moves to what stands for its own status: the definition has decided that
+        way = workflow.transition(stands, status.key)
+        if way is None:
+            raise TransitionNotAllowed(ticket.status, status.key, _reachable(workflow, ticket, stands))
+        _must_meet(way, with_fields, around, f"to move from {ticket.status!r} to {status.key!r}")
     moved = StatusChanged(workflow_version=workflow.version, status=status.key, category=status.category)
-    return [*changed, moved]
+    return [*set_, moved]
 
 
 def _must_meet(way: Transition, ticket: Ticket, around: Surroundings, why: str) -> None:
@@ -146,7 +146,6 @@ def _must_meet(way: Transition, ticket: Ticket, around: Surroundings, why: str) 
 
 
 def evolve(ticket: Ticket, event: TransitionEvent, at: datetime) -> Ticket:
-    version = ticket.version + 1
     match event:
         case RoleChanged():
             return replace(
@@ -160,8 +159,6 @@ def evolve(ticket: Ticket, event: TransitionEvent, at: datetime) -> Ticket:
                 _moved(ticket, event.status, event.category, at, ticket.workflow),
                 workflow_version=event.workflow_version,
             )
-        case FieldSet(key=key, value=value):
-            return replace(ticket, version=version, last_at=at, fields={**ticket.fields, key: value})
         case _:
             assert_never(event)
 

@@ -1,121 +1,50 @@
-"""Roles and workflows as data: statuses, allowed transitions, what they require, where a role change lands.
+"""Roles, workflows and custom fields as data: statuses, allowed transitions, what they require, where a role change
+lands.
 
 One stream per workspace holds them all, so that a definition is checked against every other one. Definitions
 are versioned: a ticket keeps the version that it entered until it moves.
 """
+# pyright: reportUnusedImport=false
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import assert_never
 
 import msgspec
 
-from domain import text
-from domain.errors import InvalidValue, RoleNotFound, StatusNotFound
+from domain import custom_fields, text
+from domain.custom_fields import (
+    DefineField,
+    Field,
+    FieldDefined,
+    FieldPolicySet,
+    FieldRetired,
+    RetireField,
+    SetFieldPolicy,
+)
+from domain.errors import FieldNotFound, InUse, InvalidValue
+from domain.workflow_state import (
+    ANY,
+    CLOSED,
+    COLORS,
+    NO_WORKFLOWS,
+    NOBODY,
+    REASON,
+    RESERVED,
+    Census,
+    Role,
+    Standing,
+    Status,
+    StatusCategory,
+    Transition,
+    Workflow,
+    Workflows,
+)
 
-ANY = "*"
-"""Source of a transition that is allowed from every status."""
-
-REASON = "reason"
-"""In what a transition requires: the command's reason, not a field."""
-
-
-class StatusCategory(StrEnum):
-    NEW = "NEW"
-    ACTIVE = "ACTIVE"
-    WAITING = "WAITING"
-    REVIEW = "REVIEW"
-    DONE = "DONE"
-    CANCELLED = "CANCELLED"
-
-    @property
-    def closed(self) -> bool:
-        return self in CLOSED
-
-
-CLOSED = frozenset({StatusCategory.DONE, StatusCategory.CANCELLED})
-
-COLORS: Mapping[StatusCategory, str] = {
-    StatusCategory.NEW: "#8b95a5",
-    StatusCategory.ACTIVE: "#2f7de1",
-    StatusCategory.WAITING: "#d9932f",
-    StatusCategory.REVIEW: "#8a5cd6",
-    StatusCategory.DONE: "#3a9d5d",
-    StatusCategory.CANCELLED: "#b3b3b3",
-}
-
-
-class Status(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    key: str
-    name: str
-    category: StatusCategory
-    color: str = ""
-
-
-class Transition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`source` may be ANY. `requires` names ticket fields (assignee, team, service, …), custom fields, or
-    `reason`."""
-
-    source: str
-    target: str
-    requires: tuple[str, ...] = ()
-
-
-class Workflow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`landing` maps the category of the status left behind to the status that a role change lands in;
-    a category it does not name lands in `initial`."""
-
-    key: str
-    name: str
-    initial: str
-    statuses: tuple[Status, ...]
-    transitions: tuple[Transition, ...]
-    landing: dict[StatusCategory, str] = {}
-    version: int = 1
-
-    def status(self, key: str) -> Status:
-        """Raises StatusNotFound."""
-        for status in self.statuses:
-            if status.key == key:
-                return status
-        raise StatusNotFound(key, self.key, (status.key for status in self.statuses))
-
-    def has(self, key: str) -> bool:
-        return any(status.key == key for status in self.statuses)
-
-    def transitions_from(self, source: str) -> Iterable[Transition]:
-        """The way to each reachable status, in the order of the statuses; an exact source wins over ANY."""
-        for status in self.statuses:
-            transition = self.transition(source, status.key)
-            if transition is not None:
-                yield transition
-
-    def transition(self, source: str, target: str) -> Transition | None:
-        fallback = None
-        for transition in self.transitions:
-            if transition.target != target or source == target:
-                continue
-            if transition.source == source:
-                return transition
-            if transition.source == ANY:
-                fallback = transition
-        return fallback
-
-    def landing_status(self, left: StatusCategory) -> Status:
-        return self.status(self.landing.get(left, self.initial))
-
-
-class Role(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`requires`: ticket fields that a ticket must have to take this role."""
-
-    key: str
-    name: str
-    workflow: str
-    requires: tuple[str, ...] = ()
+WORKFLOWS_LIMIT, ROLES_LIMIT, FIELDS_LIMIT, STATUSES_LIMIT = 200, 200, 200, 100
 
 
 # ---- events
@@ -129,91 +58,226 @@ class RoleDefined(msgspec.Struct, frozen=True, kw_only=True):
     role: Role
 
 
-WorkflowsEvent = WorkflowDefined | RoleDefined
+class StatusesMapped(msgspec.Struct, frozen=True, kw_only=True):
+    """Tickets that stand in a status that `workflow` no longer has are judged as if they stood in another."""
+
+    workflow: str
+    mapping: dict[str, str]
+
+
+class WorkflowRetired(msgspec.Struct, frozen=True, kw_only=True):
+    workflow: str
+
+
+class RoleRetired(msgspec.Struct, frozen=True, kw_only=True):
+    role: str
+
+
+WorkflowsEvent = (
+    WorkflowDefined
+    | RoleDefined
+    | StatusesMapped
+    | WorkflowRetired
+    | RoleRetired
+    | FieldDefined
+    | FieldRetired
+    | FieldPolicySet
+)
 
 
 # ---- commands
 
 
 class DefineWorkflow(msgspec.Struct, frozen=True, kw_only=True):
-    """The version in `workflow` is ignored: what differs from the newest becomes the next version."""
+    """The version in `workflow` is ignored: what differs from the newest becomes the next version. `mapping`: from a
+    status that it no longer has to the one whose transitions hold for the tickets that stand there."""
 
     workflow: Workflow
+    mapping: dict[str, str] = {}
 
 
 class DefineRole(msgspec.Struct, frozen=True, kw_only=True):
     role: Role
 
 
-WorkflowsCommand = DefineWorkflow | DefineRole
+class RetireWorkflow(msgspec.Struct, frozen=True, kw_only=True):
+    """No role may lead there any more. Tickets that were closed in it stay as they are. Defining it anew revives it."""
+
+    workflow: str
 
 
-# ---- state
+class RetireRole(msgspec.Struct, frozen=True, kw_only=True):
+    """No ticket takes it any more; those that were closed in it keep it. Defining it anew revives it."""
+
+    role: str
 
 
-class Workflows(msgspec.Struct, frozen=True, kw_only=True):
-    """Every role and every version of every workflow of one workspace."""
-
-    roles: dict[str, Role] = {}
-    versions: dict[str, tuple[Workflow, ...]] = {}
-
-    def role(self, key: str) -> Role:
-        """Raises RoleNotFound."""
-        try:
-            return self.roles[key]
-        except KeyError:
-            raise RoleNotFound(key, self.roles) from None
-
-    def newest(self, key: str) -> Workflow:
-        return self.versions[key][-1]
-
-    def version(self, key: str, version: int) -> Workflow:
-        return self.versions[key][version - 1]
-
-    def for_role(self, key: str) -> Workflow:
-        """Raises RoleNotFound."""
-        return self.newest(self.role(key).workflow)
-
-    def roles_of(self, workflow: str) -> tuple[Role, ...]:
-        return tuple(role for role in self.roles.values() if role.workflow == workflow)
+WorkflowsCommand = (
+    DefineWorkflow | DefineRole | RetireWorkflow | RetireRole | DefineField | RetireField | SetFieldPolicy
+)
 
 
-NO_WORKFLOWS = Workflows()
-
-
-def decide(state: Workflows, command: WorkflowsCommand) -> list[WorkflowsEvent]:
-    """Raises InvalidValue."""
+def decide(state: Workflows, command: WorkflowsCommand, census: Census = NOBODY) -> list[WorkflowsEvent]:
+    """`census`: where the workspace's tickets stand. Raises a subclass of Refused."""
     match command:
-        case DefineWorkflow(workflow=workflow):
-            workflow = _checked(workflow)
-            versions = state.versions.get(workflow.key, ())
-            workflow = msgspec.structs.replace(workflow, version=len(versions) + 1)
-            if versions and msgspec.structs.replace(workflow, version=len(versions)) == versions[-1]:
-                return []
-            return [WorkflowDefined(workflow=workflow)]
+        case DefineWorkflow():
+            return _define_workflow(state, command, census)
         case DefineRole(role=role):
-            role = msgspec.structs.replace(role, key=text.key(role.key), name=text.line(role.name, "name"))
-            if role.workflow not in state.versions:
-                raise InvalidValue(
-                    f"Role {role.key!r} names the unknown workflow {role.workflow[:80]!r}.", ("workflow",)
-                )
-            if REASON in role.requires:
-                raise InvalidValue(f"Role {role.key!r}: a role requires fields; a transition a reason.", ("requires",))
-            for name in role.requires:
-                text.key(name, "requires")
-            return [] if state.roles.get(role.key) == role else [RoleDefined(role=role)]
+            return _define_role(state, role)
+        case RetireWorkflow(workflow=key):
+            return _retire_workflow(state, key, census)
+        case RetireRole(role=key):
+            return _retire_role(state, key, census)
+        case DefineField(field=field):
+            return _define_field(state, field)
+        case RetireField(field=key):
+            if key not in state.fields:
+                raise FieldNotFound(key, state.fields)
+            return [] if key in state.retired_fields else [FieldRetired(key=key)]
+        case SetFieldPolicy(strict=strict):
+            return [] if strict is state.strict_fields else [FieldPolicySet(strict=strict)]
         case _:
             assert_never(command)
 
 
+def _define_workflow(state: Workflows, command: DefineWorkflow, census: Census) -> list[WorkflowsEvent]:
+    workflow = next_version(state, command.workflow)
+    versions = state.versions.get(workflow.key, ())
+    if not versions and len(state.versions) >= WORKFLOWS_LIMIT:
+        raise InvalidValue(f"A workspace has at most {WORKFLOWS_LIMIT} workflows.", ("key",))
+    mapping = mapped_statuses(state, workflow, command.mapping)
+    if behind := left_behind(workflow, mapping, census):
+        raise InUse(
+            f"{_counted(behind)} would stand in statuses that workflow {workflow.key!r} no longer has. Say by `mapping`"
+            " which status stands for each, or move the tickets first.",
+            ("statuses",),
+        )
+    changed = not versions or msgspec.structs.replace(workflow, version=len(versions)) != versions[-1]
+    events: list[WorkflowsEvent] = []
+    if changed or workflow.key in state.retired_workflows:
+        events.append(WorkflowDefined(workflow=workflow))
+    if mapping != state.mapped.get(workflow.key, {}):
+        events.append(StatusesMapped(workflow=workflow.key, mapping=mapping))
+    return events
+
+
+def next_version(state: Workflows, workflow: Workflow) -> Workflow:
+    """The definition checked, with the number that it would get. Raises InvalidValue."""
+    workflow = _checked(workflow)
+    return msgspec.structs.replace(workflow, version=len(state.versions.get(workflow.key, ())) + 1)
+
+
+def mapped_statuses(state: Workflows, workflow: Workflow, mapping: Mapping[str, str]) -> dict[str, str]:
+    """What stands for every status that this next version lacks, by this mapping and those before it.
+    Raises InvalidValue."""
+    former = {status.key for version in state.versions.get(workflow.key, ()) for status in version.statuses}
+    for source, target in mapping.items():
+        if workflow.has(source) or source not in former:
+            raise InvalidValue(
+                f"mapping goes from a status that the workflow had, and has no more; got {source[:80]!r}.", ("mapping",)
+            )
+        if not workflow.has(target):
+            raise InvalidValue(f"mapping goes to a status of the workflow; got {target[:80]!r}.", ("mapping",))
+    earlier = state.mapped.get(workflow.key, {})
+    together = {source: mapping.get(target, target) for source, target in earlier.items()} | dict(mapping)
+    return {
+        source: target
+        for source, target in sorted(together.items())
+        if not workflow.has(source) and workflow.has(target)
+    }
+
+
+def left_behind(workflow: Workflow, mapping: Mapping[str, str], census: Census) -> dict[str, int]:
+    """By status that this version neither has nor maps: how many tickets stand there."""
+    behind: dict[str, int] = {}
+    for one in census:
+        if one.workflow == workflow.key and not workflow.has(one.status) and one.status not in mapping:
+            behind[one.status] = behind.get(one.status, 0) + one.tickets
+    return behind
+
+
+def _counted(behind: Mapping[str, int]) -> str:
+    total = sum(behind.values())
+    where = ", ".join(f"{tickets} in {status!r}" for status, tickets in sorted(behind.items()))
+    return f"{total} {'ticket' if total == 1 else 'tickets'} ({where})"
+
+
+def _define_role(state: Workflows, role: Role) -> list[WorkflowsEvent]:
+    role = msgspec.structs.replace(role, key=text.key(role.key), name=text.line(role.name, "name"))
+    if role.workflow not in state.versions or role.workflow in state.retired_workflows:
+        raise InvalidValue(f"Role {role.key!r} names the unknown workflow {role.workflow[:80]!r}.", ("workflow",))
+    if REASON in role.requires:
+        raise InvalidValue(f"Role {role.key!r}: a role requires fields; a transition a reason.", ("requires",))
+    for name in role.requires:
+        text.key(name, "requires")
+    if role.key not in state.roles and len(state.roles) >= ROLES_LIMIT:
+        raise InvalidValue(f"A workspace has at most {ROLES_LIMIT} roles.", ("key",))
+    same = state.roles.get(role.key) == role and role.key not in state.retired_roles
+    return [] if same else [RoleDefined(role=role)]
+
+
+def _retire_workflow(state: Workflows, key: str, census: Census) -> list[WorkflowsEvent]:
+    if key in state.retired_workflows:
+        return []
+    state.workflow(key)
+    if roles := sorted(role.key for role in state.roles_of(key) if role.key not in state.retired_roles):
+        raise InUse(
+            f"Workflow {key!r} is that of the roles {', '.join(roles)}. Retire these or give them another one first.",
+            ("workflow",),
+        )
+    open_ = sum(one.tickets for one in census if one.workflow == key and not one.closed)
+    if open_:
+        raise InUse(
+            f"{open_} open tickets are in workflow {key!r}. Close them or change their role first.", ("workflow",)
+        )
+    return [WorkflowRetired(workflow=key)]
+
+
+def _retire_role(state: Workflows, key: str, census: Census) -> list[WorkflowsEvent]:
+    if key in state.retired_roles:
+        return []
+    state.role(key)
+    open_ = sum(one.tickets for one in census if one.role == key and not one.closed)
+    if open_:
+        raise InUse(f"{open_} open tickets have the role {key!r}. Close them or change their role first.", ("role",))
+    return [RoleRetired(role=key)]
+
+
+def _define_field(state: Workflows, field: Field) -> list[WorkflowsEvent]:
+    before = state.fields.get(field.key)
+    field = custom_fields.checked(field, before, state.roles.keys() - state.retired_roles, RESERVED)
+    if before is None and len(state.fields) >= FIELDS_LIMIT:
+        raise InvalidValue(f"A workspace has at most {FIELDS_LIMIT} fields.", ("key",))
+    return [] if field == before and field.key not in state.retired_fields else [FieldDefined(field=field)]
+
+
 def evolve(state: Workflows | None, event: WorkflowsEvent, at: datetime) -> Workflows:
     state = state or NO_WORKFLOWS
+    change = msgspec.structs.replace
     match event:
         case WorkflowDefined(workflow=workflow):
             versions = (*state.versions.get(workflow.key, ()), workflow)
-            return msgspec.structs.replace(state, versions={**state.versions, workflow.key: versions})
+            return change(
+                state,
+                versions={**state.versions, workflow.key: versions},
+                retired_workflows=state.retired_workflows - {workflow.key},
+            )
+        case StatusesMapped(workflow=key, mapping=mapping):
+            return change(state, mapped={**state.mapped, key: mapping})
+        case WorkflowRetired(workflow=key):
+            return change(state, retired_workflows=state.retired_workflows | {key})
         case RoleDefined(role=role):
-            return msgspec.structs.replace(state, roles={**state.roles, role.key: role})
+            roles = {**state.roles, role.key: role}
+            return change(state, roles=roles, retired_roles=state.retired_roles - {role.key})
+        case RoleRetired(role=key):
+            return change(state, retired_roles=state.retired_roles | {key})
+        case FieldDefined(field=field):
+            known = {**state.fields, field.key: field}
+            return change(state, fields=known, retired_fields=state.retired_fields - {field.key})
+        case FieldRetired(key=key):
+            return change(state, retired_fields=state.retired_fields | {key})
+        case FieldPolicySet(strict=strict):
+            return change(state, strict_fields=strict)
         case _:
             assert_never(event)
 
@@ -223,8 +287,10 @@ def _checked(workflow: Workflow) -> Workflow:
     text.key(workflow.key)
     statuses = tuple(_checked_status(status) for status in workflow.statuses)
     keys = [status.key for status in statuses]
-    if len(set(keys)) != len(keys) or not keys:
-        raise InvalidValue(f"Workflow {workflow.key!r} needs statuses with distinct keys.", ("statuses",))
+    if len(set(keys)) != len(keys) or not 1 <= len(keys) <= STATUSES_LIMIT:
+        raise InvalidValue(
+            f"Workflow {workflow.key!r} needs 1 to {STATUSES_LIMIT} statuses with distinct keys.", ("statuses",)
+        )
     named = {workflow.initial, *workflow.landing.values()}
     for transition in workflow.transitions:
         named.add(transition.target)
@@ -270,15 +336,21 @@ def _reachable(workflow: Workflow) -> set[str]:
 
 
 class Definitions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A file of workflows and roles, as `workflows.toml` beside this module."""
+    """A file of workflows, roles and fields, as `workflows.toml` beside this module. `mapping`: by workflow."""
 
     workflows: tuple[Workflow, ...] = ()
     roles: tuple[Role, ...] = ()
+    fields: tuple[Field, ...] = ()
+    mapping: dict[str, dict[str, str]] = {}
 
     def commands(self) -> list[WorkflowsCommand]:
         return [
-            *(DefineWorkflow(workflow=workflow) for workflow in self.workflows),
+            *(
+                DefineWorkflow(workflow=workflow, mapping=self.mapping.get(workflow.key, {}))
+                for workflow in self.workflows
+            ),
             *(DefineRole(role=role) for role in self.roles),
+            *(DefineField(field=field) for field in self.fields),
         ]
 
 

@@ -52,7 +52,7 @@ create table service (
 create table workflows (
   workspace   uuid primary key,
   position    bigint not null,
-  definition  json not null -- every role, every version of every workflow, in the order of definition
+  definition  json not null -- every role, field and version of every workflow, in the order of definition
 );
 """
 

@@ -88,7 +88,16 @@ _PATHS = {
     Person: _paths(("name", "name"), ("kind", "kind"), ("email", "email"), ("active", "active")),
     Team: _paths(("key", "key"), ("name", "name"), ("members", "members")),
     Service: _paths(("key", "key"), ("name", "name"), ("active", "active")),
-    Workflows: _paths(("roles", "roles"), ("workflows", "versions")),
+    Workflows: _paths(
+        ("roles", "roles"),
+        ("workflows", "versions"),
+        ("mapped", "mapped"),
+        ("fields", "fields"),
+        ("strictFields", "strict_fields"),
+        ("retiredRoles", "retired_roles"),
+        ("retiredWorkflows", "retired_workflows"),
+        ("retiredFields", "retired_fields"),
+    ),
 }
 
 

@@ -29,6 +29,8 @@ from application.event_store.wakeup import Wakeup
 
 Statement = tuple[LiteralString, Sequence[object]]
 
+MOVED_LIMIT = 1_000
+
 EARLIER: LiteralString = "select * from earlier(%s, %s::uuid[])"
 
 
@@ -157,6 +159,17 @@ class Recorder(ApplicationRecorder):
     def guard(self, name: str) -> Guard:
         row = self._in_workspace("select version from guard where workspace = %s and name = %s", (self.workspace, name))
         return Guard(name, row[0][0] if row else 0)
+
+    def moved_since(self, position: int, names: Sequence[str]) -> list[UUID]:
+        """Streams that have one of these events after a position. Only a few: raises VersionConflict where they are
+        too many."""
+        rows = self._in_workspace(
+            "select distinct stream from event where workspace = %s and position > %s and name = any(%s) limit %s",
+            (self.workspace, position, list(names), MOVED_LIMIT + 1),
+        )
+        if len(rows) > MOVED_LIMIT:
+            raise VersionConflict(f"more than {MOVED_LIMIT} streams have moved since {position}")
+        return [row[0] for row in rows]
 
     def select_events(
         self,

@@ -139,6 +139,10 @@ class WorkspaceStore(Application[UUID]):
     def earlier(self, commands: Sequence[UUID]) -> dict[UUID, Recorded]:
         return {recorded.command_id: recorded for recorded in self._recorder.earlier(commands)}
 
+    def moved_since(self, position: int, names: Sequence[str]) -> list[UUID]:
+        """Streams that have one of these events after a position. Raises VersionConflict where they are too many."""
+        return self._recorder.moved_since(position, names)
+
     def guard(self, name: str) -> Guard:
         return self._recorder.guard(name)
 

@@ -109,7 +109,7 @@ def test_status_tells_the_lag_and_rebuild_mends_it(run: Run, workspace: Workspac
 def test_workflows_are_defined_from_a_file(run: Run, workspace: Workspace, tmp_path: Path) -> None:
     file = tmp_path / "flows.toml"
     file.write_text('[[roles]]\nkey = "VISIT"\nname = "Visit"\nworkflow = "support"\n')
-    assert run("workflow", "define", file).output == "0 workflows and 1 roles are defined in acme.\n"
+    assert run("workflow", "define", file).output == "0 workflows, 1 roles and 0 fields are defined in acme.\n"
     file.write_text("[[roles]]\nkey = 5")
     assert "These definitions cannot be read" in sentence(run("workflow", "define", file))
     assert "does not exist" in sentence(run("workflow", "define", tmp_path / "none.toml"))

@@ -154,6 +154,11 @@ ticket = knowing()
 person = Subject[Person, people.PersonCommand, people.PersonEvent](people.decide, people.evolve)
 team = Subject[Team, teams.TeamCommand, teams.TeamEvent](teams.decide, teams.evolve)
 service = Subject[Service, services.ServiceCommand, services.ServiceEvent](services.decide, services.evolve)
-catalogue = Subject[Workflows, workflows.WorkflowsCommand, workflows.WorkflowsEvent](
-    lambda state, command: workflows.decide(state or NO_WORKFLOWS, command), workflows.evolve
-)
+
+
+def counting(*census: workflows.Standing) -> Subject[Workflows, workflows.WorkflowsCommand, workflows.WorkflowsEvent]:
+    """Definitions of a workspace whose tickets stand there."""
+    return Subject(lambda state, command: workflows.decide(state or NO_WORKFLOWS, command, census), workflows.evolve)
+
+
+catalogue = counting()

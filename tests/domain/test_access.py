@@ -7,6 +7,7 @@ import pytest
 
 from domain import access, people, services, teams, tickets, workflows
 from domain.access import Actor, Scope
+from domain.custom_fields import Field, FieldType
 from domain.tickets import Visibility
 from tests.domain.given import (
     ANNA,
@@ -35,6 +36,7 @@ WORK: list[access.Command] = [
     tickets.TransitionTicket(ticket=TICKET, status="done"),
     tickets.AssignTicket(ticket=TICKET, assignee=ANNA),
     tickets.SetPriority(ticket=TICKET, priority=tickets.Priority.HIGH),
+    tickets.SetField(ticket=TICKET, field="room", value="12"),
     tickets.SetParent(ticket=TICKET, parent=PARENT),
     COMMENT,
     INTERNAL,
@@ -54,6 +56,11 @@ CATALOGUES: list[access.Command] = [
 DEFINITIONS: list[access.Command] = [
     workflows.DefineWorkflow(workflow=SUPPORT),
     workflows.DefineRole(role=INQUIRY),
+    workflows.RetireWorkflow(workflow="support"),
+    workflows.RetireRole(role="INQUIRY"),
+    workflows.DefineField(field=Field(key="room", name="Room", type=FieldType.TEXT)),
+    workflows.RetireField(field="room"),
+    workflows.SetFieldPolicy(strict=True),
 ]
 EVERYTHING = [*WORK, *CATALOGUES, *DEFINITIONS]
 

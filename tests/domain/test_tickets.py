@@ -527,7 +527,7 @@ def test_a_move_is_judged_by_the_newest_version_and_enters_it() -> None:
 def test_nobody_is_stranded_in_a_status_that_the_newest_version_lost() -> None:
     stranded = knowing(workflows=NO_WAITING).given(OPENED, HELD, WAITS)
     assert stranded.state is not None
-    assert tickets.governing(stranded.state, NO_WAITING).version == 1
+    assert tickets.judging(stranded.state, NO_WAITING)[0].version == 1
     outcome = stranded.when(TransitionTicket(ticket=TICKET, status="in_progress"))
     outcome.then(STARTED)
     stranded.given(*outcome.events).when(TransitionTicket(ticket=TICKET, status="approval")).then(
@@ -960,3 +960,21 @@ def test_any_sequence_of_commands_keeps_what_must_hold(opening: OpenTicket, step
     for event, at in world.events:
         replayed = tickets.evolve(replayed, event, at)
     assert replayed == world.ticket
+
+
+# ---- a status that is gone, and another that stands for it
+
+MAPPED = some_workflows(DefineWorkflow(workflow=support("waiting"), mapping={"waiting": "in_progress"}))
+
+
+def test_a_ticket_in_a_status_that_is_gone_moves_from_the_one_that_stands_for_it() -> None:
+    waits = knowing(workflows=MAPPED).given(OPENED, HELD, WAITS)
+    assert waits.state is not None
+    assert "in_progress" in missing(waits.state, MAPPED)
+    waits.when(TransitionTicket(ticket=TICKET, status="approval")).then(moved("approval", StatusCategory.REVIEW, 2))
+    waits.when(TransitionTicket(ticket=TICKET, status="in_progress")).then(
+        moved("in_progress", StatusCategory.ACTIVE, version=2)
+    )
+    (event,) = waits.when(ChangeRole(ticket=TICKET, role="INCIDENT")).events
+    assert isinstance(event, RoleChanged)
+    assert (event.status, event.workflow_version) == ("in_progress", 2)

@@ -6,21 +6,28 @@ import msgspec
 import pytest
 
 from domain import workflows
-from domain.errors import InvalidValue, RoleNotFound, StatusNotFound
+from domain.errors import InUse, InvalidValue, RoleNotFound, StatusNotFound, WorkflowNotFound
+from domain.workflow_preview import StatusDifference, preview
 from domain.workflows import (
     ANY,
     COLORS,
     DefineRole,
     DefineWorkflow,
+    RetireRole,
+    RetireWorkflow,
     Role,
     RoleDefined,
+    RoleRetired,
+    Standing,
     Status,
     StatusCategory,
+    StatusesMapped,
     Transition,
     Workflow,
     WorkflowDefined,
+    WorkflowRetired,
 )
-from tests.domain.given import WORKFLOWS, catalogue, some_workflows
+from tests.domain.given import WORKFLOWS, catalogue, counting, some_workflows
 
 ROLES = {
     "INQUIRY",
@@ -325,3 +332,108 @@ def test_a_status_is_added_to_a_default_workflow_by_defining_it_anew() -> None:
 def test_a_file_that_cannot_be_read_or_is_misspelled_is_refused_with_the_place(source: str, place: str) -> None:
     with pytest.raises(InvalidValue, match=place):
         workflows.read_definitions(source)
+
+
+# ---- taking something away
+
+WIDE = changed(
+    statuses=(*SIMPLE.statuses, Status(key="review", name="Review", category=StatusCategory.REVIEW, color="#123456")),
+    transitions=(*SIMPLE.transitions, Transition(source="open", target="review")),
+)
+NARROW_DEFINED = WorkflowDefined(workflow=changed(version=2))
+
+
+def standing(status: str, tickets: int, *, closed: bool = False) -> Standing:
+    return Standing(role="VISIT", workflow="simple", status=status, closed=closed, tickets=tickets)
+
+
+IN_REVIEW = counting(standing("open", 7), standing("review", 3)).given(WorkflowDefined(workflow=WIDE))
+
+
+def test_a_definition_that_would_leave_tickets_behind_is_refused_with_their_number() -> None:
+    outcome = IN_REVIEW.when(DefineWorkflow(workflow=SIMPLE))
+    outcome.refused(InUse, "statuses")
+    assert "3 tickets (3 in 'review')" in str(outcome.refusal)
+    catalogue.given(WorkflowDefined(workflow=WIDE)).when(DefineWorkflow(workflow=SIMPLE)).then(NARROW_DEFINED)
+
+
+def test_a_status_goes_when_another_stands_for_it() -> None:
+    outcome = IN_REVIEW.when(DefineWorkflow(workflow=SIMPLE, mapping={"review": "open"}))
+    outcome.then(NARROW_DEFINED, StatusesMapped(workflow="simple", mapping={"review": "open"}))
+    assert outcome.after is not None
+    assert outcome.after.judging("simple", 1, "review") == (NARROW_DEFINED.workflow, "open")
+    assert outcome.after.judging("simple", 1, "open") == (NARROW_DEFINED.workflow, "open")
+
+
+def test_what_stood_for_a_status_may_go_in_turn_and_what_comes_back_stands_for_itself() -> None:
+    both = IN_REVIEW.given(NARROW_DEFINED, StatusesMapped(workflow="simple", mapping={"review": "open"}))
+    renamed = changed(
+        initial="todo",
+        statuses=(msgspec.structs.replace(SIMPLE.statuses[0], key="todo"), SIMPLE.statuses[1]),
+        transitions=(Transition(source="todo", target="closed"),),
+    )
+    both.when(DefineWorkflow(workflow=renamed)).refused(InUse, "statuses")
+    gone = both.when(DefineWorkflow(workflow=renamed, mapping={"open": "todo"}))
+    assert gone.events[1] == StatusesMapped(workflow="simple", mapping={"open": "todo", "review": "todo"})
+    back = both.when(DefineWorkflow(workflow=WIDE))
+    assert back.events[1] == StatusesMapped(workflow="simple", mapping={})
+
+
+@pytest.mark.parametrize("mapping", [{"open": "closed"}, {"never": "open"}, {"review": "never"}])
+def test_a_mapping_goes_from_a_status_that_is_gone_to_one_that_is_there(mapping: dict[str, str]) -> None:
+    IN_REVIEW.when(DefineWorkflow(workflow=SIMPLE, mapping=mapping)).refused(InvalidValue, "mapping")
+
+
+def test_a_role_is_retired_when_no_open_ticket_has_it() -> None:
+    role = RoleDefined(role=Role(key="VISIT", name="Visit", workflow="simple"))
+    defined = counting(standing("open", 2), standing("closed", 9, closed=True)).given(SIMPLE_DEFINED, role)
+    defined.when(RetireRole(role="VISIT")).refused(InUse, "role")
+    idle = counting(standing("closed", 9, closed=True)).given(SIMPLE_DEFINED, role)
+    idle.when(RetireRole(role="VISIT")).then(RoleRetired(role="VISIT"))
+    retired = idle.given(RoleRetired(role="VISIT"))
+    retired.when(RetireRole(role="VISIT")).nothing()
+    retired.when(DefineRole(role=role.role)).then(role)
+    idle.when(RetireRole(role="NOBODY")).refused(RoleNotFound, "role")
+    assert retired.state is not None
+    with pytest.raises(RoleNotFound):
+        retired.state.role("VISIT")
+
+
+def test_a_workflow_is_retired_when_no_role_and_no_open_ticket_is_left_in_it() -> None:
+    role = RoleDefined(role=Role(key="VISIT", name="Visit", workflow="simple"))
+    catalogue.given(SIMPLE_DEFINED, role).when(RetireWorkflow(workflow="simple")).refused(InUse, "workflow")
+    counting(standing("open", 1)).given(SIMPLE_DEFINED).when(RetireWorkflow(workflow="simple")).refused(
+        InUse, "workflow"
+    )
+    idle = catalogue.given(SIMPLE_DEFINED, role, RoleRetired(role="VISIT"))
+    idle.when(RetireWorkflow(workflow="simple")).then(WorkflowRetired(workflow="simple"))
+    retired = idle.given(WorkflowRetired(workflow="simple"))
+    retired.when(RetireWorkflow(workflow="simple")).nothing()
+    retired.when(DefineRole(role=role.role)).refused(InvalidValue, "workflow")
+    retired.when(DefineWorkflow(workflow=SIMPLE)).then(WorkflowDefined(workflow=changed(version=2)))
+    idle.when(RetireWorkflow(workflow="none")).refused(WorkflowNotFound, "workflow")
+
+
+def test_a_preview_says_what_a_new_version_would_change() -> None:
+    recategorised = msgspec.structs.replace(SIMPLE.statuses[1], category=StatusCategory.CANCELLED)
+    waiting = Status(key="waiting", name="Waiting", category=StatusCategory.WAITING)
+    wanted = changed(
+        statuses=(msgspec.structs.replace(SIMPLE.statuses[0], name="To do"), recategorised, waiting),
+        transitions=(SIMPLE.transitions[0], Transition(source="open", target="waiting")),
+    )
+    assert IN_REVIEW.state is not None
+    census = [standing("open", 7), standing("review", 3)]
+    shown = preview(IN_REVIEW.state, DefineWorkflow(workflow=wanted), census)
+    assert (shown.version, shown.changes) == (2, True)
+    assert [(one.key, one.difference, one.tickets, one.left_behind) for one in shown.statuses] == [
+        ("open", StatusDifference.RENAMED, 7, False),
+        ("closed", StatusDifference.RECATEGORISED, 0, False),
+        ("waiting", StatusDifference.ADDED, 0, False),
+        ("review", StatusDifference.REMOVED, 3, True),
+    ]
+    assert [way.target for way in shown.added_transitions] == ["waiting"]
+    assert [way.target for way in shown.removed_transitions] == ["open", "review"]
+    mapped = preview(IN_REVIEW.state, DefineWorkflow(workflow=wanted, mapping={"review": "open"}), census)
+    assert (mapped.statuses[3].moves_to, mapped.statuses[3].left_behind) == ("open", False)
+    same = preview(IN_REVIEW.state, DefineWorkflow(workflow=WIDE), census)
+    assert (same.version, same.changes) == (1, False)

@@ -22,7 +22,7 @@ from domain.people import AddPerson, PersonCommand, PersonKind
 from domain.services import AddService, ServiceCommand
 from domain.teams import AddTeam, TeamCommand
 from domain.tickets import OpenTicket, TicketCommand
-from domain.workflows import DefineRole, DefineWorkflow, WorkflowsCommand
+from domain.workflows import WorkflowsCommand
 from projections.engine import Session
 from projections.filters import AsOf, Direction, PageAsk, TicketField, TicketFilter, TicketOrder
 from projections.reading import NOW, Moment, Page, ReadModels, View
@@ -98,7 +98,7 @@ class World:
             return teams.handle(self.store, context, command)
         if isinstance(command, ServiceCommand):
             return services.handle(self.store, context, command)
-        if isinstance(command, DefineWorkflow | DefineRole):
+        if isinstance(command, WorkflowsCommand):
             return workflows.handle(self.store, context, command)
         return tickets.handle(self.store, context, command)
 
