@@ -79,4 +79,4 @@ COMPILE = env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL PIP_CONFIG_FILE=/dev/null
 
 requirements: .venv/.requirements ## Pin the dependencies of pyproject.toml anew; ARGS=--upgrade raises them
 	@$(COMPILE) --all-build-deps --output-file requirements.txt $(ARGS) pyproject.toml
-	@$(COMPILE) --all-build-deps --extra dev --constraint requirements.txt --output-file requirements-dev.txt $(ARGS) pyproject.toml
+	@$(COMPILE) --all-build-deps --extra dev --extra telemetry --constraint requirements.txt --output-file requirements-dev.txt $(ARGS) pyproject.toml

@@ -9,14 +9,18 @@ from pathlib import Path
 from litestar import Litestar, get
 from litestar.datastructures import MutableScopeHeaders
 from litestar.exceptions import LitestarDeprecationWarning
+from litestar.middleware import DefineMiddleware
 from litestar.response import Redirect
 from litestar.static_files import create_static_files_router  # pyright: ignore[reportUnknownVariableType]
 from litestar.types import Message, Scope
 
-from api import health
+from api import health, metrics, telemetry
+from api.admission import Admission
 from api.http import EXCEPTION_HANDLERS, GraphQL
 from api.limits import BODY_LIMIT
+from api.requests import LOGGED_VARIABLE, Watched
 from api.runtime import DATABASE_VARIABLE, PUBLIC_URL_VARIABLE, Runtime
+from api.settings import number
 from application.event_store.database import Database
 
 HEADERS = {
@@ -52,9 +56,13 @@ async def secure(message: Message, scope: Scope) -> None:
 def application(database: Database, public_url: str) -> Litestar:
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncGenerator[None]:
-        async with Runtime(database, public_url) as runtime:
-            app.state.runtime = runtime
-            yield
+        telemetry.start()
+        try:
+            async with Runtime(database, public_url) as runtime:
+                app.state.runtime = runtime
+                yield
+        finally:
+            telemetry.stop()
 
     page = create_static_files_router(
         path="/graphiql", directories=[Path(__file__).with_name("graphiql")], html_mode=True
@@ -63,7 +71,8 @@ def application(database: Database, public_url: str) -> Litestar:
         # Strawberry's controller declares its dependencies in the way that Litestar 3 will no longer infer.
         warnings.simplefilter("ignore", LitestarDeprecationWarning)
         return Litestar(
-            route_handlers=[GraphQL, start, page, health.live, health.ready],
+            route_handlers=[GraphQL, start, page, health.live, health.ready, metrics.exposed],
+            middleware=[DefineMiddleware(Watched, logged=number(LOGGED_VARIABLE, 0, 0, 1)), Admission],
             lifespan=[lifespan],
             exception_handlers=EXCEPTION_HANDLERS,
             request_max_body_size=BODY_LIMIT,

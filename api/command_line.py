@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from api import administration, imports, serving
 from api import demo as scenario
 from api.runtime import DATABASE_VARIABLE, home, open_database
+from api.settings import BadSetting
 from application.embedded_postgres import EmbeddedPostgresError
 from application.event_store.attempts import StoreUnavailable
 from application.event_store.database import DatabaseNotUsable
@@ -33,7 +34,7 @@ class Sentences(click.Group):
             return super().invoke(ctx)
         except Refused as refused:
             raise click.ClickException(refused.message) from None
-        except (DatabaseNotUsable, EmbeddedPostgresError, RebuildBusy, ReadModelBehind) as error:
+        except (BadSetting, DatabaseNotUsable, EmbeddedPostgresError, RebuildBusy, ReadModelBehind) as error:
             raise click.ClickException(str(error)) from None
         except (psycopg.OperationalError, StoreUnavailable, ReadModelsUnavailable) as error:
             first_line = str(error).strip().splitlines()[0]

@@ -12,11 +12,13 @@ from anyio import to_thread
 from strawberry import ID, UNSET
 from strawberry.utils.str_converters import to_camel_case
 
+from api import metrics
 from api.errors import UserError
 from api.field_values import inward
 from api.fields import Info, given, is_list
 from api.ids import NAMED_BY, Kind, WrongId, decode, encode
 from api.scalars import Position
+from application.event_store import tracing
 from application.event_store.streams import EventStore
 from application.handling import Context, Outcome
 from domain.errors import ErrorCode, FieldRequired, InvalidValue, Refused
@@ -83,15 +85,19 @@ async def perform(
 
     Raises StoreUnavailable. What a person can mend is in the answer."""
     runtime = info.context.runtime
-    try:
-        context = _context(info, input)
-        if isinstance(command, type):
-            command = _command(info, input, command)
-        outcome = await to_thread.run_sync(
-            handle, runtime.store, context, command, abandon_on_cancel=True, limiter=runtime.command_threads
-        )
-    except Refused as refused:
-        return Done(user_errors=[told(refused, input)])
+    name = command.__name__ if isinstance(command, type) else type(command).__name__
+    with tracing.span(name), metrics.counted(name) as count:
+        try:
+            context = _context(info, input)
+            if isinstance(command, type):
+                command = _command(info, input, command)
+            outcome = await to_thread.run_sync(
+                handle, runtime.store, context, command, abandon_on_cancel=True, limiter=runtime.command_threads
+            )
+        except Refused as refused:
+            count.outcome = refused.code.value
+            return Done(user_errors=[told(refused, input)])
+        count.outcome = "REPLAYED" if outcome.replayed else "OK"
     return Done(command=command, outcome=outcome)
 
 

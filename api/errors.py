@@ -1,7 +1,6 @@
 """Where an error goes: what a person can mend comes as `userErrors`; all else as `errors` with a stable code."""
 
 import logging
-import secrets
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +8,7 @@ import psycopg
 import strawberry
 from graphql import GraphQLError, GraphQLFormattedError
 
+from api import requests
 from api.ids import WrongId
 from application.event_store.attempts import StoreOverloaded, StoreUnavailable
 from domain.errors import ErrorCode, Refused
@@ -50,9 +50,20 @@ class QueryTimedOut(Failure):
         super().__init__(UNAVAILABLE, f"No answer within {seconds:.0f} s; ask for less, or later.", retryAfter=5)
 
 
+class RateLimited(Failure):
+    def __init__(self, message: str, seconds: int) -> None:
+        super().__init__(RATE_LIMITED, message, retryAfter=seconds)
+
+
+class TooSlow(Failure):
+    def __init__(self, seconds: float) -> None:
+        super().__init__(BAD_USER_INPUT, f"The request did not arrive within {seconds:.0f} s.")
+
+
 def formatted(error: GraphQLError) -> GraphQLFormattedError:
     """As it is sent: always with a code, and without what a stranger must not see."""
     code, message, extensions = _of_graphql(error)
+    requests.note_error(code)
     answer = error.formatted
     answer["message"] = message
     answer["extensions"] = {"code": code, **extensions}
@@ -61,6 +72,7 @@ def formatted(error: GraphQLError) -> GraphQLFormattedError:
 
 def failure(code: str, message: str, **extensions: object) -> dict[str, Any]:
     """The body of an answer to a request that never came to be executed."""
+    requests.note_error(code)
     return {"errors": [{"message": message, "extensions": {"code": code, **extensions}}]}
 
 
@@ -127,6 +139,6 @@ _KNOWN: tuple[tuple[tuple[type[Exception], ...], Callable[[Exception], Answer]],
 
 
 def _masked(cause: Exception) -> Answer:
-    trace_id = secrets.token_hex(8)
+    trace_id = requests.trace_id()
     log.error("internal error %s", trace_id, exc_info=cause)
     return INTERNAL, f"Something went wrong on our side. The log knows it as {trace_id}.", {"traceId": trace_id}

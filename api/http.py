@@ -18,7 +18,7 @@ from strawberry.types import ExecutionResult
 
 from api import errors
 from api.context import Context
-from api.limits import QUERY_SECONDS
+from api.limits import BODY_SECONDS, QUERY_SECONDS
 from api.runtime import Runtime
 from api.schema import schema
 from application import tokens
@@ -79,7 +79,13 @@ class GraphQL(_Controller):  # type: ignore[misc]  # pyright: ignore[reportUntyp
 
     @post(status_code=200)
     async def handle_http_post(self, request: AnyRequest) -> Response[bytes]:
-        return await self.execute_request(request, await context(request.scope), None)
+        who = await context(request.scope)
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                await request.body()
+        except TimeoutError:
+            raise errors.TooSlow(BODY_SECONDS) from None
+        return await self.execute_request(request, who, None)
 
     async def get_sub_response(self, request: AnyRequest) -> Response[Any]:
         """One per request: Strawberry's own is shared by all requests under way."""
@@ -142,6 +148,14 @@ def unavailable(_: AnyRequest, error: Exception) -> Response[bytes]:
     return _from_exception(error, 503)
 
 
+def rate_limited(_: AnyRequest, error: Exception) -> Response[bytes]:
+    return _from_exception(error, 429)
+
+
+def too_slow(_: AnyRequest, error: Exception) -> Response[bytes]:
+    return _from_exception(error, 408)
+
+
 def unforeseen(_: AnyRequest, error: Exception) -> Response[bytes]:
     return _from_exception(error, 500)
 
@@ -156,5 +170,7 @@ EXCEPTION_HANDLERS: dict[int | type[Exception], Callable[[AnyRequest, Any], Resp
     HTTPException: http_error,
     ReadModelsUnavailable: unavailable,
     errors.QueryTimedOut: unavailable,
+    errors.RateLimited: rate_limited,
+    errors.TooSlow: too_slow,
     Exception: unforeseen,
 }

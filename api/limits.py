@@ -5,7 +5,7 @@ query of its own; `nodes` and `edges` count as often as the page is long (`first
 without pages 10 times. So a board of 500 cards with eight objects on each costs about 5,000.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -31,11 +31,14 @@ from graphql import (
 )
 from strawberry.extensions import SchemaExtension
 
+from api import requests
 from api.errors import COMPLEXITY_LIMIT
 from projections.reading import PAGE_DEFAULT
 
 BODY_LIMIT = 1_000_000
 """Bytes of one request."""
+BODY_SECONDS = 10.0
+"""In which they must have arrived."""
 TOKEN_LIMIT = 2_000
 DEPTH_LIMIT = 15
 ALIAS_LIMIT = 30
@@ -74,6 +77,7 @@ class Limits(SchemaExtension):
             context.pre_execution_errors = [GraphQLError("Say by operationName which operation is meant.")]
             yield
             return
+        self._note(operations)
         schema: GraphQLSchema = context.schema._schema  # pyright: ignore[reportPrivateUsage]
         try:
             check(schema, context.graphql_document, context.variables or {})
@@ -86,6 +90,14 @@ class Limits(SchemaExtension):
         yield
         if not context.pre_execution_errors:
             _VALID.add(context.graphql_document)
+
+    def _note(self, operations: Sequence[OperationDefinitionNode]) -> None:
+        wanted = self.execution_context._provided_operation_name  # pyright: ignore[reportPrivateUsage]
+        for one in operations:
+            name = one.name.value if one.name else None
+            if wanted in (None, name):
+                requests.note_operation(one.operation.value, name)
+                return
 
 
 @lru_cache(maxsize=CACHED_QUERIES)

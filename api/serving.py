@@ -22,10 +22,11 @@ from uuid import UUID
 import click
 from granian import Granian
 from granian.constants import Interfaces
+from granian.http import HTTP1Settings
 from litestar import Litestar
 from rich.console import Console
 
-from api import app
+from api import app, metrics
 from api.runtime import DATABASE_VARIABLE, PUBLIC_URL_VARIABLE
 from application import people, tokens
 from application.event_store.database import Database, Role
@@ -40,6 +41,10 @@ from projections.registry import PROJECTIONS
 
 TOKEN_LASTS = timedelta(days=90)
 STOP_SECONDS = 20
+CONNECTIONS = 1024
+"""Open at once; further ones wait in the kernel, as many again."""
+HEADER_SECONDS = 10
+"""In which a request's head must arrive."""
 _PR_SET_PDEATHSIG = 1
 
 console = Console(stderr=True, highlight=False)
@@ -59,12 +64,15 @@ def serve(database: Database, host: str, port: int, *, follow: bool) -> None:
         workers=1,
         respawn_failed_workers=True,
         workers_kill_timeout=STOP_SECONDS,
+        backlog=CONNECTIONS,
+        backpressure=CONNECTIONS,
+        http1_settings=HTTP1Settings(header_read_timeout=HEADER_SECONDS * 1000),
         log_dictconfig=LOGGING,
     )
     if not follow:
         server.serve()
         return
-    with following(database):
+    with metrics.exposed_by_engine(), following(database):
         server.serve()
 
 
@@ -86,7 +94,8 @@ def follow(database: Database) -> None:
     engine = Engine(database, PROJECTIONS)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _signal, _frame: engine.stop())
-    engine.run()
+    with metrics.exposed_by_engine():
+        engine.run()
 
 
 def worker() -> Litestar:

@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 
 import msgspec
 
+from application.event_store import metrics, tracing
 from application.event_store.envelope import Cause, DomainEvent, Envelope, Stream
 from application.event_store.recorder import AlreadyRecorded, Guard, Recorded, VersionConflict
 from application.event_store.streams import EventStore, WorkspaceStore
@@ -86,7 +87,8 @@ def execute(
         crowded = attempt > 0 or guard is not None or turn.locked()
         with turn if crowded else nullcontext():
             held = [] if guard is None else [workspace.guard(guard)]  # before what it guards is read
-            loaded, earlier = workspace.load_for(needed, context.command_id)
+            with tracing.span("load"):
+                loaded, earlier = workspace.load_for(needed, context.command_id)
             if earlier is not None:
                 return _replayed(earlier, digest)
             before = loaded.get(stream)
@@ -94,13 +96,14 @@ def execute(
             if context.expected_version not in (None, version):
                 raise Conflict(context.expected_version, version)
             _check_on_behalf_of(context, loaded)
-            decision = decide(loaded)
+            with tracing.span("decide"):
+                decision = decide(loaded)
             try:
                 return _record(workspace, context, command_id, digest, stream, before, decision, held)
             except AlreadyRecorded as error:
                 return _replayed(error.first, digest, resent=error.resent)
             except VersionConflict:
-                continue
+                metrics.LOST_RACES.inc()
     raise Conflict(None, None)
 
 
@@ -132,6 +135,7 @@ def _record(
         on_behalf_of=context.on_behalf_of,
         source=context.source,
         reason=context.reason,
+        trace=tracing.current(),
     )
     envelopes = [
         Envelope(
@@ -146,7 +150,8 @@ def _record(
         )
         for n, event in enumerate(decision.events, start=1)
     ]
-    position = workspace.append(envelopes, guards=guards)
+    with tracing.span("append"):
+        position = workspace.append(envelopes, guards=guards)
     return Outcome(stream=stream, version=version + len(envelopes), position=position)
 
 

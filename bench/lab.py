@@ -119,7 +119,8 @@ def own_lab(size: Size, say: Callable[[str], None]) -> Generator[Lab]:
 @contextmanager
 def _serving(command: list[str], database: Database, ready: str) -> Generator[Server]:
     port = free_port()
-    with running([*command, "--port", str(port)], PROTEUS_DATABASE_URL=database.url) as process:
+    settings = {"PROTEUS_DATABASE_URL": database.url, "PROTEUS_TOKEN_RATE": "1000000"}  # one token sends all
+    with running([*command, "--port", str(port)], **settings) as process:
         wait_until_answered(process, f"http://127.0.0.1:{port}{ready}")
         yield Server(port, process.pid)
 

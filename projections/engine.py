@@ -8,11 +8,12 @@ and one transaction. Where there is much to do, PostgreSQL writes one batch whil
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import msgspec
 
+from application.event_store import metrics, tracing
 from application.event_store.database import Database, Role
 from application.event_store.envelope import POSITION
 from application.event_store.follower import Deposed, Leadership, Listener, LogReader, Stand
@@ -91,6 +92,9 @@ class _Batch(msgspec.Struct, frozen=True):
     writes: dict[str, Inserts]
     stand: Stand
 
+    def traces(self) -> Iterator[str | None]:
+        return (change.envelope.cause.trace for change in self.changes)
+
 
 class Session:
     """A connection to write and lead by and one to read by, from connecting to losing one of them."""
@@ -152,7 +156,8 @@ class Session:
         for name in behind:
             try:
                 batch.writes[name] = writes = Inserts()
-                self._projections[name].fold(writes, changes)
+                with metrics.FOLD_SECONDS.labels(name).time(), tracing.span(f"fold {name}", of=batch.traces()):
+                    self._projections[name].fold(writes, changes)
             except Exception:
                 del batch.writes[name]
                 self._failed(name)
@@ -177,11 +182,18 @@ class Session:
 
     def _write(self, batch: _Batch) -> None:
         """Of all read models or of none. One round trip."""
-        with self._connection.pipeline(), self._connection.transaction():
+        with (
+            metrics.WRITE_SECONDS.time(),
+            tracing.span("write read models", of=batch.traces()),
+            self._connection.pipeline(),
+            self._connection.transaction(),
+        ):
             for writes in batch.writes.values():
                 writes.write(self._connection)
             self._leadership.advance(batch.writes, batch.stand)
         self._leadership.advanced(batch.writes, batch.stand)
+        for name in batch.writes:
+            metrics.FOLDED_EVENTS.labels(name).inc(len(batch.changes))
 
     def _settle(self) -> bool:
         """Waits for what is being written. False where not all of it was: what was folded since is of no use."""
@@ -214,6 +226,7 @@ class Session:
         last = self._failing.get(name)
         pause = min(last.pause * 2, LONGEST_PAUSE) if last else FIRST_PAUSE
         self._failing[name] = _Failing(time.monotonic() + pause, pause)
+        metrics.FOLD_FAILURES.labels(name).inc()
         log.exception("the read model %s stands still; trying again in %.1f s", name, pause)
 
     def catch_up(self) -> None:

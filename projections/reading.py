@@ -91,6 +91,9 @@ class ReadModels:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
+    def pool_stats(self) -> dict[str, int]:
+        return self._pool.get_stats()
+
     def view(self, actor: Actor, workflows_at: int | None = None) -> "View":
         return View(self, actor, workflows_at)
 

@@ -15,6 +15,7 @@ from uuid import UUID
 import msgspec
 import psycopg
 
+from application.event_store import metrics
 from application.event_store.attempts import StoreOverloaded, StoreUnavailable, was_lost
 from application.event_store.database import Connection, Database, Role
 from application.event_store.envelope import StoredEnvelope
@@ -87,6 +88,7 @@ class Appender:
         self._size = 0
         self._condition = threading.Condition()
         self._closing = False
+        metrics.APPEND_QUEUE.set_function(lambda: self._size)
         self._thread = threading.Thread(target=self._run, name="proteus-append", daemon=True)
         self._thread.start()
 
@@ -155,8 +157,10 @@ class Appender:
         delay = 0.01
         while batch:
             try:
-                answered = self._send(batch)
+                with metrics.APPEND_SECONDS.time():
+                    answered = self._send(batch)
             except (_ConnectionLost, psycopg.errors.DeadlockDetected) as error:
+                metrics.APPEND_RESENT.inc()
                 batch = self._without_old(batch, error)
                 time.sleep(delay)
                 delay = min(delay * 2, 1.0)
@@ -171,6 +175,7 @@ class Appender:
                 for waiting, answer in zip(batch, answered, strict=True):
                     waiting.answer.set_result(answer)
                 self._wakeup.appended()
+                metrics.APPEND_BATCH.observe(len(batch))
                 return
 
     def _send(self, batch: list[_Waiting]) -> list[Appended]:

@@ -194,6 +194,9 @@ class EventStore:
                 self._workspaces.put(workspace, opened)
                 return opened
 
+    def pool_stats(self) -> dict[str, int]:
+        return self._pool.get_stats()
+
     def close(self) -> None:
         self._appender.close()
         self.wakeup.close()
