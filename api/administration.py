@@ -18,9 +18,10 @@ from rich.table import Table
 
 from api.ids import Kind, WrongId, decode, encode
 from api.imports import choose_workspace
-from api.runtime import DATABASE_VARIABLE, home, open_database
+from api.runtime import DATABASE_VARIABLE, attachments_folder, home, open_contents, open_database
 from api.schema import schema as served
 from application import people, tokens, workflows
+from application.attachments.sweeping import sweep
 from application.event_store.database import Database
 from application.event_store.streams import EventStore
 from application.handling import Context, state_in
@@ -270,6 +271,25 @@ async def _counted(database: Database, actor: Actor) -> workflows.Counted:
     async with ReadModels(database, size=1) as models:
         standing, position = await census(models.view(actor))
     return workflows.Counted(census=standing, position=position)
+
+
+# ---- attached files
+
+
+@click.group()
+def attachments() -> None:
+    """Look after attached files."""
+
+
+@attachments.command("sweep")
+@click.option("--detached", default="30d", show_default=True, help="Keep what was detached for so long: d, h or m.")
+def sweep_attachments(detached: str) -> None:
+    """Remove files that no ticket has, and uploads that nobody attached within a day. Servers do it now and then."""
+    kept = _duration(detached)
+    folder = home()
+    with open_database(folder) as database, EventStore(database) as store:
+        swept = sweep(database, open_contents(store, attachments_folder(folder)), kept)
+    click.echo(f"{swept.files} files removed, {swept.bytes:,} bytes.")
 
 
 # ---- the schema

@@ -14,7 +14,7 @@ from litestar.response import Redirect
 from litestar.static_files import create_static_files_router  # pyright: ignore[reportUnknownVariableType]
 from litestar.types import Message, Scope
 
-from api import health, metrics, telemetry
+from api import attachment_files, health, metrics, telemetry
 from api.admission import Admission
 from api.http import EXCEPTION_HANDLERS, GraphQL
 from api.limits import BODY_LIMIT
@@ -49,16 +49,22 @@ async def secure(message: Message, scope: Scope) -> None:
     """Every answer, files and refusals too, tells browsers what it may not be used for."""
     if message["type"] == "http.response.start":
         headers = MutableScopeHeaders.from_message(message)
-        for name, value in (PAGE_HEADERS if scope["path"].startswith("/graphiql") else HEADERS).items():
+        for name, value in _headers_of(scope["path"]).items():
             headers[name] = value
 
 
-def application(database: Database, public_url: str) -> Litestar:
+def _headers_of(path: str) -> dict[str, str]:
+    if path.startswith("/graphiql"):
+        return PAGE_HEADERS
+    return HEADERS | attachment_files.FILE_HEADERS if path.startswith("/attachments") else HEADERS
+
+
+def application(database: Database, public_url: str, attachments: Path | None = None) -> Litestar:
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncGenerator[None]:
         telemetry.start()
         try:
-            async with Runtime(database, public_url) as runtime:
+            async with Runtime(database, public_url, attachments) as runtime:
                 app.state.runtime = runtime
                 yield
         finally:
@@ -71,10 +77,13 @@ def application(database: Database, public_url: str) -> Litestar:
         # Strawberry's controller declares its dependencies in the way that Litestar 3 will no longer infer.
         warnings.simplefilter("ignore", LitestarDeprecationWarning)
         return Litestar(
-            route_handlers=[GraphQL, start, page, health.live, health.ready, metrics.exposed],
+            route_handlers=[
+                *(GraphQL, start, page, health.live, health.ready, metrics.exposed),
+                *(attachment_files.upload, attachment_files.download),
+            ],
             middleware=[DefineMiddleware(Watched, logged=number(LOGGED_VARIABLE, 0, 0, 1)), Admission],
             lifespan=[lifespan],
-            exception_handlers=EXCEPTION_HANDLERS,
+            exception_handlers=EXCEPTION_HANDLERS | attachment_files.EXCEPTION_HANDLERS,
             request_max_body_size=BODY_LIMIT,
             before_send=[secure],
             openapi_config=None,

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from api import administration, imports, serving
 from api import demo as scenario
-from api.runtime import DATABASE_VARIABLE, home, open_database
+from api.runtime import ATTACHMENTS, DATABASE_VARIABLE, attachments_folder, home, open_contents, open_database
 from api.settings import BadSetting
 from application.embedded_postgres import EmbeddedPostgresError
 from application.event_store.attempts import StoreUnavailable
@@ -80,7 +80,7 @@ def serve(host: str, port: int, worker: bool) -> None:
                 workspace = serving.first_workspace(database, store, MAIN, "Main")
                 secret = serving.kept_token(database, store, workspace, folder / "token")
             serving.greet(host, port, secret, folder / "token")
-        serving.serve(database, host, port, follow=worker)
+        serving.serve(database, host, port, attachments_folder(folder), follow=worker)
 
 
 @main.command()
@@ -97,7 +97,7 @@ def demo(host: str, port: int, worker: bool) -> None:
             word = _filled(store, workspace, folder)
         serving.console.print(f"\n  {word}", soft_wrap=True)
         serving.greet(host, port, secret, folder / "token")
-        serving.serve(database, host, port, follow=worker)
+        serving.serve(database, host, port, folder / ATTACHMENTS, follow=worker)
 
 
 def _filled(store: EventStore, workspace: Workspace, folder: Path) -> str:
@@ -107,7 +107,10 @@ def _filled(store: EventStore, workspace: Workspace, folder: Path) -> str:
         task = bars.add_task("", total=None)
         try:
             summary = scenario.fill(
-                store, workspace.id, lambda done, total: bars.update(task, completed=done, total=total)
+                store,
+                workspace.id,
+                lambda done, total: bars.update(task, completed=done, total=total),
+                contents=open_contents(store, folder / ATTACHMENTS),
             )
         except scenario.AnotherStory:
             return f"Here is what an earlier version told, kept as it was. Remove {folder} to be told the newer story."
@@ -119,7 +122,7 @@ def worker() -> None:
     """Keep the read models up to date, without serving."""
     serving.log_to_stderr()
     with open_database(home()) as database:
-        serving.follow(database)
+        serving.follow(database, attachments_folder(home()))
 
 
 main.add_command(administration.migrate)
@@ -129,6 +132,7 @@ main.add_command(administration.token)
 main.add_command(administration.workspace)
 main.add_command(administration.workflow)
 main.add_command(administration.schema)
+main.add_command(administration.attachments)
 main.add_command(imports.import_command)
 
 

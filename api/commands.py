@@ -167,6 +167,8 @@ _NOT_FOUND = {
     Kind.TEAM: ErrorCode.TEAM_NOT_FOUND,
     Kind.SERVICE: ErrorCode.SERVICE_NOT_FOUND,
     Kind.COMMENT: ErrorCode.COMMENT_NOT_FOUND,
+    Kind.UPLOAD: ErrorCode.UPLOAD_NOT_FOUND,
+    Kind.ATTACHMENT: ErrorCode.ATTACHMENT_NOT_FOUND,
 }
 
 

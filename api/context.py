@@ -12,9 +12,10 @@ from strawberry.litestar import BaseContext
 from api.runtime import Runtime
 from domain.access import Actor
 from domain.workflows import Workflows
-from projections import directory, spans, tickets, timeline
+from projections import attachments, directory, spans, tickets, timeline
 from projections.reading import Page, View
 from projections.rows import (
+    AttachmentRow,
     ChildCounts,
     CommentRow,
     EventRow,
@@ -48,6 +49,9 @@ class Loaders:
         self.children = loader_by(view, tickets.children)
         self.comments_of = loader_by(view, tickets.comments)
         self.comment_counts = loader_by(view, tickets.comment_counts)
+        self.attachments = loader(lambda ids: attachments.by_ids(view, ids))
+        self.attachments_of = loader_by(view, attachments.attachments)
+        self.attachment_counts = loader_by(view, attachments.attachment_counts)
         self.history = loader_by(view, timeline.history)
         self.history_counts = loader_by(view, timeline.history_counts)
         self.spans = loader_by(view, spans.spans)
@@ -67,6 +71,9 @@ class Loaders:
     children: DataLoader[Asked, Page[TicketRow]]
     comments_of: DataLoader[Asked, Page[CommentRow]]
     comment_counts: DataLoader[Asked, int]
+    attachments: DataLoader[UUID, AttachmentRow | None]
+    attachments_of: DataLoader[Asked, Page[AttachmentRow]]
+    attachment_counts: DataLoader[Asked, int]
     history: DataLoader[Asked, Page[EventRow]]
     history_counts: DataLoader[Asked, int]
     spans: DataLoader[Asked, Page[SpanRow]]

@@ -8,8 +8,10 @@ from uuid import UUID, uuid5
 import msgspec
 
 from api import demo_story
+from api.demo_files import attach_files
 from api.demo_story import LENGTH, SYSTEM, Ids, Step
 from application import people, services, teams, tickets, workflows
+from application.attachments.contents import Contents
 from application.event_store.envelope import Envelope
 from application.event_store.streams import EventStore
 from application.handling import Context, Outcome, now, state_in
@@ -41,11 +43,13 @@ def fill(
     workspace: UUID,
     progress: Callable[[int, int], None] = lambda done, total: None,
     now: datetime | None = None,
+    contents: Contents | None = None,
 ) -> DemoSummary:
     """Gives all commands of the story that were not given before; so it may be interrupted, and repeated.
 
     The story ends just before `now`, at the first call; later calls tell the same one. Calls `progress` with the
-    number of commands done and their total. Raises AnotherStory before it gives any; Refused, StoreUnavailable.
+    number of commands done and their total. With `contents`, files are attached too. Raises AnotherStory before it
+    gives any; Refused, StoreUnavailable, StorageFull.
     """
     begun = _begun(store, workspace)
     steps = demo_story.tell(_end(begun, now))
@@ -67,6 +71,8 @@ def fill(
         progress(done, len(steps))
     hero = state_in(store.workspace(workspace).load([ids[HERO]]), ids[HERO], Ticket)
     assert hero is not None
+    if contents is not None:
+        attach_files(store, contents, workspace, ids[HERO])
     opened = sum(name.startswith("ticket ") for name in ids)
     return DemoSummary(hero=hero.key, tickets=opened, commands=given)
 

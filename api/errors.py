@@ -10,6 +10,7 @@ from graphql import GraphQLError, GraphQLFormattedError
 
 from api import requests
 from api.ids import WrongId
+from application.attachments.contents import StorageFull
 from application.event_store.attempts import StoreOverloaded, StoreUnavailable
 from domain.errors import ErrorCode, Refused
 from projections.reading import BadInput, ReadModelBehind, ReadModelsUnavailable
@@ -23,6 +24,7 @@ NOT_FOUND = "NOT_FOUND"
 COMPLEXITY_LIMIT = "COMPLEXITY_LIMIT"
 RATE_LIMITED = "RATE_LIMITED"
 UNAVAILABLE = "UNAVAILABLE"
+STORAGE_FULL = "STORAGE_FULL"
 INTERNAL = "INTERNAL"
 
 RETRY_SECONDS = 1
@@ -131,6 +133,7 @@ _KNOWN: tuple[tuple[tuple[type[Exception], ...], Callable[[Exception], Answer]],
         (ReadModelsUnavailable, StoreUnavailable, psycopg.OperationalError),
         _hidden(UNAVAILABLE, "The database does not answer now; try again.", retryAfter=RETRY_SECONDS),
     ),
+    ((StorageFull,), _hidden(STORAGE_FULL, "There is no room for files on the server; tell its operator.")),
     (
         (psycopg.DataError,),  # a NUL, a number beyond its column: no value of ours gets that far
         _hidden(BAD_USER_INPUT, "A value in this request is outside of what the database can compare."),

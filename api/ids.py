@@ -17,6 +17,8 @@ class Kind(Enum):
     TEAM = b"g"
     SERVICE = b"s"
     COMMENT = b"c"
+    ATTACHMENT = b"a"
+    UPLOAD = b"u"
     EVENT = b"e"
     WORKSPACE = b"w"
 
@@ -32,6 +34,8 @@ NAMED_BY: Mapping[str, Kind] = {
     "team": Kind.TEAM,
     "service": Kind.SERVICE,
     "in_reply_to": Kind.COMMENT,
+    "upload": Kind.UPLOAD,
+    "attachment": Kind.ATTACHMENT,
 }
 """Fields of inputs and filters, and paths of changes, whose values are ids."""
 

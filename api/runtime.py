@@ -10,6 +10,7 @@ from typing import Self
 import psycopg
 from anyio import CapacityLimiter
 
+from application.attachments.contents import BYTES_LIMIT, Contents
 from application.embedded_postgres import EmbeddedPostgres, default_root
 from application.event_store.database import SCHEMA_VERSION, Database, DatabaseNotUsable, Role
 from application.event_store.streams import EventStore
@@ -19,17 +20,21 @@ from projections.registry import NAMES, install
 DATABASE_VARIABLE = "PROTEUS_DATABASE_URL"
 HOME_VARIABLE = "PROTEUS_HOME"
 PUBLIC_URL_VARIABLE = "PROTEUS_PUBLIC_URL"
+ATTACHMENTS_VARIABLE = "PROTEUS_ATTACHMENTS"
+ATTACHMENT_BYTES_VARIABLE = "PROTEUS_ATTACHMENT_BYTES"
+ATTACHMENTS = "attachments"
 COMMAND_THREADS = 40
 
 
 class Runtime:
     """The stores of one serving process. Open it inside its event loop."""
 
-    def __init__(self, database: Database, public_url: str) -> None:
+    def __init__(self, database: Database, public_url: str, attachments: Path | None = None) -> None:
         self.database = database
         self.public_url = public_url.rstrip("/")
         self.models = ReadModels(database)
         self.store = EventStore(database)
+        self.contents = open_contents(self.store, attachments or attachments_folder(home()))
         self.command_threads = CapacityLimiter(COMMAND_THREADS)
 
     async def __aenter__(self) -> Self:
@@ -44,6 +49,19 @@ class Runtime:
 def home() -> Path:
     """Where the embedded database and the demo's token live."""
     return Path(os.environ.get(HOME_VARIABLE) or ".proteus").resolve()
+
+
+def attachments_folder(folder: Path) -> Path:
+    """Where the contents of attached files lie: what PROTEUS_ATTACHMENTS names, else in this folder."""
+    return Path(os.environ.get(ATTACHMENTS_VARIABLE) or folder / ATTACHMENTS).resolve()
+
+
+def open_contents(store: EventStore, folder: Path) -> Contents:
+    """Raises DatabaseNotUsable where PROTEUS_ATTACHMENT_BYTES is no number of bytes."""
+    limit = os.environ.get(ATTACHMENT_BYTES_VARIABLE) or str(BYTES_LIMIT)
+    if not limit.isdigit() or not 0 < int(limit) < 2**31:
+        raise DatabaseNotUsable(f"{ATTACHMENT_BYTES_VARIABLE} is a number of bytes, below 2 GiB; it is {limit!r}.")
+    return Contents(folder, store.mapper.sealer.keyring, int(limit))
 
 
 @contextmanager

@@ -27,8 +27,9 @@ from litestar import Litestar
 from rich.console import Console
 
 from api import app, metrics
-from api.runtime import DATABASE_VARIABLE, PUBLIC_URL_VARIABLE
+from api.runtime import ATTACHMENTS_VARIABLE, DATABASE_VARIABLE, PUBLIC_URL_VARIABLE, open_contents
 from application import people, tokens
+from application.attachments.sweeping import Sweeper
 from application.event_store.database import Database, Role
 from application.event_store.streams import EventStore
 from application.handling import Context, state_in
@@ -50,9 +51,10 @@ _PR_SET_PDEATHSIG = 1
 console = Console(stderr=True, highlight=False)
 
 
-def serve(database: Database, host: str, port: int, *, follow: bool) -> None:
-    """Until SIGTERM or Ctrl-C."""
+def serve(database: Database, host: str, port: int, attachments: Path, *, follow: bool) -> None:
+    """Until SIGTERM or Ctrl-C. `attachments`: where the contents of files lie."""
     os.environ[DATABASE_VARIABLE] = database.url
+    os.environ[ATTACHMENTS_VARIABLE] = str(attachments)
     os.environ.setdefault(PUBLIC_URL_VARIABLE, address(host, port))
     multiprocessing.set_start_method("spawn", force=True)  # a fork would share our connections and the database's lock
     server = Granian(
@@ -72,7 +74,7 @@ def serve(database: Database, host: str, port: int, *, follow: bool) -> None:
     if not follow:
         server.serve()
         return
-    with metrics.exposed_by_engine(), following(database):
+    with metrics.exposed_by_engine(), following(database), sweeping(database, attachments):
         server.serve()
 
 
@@ -89,12 +91,24 @@ def following(database: Database) -> Generator[Engine]:
         thread.join()
 
 
-def follow(database: Database) -> None:
+@contextmanager
+def sweeping(database: Database, attachments: Path) -> Generator[None]:
+    """Removes files that nobody needs, for as long as the context lasts."""
+    with EventStore(database) as store:
+        sweeper = Sweeper(database, open_contents(store, attachments))
+        sweeper.start()
+        try:
+            yield
+        finally:
+            sweeper.stop()
+
+
+def follow(database: Database, attachments: Path) -> None:
     """Projects until SIGTERM or Ctrl-C."""
     engine = Engine(database, PROJECTIONS)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _signal, _frame: engine.stop())
-    with metrics.exposed_by_engine():
+    with metrics.exposed_by_engine(), sweeping(database, attachments):
         engine.run()
 
 

@@ -8,6 +8,7 @@ import strawberry
 from strawberry import ID, UNSET, Parent
 from strawberry.scalars import JSON
 
+from api.attachments import Attachment
 from api.comments import Comment
 from api.events import Event
 from api.field_values import outward
@@ -27,6 +28,7 @@ from domain.tickets import Priority
 from projections import filters, tickets
 from projections.reading import Moment, ReadModelBehind
 from projections.rows import (
+    AttachmentRow,
     ChildCounts,
     CommentRow,
     EventRow,
@@ -168,6 +170,15 @@ async def _comments(
     return ConnectionRow(page, lambda: loaders.comment_counts.load((id_, moment)))
 
 
+async def _attachments(
+    ticket: Parent[TicketRow], info: Info, first: int | None = UNSET, after: str | None = UNSET
+) -> ConnectionRow[AttachmentRow]:
+    """Files, oldest first. Requesters see the public ones."""
+    loaders, id_, moment = info.context.loaders, ticket.id, ticket.moment
+    page = await loaders.attachments_of.load((id_, page_ask(first, after), moment))
+    return ConnectionRow(page, lambda: loaders.attachment_counts.load((id_, moment)))
+
+
 async def _history(
     ticket: Parent[TicketRow],
     info: Info,
@@ -305,6 +316,7 @@ class Ticket(Node):
     child_done_count: int = by(_child_done_count)
     comments: Connection[Comment] = by(_comments)
     comment_count: int = by(_comment_count)
+    attachments: Connection[Attachment] = by(_attachments)
     version: int = by(_version)
     position: Position = by(_position)
     transitions: list[Transition] = by(_transitions)

@@ -6,6 +6,7 @@ import strawberry
 from strawberry import ID, UNSET, Parent
 from strawberry.scalars import JSON
 
+from api.attachments import attach_file, detach_file
 from api.commands import CommandInput, Done, ExpectingInput, Payload, perform, wait_until_readable
 from api.fields import Info, by, given, once_passed
 from api.filters import AsOf, TicketFilter, TicketOrder, asked
@@ -30,7 +31,7 @@ from projections import filters, tickets
 from projections.reading import NOW, Moment
 from projections.rows import TicketRow
 
-READ_MODELS = ("spans", "tickets", "timeline", "directory")
+READ_MODELS = ("spans", "tickets", "timeline", "directory", "attachments")
 """What a ticket is shown from."""
 
 
@@ -202,3 +203,5 @@ class TicketMutations:
     set_field: TicketPayload = by(set_field)
     set_parent: TicketPayload = by(set_parent)
     add_comment: TicketPayload = by(add_comment)
+    attach_file: TicketPayload = by(attach_file)
+    detach_file: TicketPayload = by(detach_file)

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
+from application.attachments.contents import Contents
 from application.event_store.envelope import Stream
 from application.event_store.streams import EventStore, WorkspaceStore
 from application.handling import Context, Decision, Outcome, execute, new_id, now, state_in
@@ -14,12 +15,14 @@ from application.workflows import workflows_in, workflows_stream
 from domain import tickets
 from domain.access import may, sees
 from domain.errors import Forbidden, TicketNotFound
+from domain.files import Upload
 from domain.people import Person
 from domain.services import Service
 from domain.teams import Team
 from domain.text import FieldValue
 from domain.tickets import (
     AssignTicket,
+    AttachFile,
     OpenTicket,
     SetField,
     SetParent,
@@ -36,8 +39,8 @@ HIERARCHY = "hierarchy"
 UUID_LENGTH = 36
 
 
-def handle(store: EventStore, context: Context, command: TicketCommand) -> Outcome:
-    """Raises Refused, StoreUnavailable."""
+def handle(store: EventStore, context: Context, command: TicketCommand, contents: Contents | None = None) -> Outcome:
+    """`contents`: for AttachFile. Raises Refused, StoreUnavailable, StorageFull."""
     workspace = store.workspace(context.actor.workspace)
     if isinstance(command, OpenTicket) and not may(context.actor, command):
         raise Forbidden("open such a ticket")
@@ -50,6 +53,7 @@ def handle(store: EventStore, context: Context, command: TicketCommand) -> Outco
     def decide(loaded: dict[UUID, Stream]) -> Decision:
         ticket = state_in(loaded, id_, Ticket)
         _check_access(context, command, ticket)
+        upload = _examined(contents, context, command, ticket)
         around = Surroundings(
             now=now(),
             at=context.occurred_at,
@@ -63,9 +67,12 @@ def handle(store: EventStore, context: Context, command: TicketCommand) -> Outco
             services=_of(Service, loaded),
             tickets=_of(Ticket, loaded),
             ancestors=_ancestors(workspace, command) if isinstance(command, SetParent) else (),
+            upload=upload,
         )
         events = tickets.decide(ticket, command, around)
         at = tickets.occurred_at(ticket, events, around)
+        if upload is not None:
+            _keep(contents, context, command, ticket, upload)
         return Decision(events=events, occurred_at=at, subject=_subject(ticket, events))
 
     guard = HIERARCHY if isinstance(command, SetParent) else None
@@ -128,6 +135,28 @@ def _subject(ticket: Ticket | None, events: list[tickets.TicketEvent]) -> UUID |
     if ticket is not None:
         return ticket.requester
     return events[0].requester if events and isinstance(events[0], TicketOpened) else None
+
+
+def _examined(
+    contents: Contents | None, context: Context, command: TicketCommand, ticket: Ticket | None
+) -> Upload | None:
+    if not isinstance(command, AttachFile) or ticket is None:
+        return None
+    assert contents is not None, "who attaches says where contents lie"
+    actor = context.actor
+    return contents.examine(actor.workspace, actor.person, command.upload, ticket.requester or actor.workspace)
+
+
+def _keep(
+    contents: Contents | None, context: Context, command: TicketCommand, ticket: Ticket | None, upload: Upload
+) -> None:
+    """Before the event that names it is appended."""
+    assert contents is not None
+    assert ticket is not None
+    assert isinstance(command, AttachFile)
+    actor = context.actor
+    subject = ticket.requester or actor.workspace
+    contents.keep(actor.workspace, actor.person, command.upload, subject, upload.content)
 
 
 T = TypeVar("T")

@@ -63,6 +63,8 @@ _ALLOWED: dict[type[Command], tuple[Scope, ...]] = {
     tickets.SetField: _STAFF,
     tickets.SetParent: _STAFF,
     tickets.AddComment: _STAFF,
+    tickets.AttachFile: _STAFF,
+    tickets.DetachFile: _STAFF,
     people.AddPerson: _HEADS,
     people.RenamePerson: _HEADS,
     people.DeactivatePerson: _HEADS,
@@ -93,7 +95,9 @@ def may(actor: Actor, command: type[Command] | Command, ticket: Ticket | None = 
         return False
     if kind is tickets.OpenTicket:
         return isinstance(command, type) or _plain_request(actor, command)
-    if kind is tickets.AddComment and ticket is not None:
+    if kind is tickets.AttachFile and ticket is None:
+        return isinstance(command, type)  # who may upload
+    if kind in (tickets.AddComment, tickets.AttachFile) and ticket is not None:
         return _own(actor, ticket) and (isinstance(command, type) or _public(command))
     return False
 
@@ -128,5 +132,5 @@ def _plain_request(actor: Actor, command: object) -> bool:
 
 
 def _public(command: object) -> bool:
-    assert isinstance(command, tickets.AddComment)
+    assert isinstance(command, tickets.AddComment | tickets.AttachFile)
     return command.visibility is tickets.Visibility.PUBLIC

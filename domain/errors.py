@@ -18,6 +18,8 @@ class ErrorCode(StrEnum):
     COMMENT_NOT_FOUND = "COMMENT_NOT_FOUND"
     WORKFLOW_NOT_FOUND = "WORKFLOW_NOT_FOUND"
     FIELD_NOT_FOUND = "FIELD_NOT_FOUND"
+    UPLOAD_NOT_FOUND = "UPLOAD_NOT_FOUND"
+    ATTACHMENT_NOT_FOUND = "ATTACHMENT_NOT_FOUND"
     FORBIDDEN = "FORBIDDEN"
     CONFLICT = "CONFLICT"
     COMMAND_ID_REUSED = "COMMAND_ID_REUSED"
@@ -28,6 +30,9 @@ class ErrorCode(StrEnum):
     INVALID_VALUE = "INVALID_VALUE"
     KEY_TAKEN = "KEY_TAKEN"
     IN_USE = "IN_USE"
+    FILE_TOO_LARGE = "FILE_TOO_LARGE"
+    FILE_TYPE_REFUSED = "FILE_TYPE_REFUSED"
+    LIMIT_REACHED = "LIMIT_REACHED"
     WIP_LIMIT_REACHED = "WIP_LIMIT_REACHED"
     PARENT_CYCLE = "PARENT_CYCLE"
     OCCURRED_BEFORE_LAST = "OCCURRED_BEFORE_LAST"
@@ -110,6 +115,42 @@ class CommentNotFound(Refused):
 
     def __init__(self, comment: UUID) -> None:
         super().__init__(f"This ticket has no comment {comment} that you could answer.", ("inReplyTo",))
+
+
+class UploadNotFound(Refused):
+    code = ErrorCode.UPLOAD_NOT_FOUND
+
+    def __init__(self, upload: UUID) -> None:
+        super().__init__(f"You have no upload {upload} here; one is kept for a day, and used once.", ("upload",))
+
+
+class AttachmentNotFound(Refused):
+    code = ErrorCode.ATTACHMENT_NOT_FOUND
+
+    def __init__(self, attachment: UUID) -> None:
+        super().__init__(f"This ticket has no attachment {attachment}.", ("attachment",))
+
+
+class FileTooLarge(Refused):
+    code = ErrorCode.FILE_TOO_LARGE
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The file has more than {limit:,} bytes, which is the limit.")
+
+
+class FileTypeRefused(Refused):
+    code = ErrorCode.FILE_TYPE_REFUSED
+
+
+class TooManyUploads(Refused):
+    code = ErrorCode.LIMIT_REACHED
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"You have {limit} uploads that are not attached; attach them, or wait a day.")
+
+
+class TooManyAttachments(Refused):
+    code = ErrorCode.LIMIT_REACHED
 
 
 class Forbidden(Refused):

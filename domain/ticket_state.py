@@ -10,6 +10,7 @@ import msgspec
 
 from domain import text
 from domain.errors import FieldRequired, InvalidValue, PersonNotFound, ServiceNotFound, TeamNotFound, TicketIsClosed
+from domain.files import Upload
 from domain.people import Person
 from domain.services import Service
 from domain.teams import Team
@@ -27,6 +28,13 @@ class Priority(StrEnum):
 class Visibility(StrEnum):
     PUBLIC = "PUBLIC"
     INTERNAL = "INTERNAL"
+
+
+class Attachment(msgspec.Struct, frozen=True, kw_only=True):
+    id: UUID
+    name: str
+    visibility: Visibility
+    bytes: int
 
 
 class Ticket(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +66,7 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     closed_at: datetime | None
     last_at: datetime
     comments: tuple[tuple[UUID, Visibility], ...] = ()
+    attachments: tuple[Attachment, ...] = ()
 
     @property
     def key(self) -> str:
@@ -81,7 +90,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """What a decision must know besides its ticket. `at` is None where the command names no time.
 
     `people`, `teams`, `services`, `tickets` hold those that the command names and that exist here.
-    `ancestors` of the new parent, nearest first, the parent itself included."""
+    `ancestors` of the new parent, nearest first, the parent itself included. `upload`: which the command attaches."""
 
     now: datetime
     workflows: Workflows
@@ -95,6 +104,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     services: Mapping[UUID, Service] = {}
     tickets: Mapping[UUID, Ticket] = {}
     ancestors: tuple[UUID, ...] = ()
+    upload: Upload | None = None
 
 
 def must_be_open(ticket: Ticket) -> None:

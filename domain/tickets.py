@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain import assignment, attributes, comments, field_values, hierarchy, text, transitions
+from domain import assignment, attachments, attributes, comments, field_values, hierarchy, text, transitions
 from domain.assignment import (
     AssignmentEvent,
     AssignTicket,
@@ -21,6 +21,7 @@ from domain.assignment import (
     TicketAssigned,
     TicketUnassigned,
 )
+from domain.attachments import AttachFile, AttachmentEvent, DetachFile, FileAttached, FileDetached
 from domain.attributes import (
     AttributeEvent,
     PriorityChanged,
@@ -85,10 +86,17 @@ class TicketOpened(msgspec.Struct, frozen=True, kw_only=True):
 
 
 TicketEvent = (
-    TicketOpened | TransitionEvent | FieldSet | AssignmentEvent | AttributeEvent | HierarchyEvent | CommentEvent
+    TicketOpened
+    | TransitionEvent
+    | FieldSet
+    | AssignmentEvent
+    | AttributeEvent
+    | HierarchyEvent
+    | CommentEvent
+    | AttachmentEvent
 )
 
-UNDATED = (CommentAdded,)
+UNDATED = (CommentAdded, FileAttached)
 """Events that may be dated before the ticket's last change, because no span depends on them."""
 
 
@@ -108,7 +116,9 @@ class OpenTicket(msgspec.Struct, frozen=True, kw_only=True):
     due_at: datetime | None = None
 
 
-CommandToTicket = TransitionCommand | AssignTicket | SetPriority | SetField | SetParent | AddComment
+CommandToTicket = (
+    TransitionCommand | AssignTicket | SetPriority | SetField | SetParent | AddComment | AttachFile | DetachFile
+)
 TicketCommand = OpenTicket | CommandToTicket
 
 
@@ -151,6 +161,8 @@ def decide(ticket: Ticket | None, command: TicketCommand, around: Surroundings) 
             return [*hierarchy.decide(ticket, command, around)]
         case AddComment():
             return [*comments.decide(ticket, command, around)]
+        case AttachFile() | DetachFile():
+            return [*attachments.decide(ticket, command, around)]
         case _:
             assert_never(command)
 
@@ -204,6 +216,8 @@ def evolve(ticket: Ticket | None, event: TicketEvent, at: datetime) -> Ticket:
     match event:
         case CommentAdded():
             return comments.evolve(ticket, event)
+        case FileAttached() | FileDetached():
+            return attachments.evolve(ticket, event, at)
         case RoleChanged() | StatusChanged():
             return transitions.evolve(ticket, event, at)
         case FieldSet():

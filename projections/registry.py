@@ -1,7 +1,7 @@
 """Every read model. A new one is its file and a line here."""
 
 from application.event_store.database import Connection
-from projections import directory, projection, spans, tickets, timeline
+from projections import attachments, directory, projection, spans, tickets, timeline
 from projections.projection import Projection
 
 PROJECTIONS: tuple[Projection, ...] = (
@@ -9,6 +9,7 @@ PROJECTIONS: tuple[Projection, ...] = (
     spans.PROJECTION,
     tickets.PROJECTION,
     timeline.PROJECTION,
+    attachments.PROJECTION,
 )
 
 NAMES = tuple(one.name for one in PROJECTIONS)

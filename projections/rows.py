@@ -70,6 +70,21 @@ class CommentRow(msgspec.Struct, frozen=True, kw_only=True):
     position: int
 
 
+class AttachmentRow(msgspec.Struct, frozen=True, kw_only=True):
+    """`content`: where it lies."""
+
+    id: UUID
+    name: str
+    media_type: str
+    bytes: int
+    sha256: str
+    content: str
+    visibility: Visibility
+    attached_at: datetime
+    attached_by: UUID
+    moment: Moment = NOW
+
+
 class ChangeRow(msgspec.Struct, frozen=True, kw_only=True):
     """`from_` and `to` are JSON values; ids in them are plain UUID strings."""
 

@@ -15,7 +15,8 @@ from domain.people import Person
 from domain.services import Service
 from domain.teams import Team
 from domain.text import same_value
-from domain.tickets import CommentAdded, Ticket, Visibility
+from domain.ticket_state import Attachment
+from domain.tickets import CommentAdded, FileAttached, FileDetached, Ticket, Visibility
 from domain.workflows import Workflows
 from projections import conditions
 from projections.filters import EventFilter, PageAsk
@@ -107,6 +108,10 @@ def changes_of(change: Change) -> list[ChangeRow]:
     event = change.envelope.event
     if isinstance(event, CommentAdded):
         return [ChangeRow(path=f"comments.{event.comment}", to=event.body)]
+    if isinstance(event, FileAttached):
+        return [ChangeRow(path=f"attachments.{event.attachment}", to=event.name)]
+    if isinstance(event, FileDetached):
+        return [ChangeRow(path=f"attachments.{event.attachment}", from_=_detached(change).name)]
     rows: list[ChangeRow] = []
     paths, values_of = _PATHS[type(after)]
     olds: tuple[Any, ...] = values_of(before) if before is not None else (None,) * len(paths)
@@ -123,6 +128,22 @@ def changes_of(change: Change) -> list[ChangeRow]:
         else:
             rows.append(ChangeRow(path=path, from_=old, to=new))
     return rows
+
+
+def _detached(change: Change) -> Attachment:
+    """What the event detached."""
+    before, event = change.before, change.envelope.event
+    assert isinstance(before, Ticket)
+    assert isinstance(event, FileDetached)
+    return next(one for one in before.attachments if one.id == event.attachment)
+
+
+def _is_internal(change: Change) -> bool:
+    """Not for requesters."""
+    event = change.envelope.event
+    if isinstance(event, CommentAdded | FileAttached):
+        return event.visibility is Visibility.INTERNAL
+    return isinstance(event, FileDetached) and _detached(change).visibility is Visibility.INTERNAL
 
 
 def _by_key(path: str, old: dict[str, Any], new: dict[str, Any]) -> list[ChangeRow]:
@@ -147,7 +168,7 @@ def _row(change: Change) -> dict[str, Any]:
         "version": envelope.originator_version,
         "type": NAMES[type(event)].name,
         "ticket": envelope.originator_id if isinstance(change.after, Ticket) else None,
-        "internal": isinstance(event, CommentAdded) and event.visibility is Visibility.INTERNAL,
+        "internal": _is_internal(change),
         "occurred_at": envelope.occurred_at,
         "recorded_at": envelope.recorded_at,
         "recorded_max": change.recorded_max,

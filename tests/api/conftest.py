@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -31,17 +32,19 @@ class Server(NamedTuple):
     database: Database
     store: EventStore
     http: TestClient[Litestar]
+    files: Path
 
 
 @pytest.fixture(scope="session")
-def server(postgres: EmbeddedPostgres) -> Iterator[Server]:
+def server(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    files = tmp_path_factory.mktemp("attachments")
     with (
         fresh_database(postgres) as database,
         EventStore(database) as store,
         following(database),
-        TestClient(application(database, "https://tickets.example"), raise_server_exceptions=False) as http,
+        TestClient(application(database, "https://tickets.example", files), raise_server_exceptions=False) as http,
     ):
-        yield Server(database, store, http)
+        yield Server(database, store, http, files)
 
 
 @pytest.fixture

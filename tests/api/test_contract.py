@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from graphql import GraphQLSchema, build_schema, specified_scalar_types
 
 from api.administration import breaking
+from api.attachments import Attachment
 from api.board import Board, BoardCell, BoardLine
 from api.command_line import main
 from api.commands import Done, Payload
@@ -27,6 +28,7 @@ from api.workflows import Role, Status, StatusRow, Workflow
 from domain import workflows
 from projections.directory import WorkspaceRow
 from projections.rows import (
+    AttachmentRow,
     BoardCellRow,
     BoardLineRow,
     BoardRow,
@@ -47,7 +49,6 @@ CONTRACT = Path(os.environ.get("PROTEUS_CONTRACT", Path(__file__).parents[3] / "
 LATER = {
     # with the commands that make them
     *("Link", "LinkKind", "LinkConnection", "LinkEdge", "Ticket.links"),
-    *("Attachment", "AttachmentConnection", "AttachmentEdge", "Ticket.attachments"),
     *("Ticket.watchers", "Ticket.contributors"),
     # with live updates
     *("Subscription", "BoardChange"),
@@ -118,7 +119,7 @@ def test_a_removed_field_breaks_clients_unless_it_was_deprecated() -> None:
         *((Person, PersonRow), (Team, TeamRow), (Service, ServiceRow), (Status, StatusRow), (Role, workflows.Role)),
         *((Board, BoardRow), (BoardLine, BoardLineRow), (BoardCell, BoardCellRow), (PageInfo, PageInfoRow)),
         *((ServerStatus, ServerStatusRow), (ProjectionStatus, ProjectionStatusRow), (Workflow, workflows.Workflow)),
-        *((Workspace, WorkspaceRow), (Payload, Done)),
+        *((Workspace, WorkspaceRow), (Payload, Done), (Attachment, AttachmentRow)),
     ],
 )
 def test_what_a_type_shows_without_a_resolver_is_an_attribute_of_its_row(shown: Any, row: type) -> None:

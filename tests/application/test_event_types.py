@@ -128,6 +128,8 @@ def test_all_free_text_is_marked_for_sealing() -> None:
         "external_key",
         "key",
         "mapping",  # from status to status
+        "media_type",
+        "content",  # where a file lies: a keyed digest
         "name",  # of teams and services; a person's is sealed
     }
     for kind in EVENT_TYPES.values():

@@ -2,8 +2,10 @@
 
 import asyncio
 import re
+import tempfile
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, LiteralString
 from uuid import UUID, uuid4
 
@@ -14,6 +16,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
 from application import services, teams, tokens
+from application.attachments.attaching import attach
+from application.attachments.contents import Contents
 from application.embedded_postgres import EmbeddedPostgres
 from application.event_store.database import Database, DatabaseNotUsable, Role
 from application.event_store.streams import EventStore
@@ -24,9 +28,9 @@ from application.workspaces import Workspace, create_workspace, operator
 from domain.access import Scope
 from domain.services import AddService
 from domain.teams import AddTeam, JoinTeam
-from domain.tickets import AddComment, OpenTicket, SetParent, SetPriority
+from domain.tickets import AddComment, AttachFile, OpenTicket, SetParent, SetPriority
 from domain.tickets import Priority as Priorities
-from projections import board, directory, spans, tickets, timeline
+from projections import attachments, board, directory, spans, tickets, timeline
 from projections.board import BoardAsk
 from projections.engine import Session
 from projections.filters import BoardAxis, EventFilter, PageAsk
@@ -59,8 +63,19 @@ def _fill(database: Database, company: Company) -> None:
     child = company.ticket("Child", requester=requester, team=team, service=service, tags=("t",), fields={"room": "1"})
     company.give(SetParent(ticket=child, parent=parent))
     company.give(AddComment(ticket=child, body="Comment"))
+    _attach(company, child)
     company.give(SetPriority(ticket=child, priority=Priorities.NORMAL), command_id=uuid4())  # changes nothing
     issue_token(database, company.workspace.id, requester, [Scope.AGENT], "Token", timedelta(days=1))
+
+
+def _attach(company: Company, ticket: UUID) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        contents = Contents(Path(folder), company.store.mapper.sealer.keyring)
+        receiving = contents.receive(company.workspace.id, company.manager.person)
+        receiving.writer.write(b"File")
+        receiving.writer.finish()
+        command = AttachFile(ticket=ticket, upload=receiving.upload, name="file.txt")
+        attach(contents, company.store, Context(actor=company.manager), command)
 
 
 def tables(connection: psycopg.Connection[TupleRow], with_column: bool = True) -> list[tuple[str, str]]:
@@ -213,7 +228,9 @@ def test_one_workspace_loads_and_appends_nothing_of_another(two: tuple[Company, 
 # ---- queries
 
 
-async def _ask_everything(view: View, foreign: UUID, person: UUID, team: UUID, positions: list[int]) -> list[Any]:
+async def _ask_everything(
+    view: View, foreign: UUID, person: UUID, team: UUID, positions: list[int], files: list[UUID]
+) -> list[Any]:
     """Every query there is, about things of the other workspace where they can be named."""
     page = PageAsk(first=100)
     asked: list[Callable[[], Awaitable[Any]]] = [
@@ -236,6 +253,10 @@ async def _ask_everything(view: View, foreign: UUID, person: UUID, team: UUID, p
         lambda: tickets.children(view, [foreign], page, NOW),
         lambda: tickets.comments(view, [foreign], page, NOW),
         lambda: tickets.comment_counts(view, [foreign], NOW),
+        lambda: attachments.attachments(view, [foreign], page, NOW),
+        lambda: attachments.attachment_counts(view, [foreign], NOW),
+        lambda: attachments.by_ids(view, files),
+        lambda: attachments.readable(view, files[0]),
         lambda: spans.spans(view, [foreign], page, NOW),
         lambda: spans.span_counts(view, [foreign], NOW),
         lambda: board.board(view, BoardAsk(columns=BoardAxis.STATUS, rows=BoardAxis.TEAM), NOW),
@@ -263,9 +284,13 @@ def test_queries_that_forget_the_workspace_show_nothing_foreign(
     foreign, person, team = other.ticket("Foreign"), other.person("Чужой"), team_stream(other.workspace.id, "line")
     with database.connect(Role.PROJECTOR) as connection:
         positions = [row[0] for row in connection.execute("select position from event")]
+        files = [
+            row[0]
+            for row in connection.execute("select id from attachment order by workspace = %s", (one.workspace.id,))
+        ]
         strange = {
             str(row[0])
-            for table in ("event", "person", "team", "span")
+            for table in ("event", "person", "team", "span", "attachment")
             for row in connection.execute(
                 sql.SQL("select {} from {} where workspace = %s").format(
                     sql.Identifier({"event": "stream", "span": "ticket"}.get(table, "id")), sql.Identifier(table)
@@ -286,7 +311,7 @@ def test_queries_that_forget_the_workspace_show_nothing_foreign(
         await models.open()
         try:
             view = models.view(operator(viewer.workspace.id))
-            return repr(await _ask_everything(view, foreign, person, team, positions))
+            return repr(await _ask_everything(view, foreign, person, team, positions, files))
         finally:
             await models.close()
 

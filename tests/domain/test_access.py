@@ -27,6 +27,8 @@ INQUIRY = workflows.defaults().roles[0]
 
 OPEN = tickets.OpenTicket(title="Help", role="INQUIRY")
 COMMENT = tickets.AddComment(ticket=TICKET, body="Thanks")
+FILE = tickets.AttachFile(ticket=TICKET, upload=an_id(51), name="log.txt")
+INTERNAL_FILE = msgspec.structs.replace(FILE, visibility=Visibility.INTERNAL)
 INTERNAL = tickets.AddComment(ticket=TICKET, body="Psst", visibility=Visibility.INTERNAL)
 
 WORK: list[access.Command] = [
@@ -40,6 +42,9 @@ WORK: list[access.Command] = [
     tickets.SetParent(ticket=TICKET, parent=PARENT),
     COMMENT,
     INTERNAL,
+    FILE,
+    INTERNAL_FILE,
+    tickets.DetachFile(ticket=TICKET, attachment=an_id(52)),
 ]
 CATALOGUES: list[access.Command] = [
     people.AddPerson(name="New"),
@@ -136,7 +141,7 @@ def test_a_requester_does_not_talk_on_the_tickets_of_others_or_of_nobody() -> No
 def test_a_requester_gives_no_other_command_even_to_their_own_ticket() -> None:
     who = actor(Scope.REQUESTER)
     for command in EVERYTHING:
-        if not isinstance(command, tickets.OpenTicket | tickets.AddComment):
+        if not isinstance(command, tickets.OpenTicket | tickets.AddComment | tickets.AttachFile):
             assert not access.may(who, command, THEIRS)
             assert not access.may(who, type(command), THEIRS)
 
@@ -172,3 +177,13 @@ def test_everybody_but_requesters_sees_every_ticket() -> None:
 def test_heads_act_for_others_and_date_back_and_admins_import(scope: Scope, for_others: bool, imports: bool) -> None:
     assert access.may_act_for_others(actor(scope)) is for_others
     assert access.may_import(actor(scope)) is imports
+
+
+def test_a_requester_attaches_public_files_to_their_own_tickets_alone() -> None:
+    boris = Actor(workspace=an_id(99), person=BORIS, scopes=frozenset({Scope.REQUESTER}))
+    other = msgspec.structs.replace(boris, person=STRANGER)
+    assert access.may(boris, tickets.AttachFile)  # uploads
+    assert access.may(boris, FILE, THEIRS)
+    assert not access.may(boris, INTERNAL_FILE, THEIRS)
+    assert not access.may(other, FILE, THEIRS)
+    assert not access.may(msgspec.structs.replace(boris, scopes=frozenset({Scope.AUDITOR})), tickets.AttachFile)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +9,7 @@ from litestar.testing import TestClient
 
 from api import demo, serving
 from api.app import application
+from api.runtime import open_contents
 from application.embedded_postgres import EmbeddedPostgres
 from application.event_store.streams import EventStore
 from tests.conftest import fresh_database
@@ -20,11 +20,12 @@ STORY_ENDS = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
 
 @pytest.fixture(scope="session")
 def demo_server(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
+    folder = tmp_path_factory.mktemp("demo")
     with fresh_database(postgres) as database, EventStore(database) as store:
         workspace = serving.first_workspace(database, store, "demo", "Demo")
-        demo.fill(store, workspace.id, now=STORY_ENDS)
-        secret = serving.kept_token(database, store, workspace, tmp_path_factory.mktemp("demo") / Path("token"))
-        with serving.following(database), TestClient(application(database, "http://localhost:8000")) as client:
+        demo.fill(store, workspace.id, now=STORY_ENDS, contents=open_contents(store, folder))
+        secret = serving.kept_token(database, store, workspace, folder / "token")
+        with serving.following(database), TestClient(application(database, "http://localhost:8000", folder)) as client:
 
             def ask(query: str) -> dict[str, Any]:
                 answer = client.post("/graphql", json={"query": query}, headers={"Authorization": f"Bearer {secret}"})

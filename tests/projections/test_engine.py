@@ -79,7 +79,7 @@ def test_batches_of_any_size_fold_to_the_same_tables(world: World, monkeypatch: 
         assert digests(world) == expected, size
 
 
-_EMPTY = ("team", "team_member", "service")
+_EMPTY = ("team", "team_member", "service", "attachment")
 
 
 def test_states_are_loaded_from_the_log_where_the_cache_has_lost_them(

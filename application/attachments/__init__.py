@@ -1,0 +1,1 @@
+"""Attached files: their contents on disk, the commands, the sweep."""
