@@ -4,7 +4,6 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import TypeVar
 from uuid import UUID, uuid4
@@ -16,7 +15,7 @@ from application.event_store.envelope import Cause, DomainEvent, Envelope, Strea
 from application.event_store.recorder import AlreadyRecorded, Guard, Recorded, VersionConflict
 from application.event_store.streams import EventStore, WorkspaceStore
 from domain.access import Actor, Command, may_act_for_others
-from domain.errors import CommandIdReused, Conflict, Forbidden, InvalidValue, OccurredInFuture, PersonNotFound
+from domain.errors import CommandIdReused, Conflict, Forbidden, InvalidValue, OccurredInFuture, PersonNotFound, Refused
 from domain.people import Person
 from domain.text import TEXT_LIMIT, prose
 
@@ -67,92 +66,141 @@ def execute(
     decide: Decide,
     *,
     guard: str | None = None,
+    new: bool = False,
 ) -> Outcome:
     """Decides on the stream (and others that the decision must know) and appends what was decided to it.
 
     A repeated command id returns the first result. A lost race reloads and decides again; the caller who named the
-    version that it expected then learns of the newer one. Raises Refused, StoreUnavailable.
+    version that it expected then learns of the newer one. `new`: the stream's id was made for this command.
+    Raises Refused, StoreUnavailable.
     """
     context = checked(context)
     workspace = store.workspace(context.actor.workspace)
     needed = {stream, *(other for other in others if other is not None)}
     if context.on_behalf_of is not None:
         needed.add(context.on_behalf_of)
-    digest = fingerprint(workspace, context, command)
-    command_id = context.command_id or uuid4()
-    turn = workspace.turn(guard or stream)
-    for attempt in range(ATTEMPTS):
-        # Nobody waits for nothing; but where commands meet, at a guard or on one stream that somebody lost a race for,
-        # they go one by one: else in each round all but one would lose again.
-        crowded = attempt > 0 or guard is not None or turn.locked()
-        with turn if crowded else nullcontext():
-            held = [] if guard is None else [workspace.guard(guard)]  # before what it guards is read
-            with tracing.span("load"):
-                loaded, earlier = workspace.load_for(needed, context.command_id)
-            if earlier is not None:
-                return _replayed(earlier, digest)
-            before = loaded.get(stream)
-            version = before.version if before else 0
-            if context.expected_version not in (None, version):
-                raise Conflict(context.expected_version, version)
-            _check_on_behalf_of(context, loaded)
-            with tracing.span("decide"):
-                decision = decide(loaded)
-            try:
-                return _record(workspace, context, command_id, digest, stream, before, decision, held)
-            except AlreadyRecorded as error:
-                return _replayed(error.first, digest, resent=error.resent)
-            except VersionConflict:
-                metrics.LOST_RACES.inc()
+    attempt = _Attempt(workspace, context, command, stream, needed, decide)
+    # Where commands of this process meet, at a guard or on one stream, they go one by one: in a race all but one lose.
+    with workspace.turn(guard or stream):
+        try:
+            if guard is None and (outcome := attempt.at_once(new=new)) is not None:
+                return outcome
+            for _ in range(ATTEMPTS):
+                try:
+                    return attempt.after_loading(guard)
+                except VersionConflict:
+                    metrics.LOST_RACES.inc()
+        except AlreadyRecorded as error:
+            return _replayed(error.first, attempt.digest, resent=error.resent)
     raise Conflict(None, None)
 
 
-def _record(
-    workspace: WorkspaceStore,
-    context: Context,
-    command_id: UUID,
-    digest: bytes,
-    stream: UUID,
-    before: Stream | None,
-    decision: Decision,
-    guards: Sequence[Guard],
-) -> Outcome:
-    version, position = (before.version, before.position) if before else (0, 0)
-    if not decision.events:
+class _Attempt:
+    """One command, tried once or several times."""
+
+    def __init__(
+        self,
+        workspace: WorkspaceStore,
+        context: Context,
+        command: Command,
+        stream: UUID,
+        needed: set[UUID],
+        decide: Decide,
+    ) -> None:
+        self._workspace, self._context, self._decide = workspace, context, decide
+        self._stream, self._needed = stream, needed
+        self._command_id = context.command_id or uuid4()
+        self.digest = fingerprint(workspace, context, command)
+
+    def at_once(self, *, new: bool) -> Outcome | None:
+        """On what this process knows, without asking: the append checks that nobody else has moved any of it since.
+        None where that does not do: something is not known, has moved, or nothing is to be recorded, be it that the
+        command is refused or that it changes nothing, which what moved meanwhile may have caused.
+
+        Raises AlreadyRecorded, StoreUnavailable."""
+        known = self._workspace.known(self._needed - {self._stream} if new else self._needed)
+        if known is None:
+            return None
+        try:
+            decision = self._decided(known)
+            return self._record(known, decision, []) if decision.events else None
+        except VersionConflict:
+            metrics.LOST_RACES.inc()
+        except Refused:
+            pass
+        return None
+
+    def after_loading(self, guard: str | None) -> Outcome:
+        """Raises Refused, VersionConflict, AlreadyRecorded, StoreUnavailable."""
+        held = [] if guard is None else [self._workspace.guard(guard)]  # before what it guards is read
+        with tracing.span("load"):
+            loaded, earlier = self._workspace.load_for(self._needed, self._context.command_id)
+        if earlier is not None:
+            raise AlreadyRecorded(earlier)
+        decision = self._decided(loaded)
+        return self._record(loaded, decision, held) if decision.events else self._unchanged(loaded)
+
+    def _decided(self, loaded: dict[UUID, Stream]) -> Decision:
+        version, _ = self._place(loaded)
+        if self._context.expected_version not in (None, version):
+            raise Conflict(self._context.expected_version, version)
+        _check_on_behalf_of(self._context, loaded)
+        with tracing.span("decide"):
+            return self._decide(loaded)
+
+    def _place(self, loaded: dict[UUID, Stream]) -> tuple[int, int]:
+        """Version and position."""
+        before = loaded.get(self._stream)
+        return (before.version, before.position) if before else (0, 0)
+
+    def _unchanged(self, loaded: dict[UUID, Stream]) -> Outcome:
+        version, position = self._place(loaded)
         # A command without an id of the client's own cannot be repeated, so nothing needs to know it.
-        if context.command_id is not None:
+        if self._context.command_id is not None:
             left = Recorded(
-                command_id=command_id, command_hash=digest, stream=stream, version=version, position=position
+                command_id=self._command_id,
+                command_hash=self.digest,
+                stream=self._stream,
+                version=version,
+                position=position,
             )
-            workspace.record_unchanged([left])
-        return Outcome(stream=stream, version=version, position=position)
-    cause = Cause(
-        actor=context.actor.person,
-        command_id=command_id,
-        correlation_id=context.correlation_id or command_id,
-        causation_id=context.causation_id,
-        channel=context.channel,
-        on_behalf_of=context.on_behalf_of,
-        source=context.source,
-        reason=context.reason,
-        trace=tracing.current(),
-    )
-    envelopes = [
-        Envelope(
-            workspace=workspace.workspace,
-            originator_id=stream,
-            originator_version=version + n,
-            event=event,
-            occurred_at=decision.occurred_at,
-            cause=cause,
-            subject=decision.subject,
-            command_hash=digest if n == 1 else None,
+            self._workspace.record_unchanged([left])
+        return Outcome(stream=self._stream, version=version, position=position)
+
+    def _record(self, loaded: dict[UUID, Stream], decision: Decision, guards: Sequence[Guard]) -> Outcome:
+        version, _ = self._place(loaded)
+        cause = self._cause()
+        envelopes = [
+            Envelope(
+                workspace=self._workspace.workspace,
+                originator_id=self._stream,
+                originator_version=version + n,
+                event=event,
+                occurred_at=decision.occurred_at,
+                cause=cause,
+                subject=decision.subject,
+                command_hash=self.digest if n == 1 else None,
+            )
+            for n, event in enumerate(decision.events, start=1)
+        ]
+        seen = {id_: known.version if (known := loaded.get(id_)) else 0 for id_ in self._needed if id_ != self._stream}
+        with tracing.span("append"):
+            position = self._workspace.append(envelopes, before=loaded.get(self._stream), guards=guards, seen=seen)
+        return Outcome(stream=self._stream, version=version + len(envelopes), position=position)
+
+    def _cause(self) -> Cause:
+        context = self._context
+        return Cause(
+            actor=context.actor.person,
+            command_id=self._command_id,
+            correlation_id=context.correlation_id or self._command_id,
+            causation_id=context.causation_id,
+            channel=context.channel,
+            on_behalf_of=context.on_behalf_of,
+            source=context.source,
+            reason=context.reason,
+            trace=tracing.current(),
         )
-        for n, event in enumerate(decision.events, start=1)
-    ]
-    with tracing.span("append"):
-        position = workspace.append(envelopes, guards=guards)
-    return Outcome(stream=stream, version=version + len(envelopes), position=position)
 
 
 def _replayed(first: Recorded, digest: bytes, *, resent: bool = False) -> Outcome:

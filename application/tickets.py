@@ -76,7 +76,16 @@ def handle(store: EventStore, context: Context, command: TicketCommand, contents
         return Decision(events=events, occurred_at=at, subject=_subject(ticket, events))
 
     guard = HIERARCHY if isinstance(command, SetParent) else None
-    return execute(store, context, command, id_, [catalogue, *_named(command)], decide, guard=guard)
+    return execute(
+        store,
+        context,
+        command,
+        id_,
+        [catalogue, *_named(command)],
+        decide,
+        guard=guard,
+        new=isinstance(command, OpenTicket),
+    )
 
 
 def _own_request(command: OpenTicket, context: Context) -> OpenTicket:

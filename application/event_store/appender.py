@@ -1,15 +1,16 @@
 """Group append: commands that wait at the same time share one transaction, each answered for itself.
 
-One thread, one connection. While a transaction is under way the next batch gathers, so a single command waits for
-nobody and a crowd shares one commit.
+One connection, and no thread of its own: whoever finds nobody sending sends what waits, then hands over to one of those
+that came meanwhile. So a single command is as quick as a plain statement, and a crowd shares one commit.
 """
 
 import logging
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Sequence
-from concurrent.futures import Future
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from types import MappingProxyType
 from uuid import UUID
 
 import msgspec
@@ -29,28 +30,47 @@ RETRY_SECONDS = 15.0
 """How long an append outlives a lost connection before its command is told that the store is away."""
 
 
+Seen = Mapping[UUID, int]
+"""Versions of the other streams that a decision was made on. One that has grown since refuses the append."""
+NOTHING_SEEN: Seen = MappingProxyType({})
+
+
 class Appended(msgspec.Struct, frozen=True):
-    """`won` is False where the version or the command id was taken: nothing of the command was written by this
-    sending. `resent`: an earlier sending was lost on the way, and may have been what took them."""
+    """`won` is False where the version or the command id was taken, or a stream that was seen has grown: nothing of the
+    command was written by this sending. `resent`: an earlier sending was lost on the way, and may have been what took
+    them. `occurred_at`: of the last event, as recorded: never after the database's own clock."""
 
     won: bool
     version: int = 0
     position: int = 0
+    occurred_at: datetime | None = None
     resent: bool = False
 
 
-class _Waiting(msgspec.Struct):
-    rows: Sequence[StoredEnvelope]
-    answer: "Future[Appended]"
-    since: float
-    resent: bool = False
+class _Waiting:
+    """One command. Its caller waits for `baton`, which is handed over when the command is answered or when it is the
+    caller's turn to send."""
+
+    __slots__ = ("answer", "baton", "resent", "rows", "seen", "since")
+
+    def __init__(self, rows: Sequence[StoredEnvelope], seen: Seen) -> None:
+        self.rows, self.seen = rows, seen
+        self.since = time.monotonic()
+        self.resent = False
+        self.answer: Appended | Exception | None = None
+        self.baton = threading.Lock()
+        self.baton.acquire()
+
+    def tell(self, answer: "Appended | Exception") -> None:
+        self.answer = answer
+        self.baton.release()
 
 
 class _ConnectionLost(Exception):
     """Whether the batch was committed is unknown; the command ids make sending it again harmless."""
 
 
-def encode_rows(rows: Sequence[StoredEnvelope], n: int) -> list[dict[str, object]]:
+def encode_rows(rows: Sequence[StoredEnvelope], n: int, seen: Seen = NOTHING_SEEN) -> list[dict[str, object]]:
     """As the SQL type new_event wants them."""
     return [
         {
@@ -72,13 +92,15 @@ def encode_rows(rows: Sequence[StoredEnvelope], n: int) -> list[dict[str, object
             "correlation_id": row.cause.correlation_id,
             "causation_id": row.cause.causation_id,
             "trace": row.cause.trace,
+            "seen": list(seen) or None,
+            "seen_versions": list(seen.values()) or None,
         }
         for row in rows
     ]
 
 
 class Appender:
-    """Takes the events of one command on one stream, answers through a future. Thread-safe."""
+    """Takes the events of one command on one stream, and answers. Thread-safe."""
 
     def __init__(self, database: Database, wakeup: Wakeup) -> None:
         self._database = database
@@ -86,52 +108,72 @@ class Appender:
         self._connection: Connection | None = None
         self._queues: OrderedDict[UUID, deque[_Waiting]] = OrderedDict()
         self._size = 0
-        self._condition = threading.Condition()
+        self._sending = False
+        self._lock = threading.Lock()
+        self._idle = threading.Condition(self._lock)
         self._closing = False
         metrics.APPEND_QUEUE.set_function(lambda: self._size)
-        self._thread = threading.Thread(target=self._run, name="proteus-append", daemon=True)
-        self._thread.start()
 
-    def append(self, rows: Sequence[StoredEnvelope]) -> Appended:
+    def append(self, rows: Sequence[StoredEnvelope], seen: Seen) -> Appended:
         """Waits for the answer. Raises StoreUnavailable, StoreOverloaded, or what PostgreSQL says of the rows."""
-        waiting = _Waiting(rows, Future(), time.monotonic())
-        with self._condition:
+        waiting = _Waiting(rows, seen)
+        with self._lock:
             if self._closing:
                 raise StoreUnavailable("The event store is closing.")
             if self._size >= QUEUE_LIMIT:
                 raise StoreOverloaded(f"{self._size} commands wait already.")
             self._queues.setdefault(rows[0].workspace, deque()).append(waiting)
             self._size += 1
-            self._condition.notify()
-        return waiting.answer.result()
+            sends, self._sending = not self._sending, True
+        if not sends:
+            waiting.baton.acquire()
+        if waiting.answer is None:
+            self._send_until_answered(waiting)
+        if isinstance(waiting.answer, Appended):
+            return waiting.answer
+        assert waiting.answer is not None
+        raise waiting.answer
 
     def close(self) -> None:
-        """Appends what waits, then stops."""
-        with self._condition:
+        """Waits until what waits is appended, then takes nothing more."""
+        with self._lock:
             self._closing = True
-            self._condition.notify()
-        self._thread.join(timeout=RETRY_SECONDS + 5)
+            self._idle.wait_for(lambda: not self._sending, timeout=RETRY_SECONDS + 5)
+            if not self._sending:
+                self._disconnect()
 
-    def _run(self) -> None:
-        while batch := self._take():
+    def _send_until_answered(self, own: _Waiting) -> None:
+        """Workspaces take turns, so that its own may not be in the first batch."""
+        interrupted: BaseException | None = None
+        answered = False
+        while not answered:
+            batch = self._take()
             try:
-                self._append(batch)
-            except Exception as error:
-                log.exception("an append batch failed")
-                for waiting in batch:
-                    if not waiting.answer.done():
-                        waiting.answer.set_exception(error)
-        if self._connection is not None:
-            self._connection.close()
+                answers = self._append(batch)
+            except BaseException as error:  # nobody may be left waiting, whatever ends this one
+                interrupted = error
+                self._disconnect()
+                failure = StoreUnavailable("The command that was sending was interrupted.")
+                answers = [(waiting, failure) for waiting in batch]
+            answered = any(waiting is own for waiting, _ in answers)
+            if answered:
+                self._hand_over()  # first, so that PostgreSQL works while those that were answered go on
+            for waiting, answer in answers:
+                waiting.tell(answer)
+        if interrupted is not None:
+            raise interrupted
+
+    def _hand_over(self) -> None:
+        with self._lock:
+            if self._size:
+                next(iter(self._queues.values()))[0].baton.release()
+            else:
+                self._sending = False
+                self._idle.notify_all()
 
     def _take(self) -> list[_Waiting]:
-        """The next batch: workspaces in turn, and at most one command per stream and per command id.
-        Empty when closing and nothing waits."""
-        with self._condition:
-            while not self._size:
-                if self._closing:
-                    return []
-                self._condition.wait()
+        """The next batch: workspaces in turn, and at most one command per stream and per command id."""
+        with self._lock:
             batch: list[_Waiting] = []
             taken: set[object] = set()
             idle = 0
@@ -153,35 +195,35 @@ class Appender:
         batch.sort(key=lambda waiting: (waiting.rows[0].workspace, waiting.rows[0].originator_id))
         return batch
 
-    def _append(self, batch: list[_Waiting]) -> None:
+    def _append(self, batch: list[_Waiting]) -> list[tuple[_Waiting, Appended | Exception]]:
+        answers: list[tuple[_Waiting, Appended | Exception]] = []
         delay = 0.01
         while batch:
             try:
                 with metrics.APPEND_SECONDS.time():
-                    answered = self._send(batch)
+                    sent = self._send(batch)
             except (_ConnectionLost, psycopg.errors.DeadlockDetected) as error:
                 metrics.APPEND_RESENT.inc()
-                batch = self._without_old(batch, error)
+                batch, old = self._without_old(batch, error)
+                answers += old
                 time.sleep(delay)
                 delay = min(delay * 2, 1.0)
             except Exception as error:
                 if len(batch) == 1:
-                    batch[0].answer.set_exception(error)
-                else:
-                    for waiting in batch:  # one of them is bad: each for itself
-                        self._append([waiting])
-                return
+                    return [*answers, (batch[0], error)]
+                for waiting in batch:  # one of them is bad: each for itself
+                    answers += self._append([waiting])
+                return answers
             else:
-                for waiting, answer in zip(batch, answered, strict=True):
-                    waiting.answer.set_result(answer)
                 self._wakeup.appended()
                 metrics.APPEND_BATCH.observe(len(batch))
-                return
+                return [*answers, *zip(batch, sent, strict=True)]
+        return answers
 
     def _send(self, batch: list[_Waiting]) -> list[Appended]:
         parts: dict[UUID, list[dict[str, object]]] = {}
         for n, waiting in enumerate(batch):
-            parts.setdefault(waiting.rows[0].workspace, []).extend(encode_rows(waiting.rows, n))
+            parts.setdefault(waiting.rows[0].workspace, []).extend(encode_rows(waiting.rows, n, waiting.seen))
         document = msgspec.json.encode(
             [{"workspace": workspace, "events": events} for workspace, events in parts.items()]
         )
@@ -191,12 +233,11 @@ class Appender:
         except psycopg.Error as error:
             if not was_lost(connection, error):
                 raise
-            connection.close()
-            self._connection = None
+            self._disconnect()
             for waiting in batch:
                 waiting.resent = True
             raise _ConnectionLost(str(error)) from None
-        won = {n: Appended(True, version, position) for n, version, position in rows}
+        won = {n: Appended(True, version, position, at) for n, version, position, at in rows}
         return [won.get(n, Appended(False, resent=waiting.resent)) for n, waiting in enumerate(batch)]
 
     def _connected(self) -> Connection:
@@ -207,17 +248,24 @@ class Appender:
                 raise _ConnectionLost(str(error)) from None
         return self._connection
 
-    def _without_old(self, batch: list[_Waiting], error: Exception) -> list[_Waiting]:
-        """Tells those that have waited too long, in the batch and behind it, that the store is away."""
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _without_old(
+        self, batch: list[_Waiting], error: Exception
+    ) -> tuple[list[_Waiting], list[tuple[_Waiting, Appended | Exception]]]:
+        """Those of the batch that may be sent again; and those in it and behind it that have waited too long, to be
+        told that the store is away."""
         horizon = time.monotonic() - RETRY_SECONDS
         old = [waiting for waiting in batch if waiting.since < horizon]
-        with self._condition:
+        with self._lock:
             for workspace, queue in list(self._queues.items()):
                 while queue and queue[0].since < horizon:
                     old.append(queue.popleft())
                     self._size -= 1
                 if not queue:
                     del self._queues[workspace]
-        for waiting in old:
-            waiting.answer.set_exception(StoreUnavailable(f"PostgreSQL does not answer: {error}"))
-        return [waiting for waiting in batch if waiting.since >= horizon]
+        away = StoreUnavailable(f"PostgreSQL does not answer: {error}")
+        return [waiting for waiting in batch if waiting.since >= horizon], [(waiting, away) for waiting in old]

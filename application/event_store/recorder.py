@@ -21,7 +21,7 @@ from eventsourcing.persistence import (
 from psycopg.rows import TupleRow
 from psycopg_pool import ConnectionPool
 
-from application.event_store.appender import Appender, encode_rows
+from application.event_store.appender import NOTHING_SEEN, Appended, Appender, encode_rows
 from application.event_store.attempts import StoreUnavailable, on_connection
 from application.event_store.database import Connection
 from application.event_store.envelope import Row, StoredEnvelope, stored
@@ -45,7 +45,7 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VersionConflict(RecordConflictError):
-    """Somebody else appended to the stream, or moved the guard, since it was loaded."""
+    """Somebody else appended to the stream or to one that was seen, or moved the guard, since it was loaded."""
 
 
 class AlreadyRecorded(RecordConflictError):
@@ -84,6 +84,8 @@ class Recorder(ApplicationRecorder):
         """One command's events; all or nothing.
 
         `guards`: appended in a transaction of their own, as are several streams or commands at once.
+        `seen`: versions of other streams, for one command on one stream: refused where one has grown.
+        `answers`: a list that gets the answer for one command on one stream.
         Raises VersionConflict, AlreadyRecorded, StoreUnavailable.
         """
         rows = cast(Sequence[StoredEnvelope], stored_events)
@@ -95,9 +97,11 @@ class Recorder(ApplicationRecorder):
             return self._insert_together(rows, guards, unchanged)
         if not rows:
             return ()
-        answer = self._appender.append(rows)
+        answer = self._appender.append(rows, kwargs.get("seen", NOTHING_SEEN))
         if not answer.won:
             self._raise_lost(rows[0].cause.command_id, resent=answer.resent)
+        answers: list[Appended] = kwargs.get("answers", [])
+        answers.append(answer)
         # Only the last position matters to callers: it is what the command's result carries.
         return [answer.position] * len(rows)
 

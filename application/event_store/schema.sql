@@ -145,14 +145,19 @@ create trigger person_left after insert on event for each row when (new.name = '
 create type new_event as (
   n integer, first boolean, stream uuid, version integer, name text, event_version smallint, state text,
   occurred_at timestamptz, actor uuid, on_behalf_of uuid, channel text, source text, reason text,
-  command_id uuid, command_hash text, correlation_id uuid, causation_id uuid, trace text
+  command_id uuid, command_hash text, correlation_id uuid, causation_id uuid, trace text,
+  seen uuid[], seen_versions integer[]
 );
 
 -- Group append: commands that wait at the same time share one transaction, each answered for itself.
 -- batch: [{"workspace": uuid, "events": [new_event, …]}, …]; n numbers the commands, at most one per stream and per
--- command id. A command whose number is not returned lost: its version or its command id was taken.
+-- command id. A command whose number is not returned lost: its version or its command id was taken, or one of the
+-- streams that its decision has seen has grown. occurred_at: the earliest of its events, as recorded.
 -- Positions come from the identity column, so only after INSERT holds its lock on the table: the readers' fence.
-create function append(batch json) returns table (n integer, version integer, "position" bigint)
+-- The checks are scalar subqueries on purpose: as EXISTS they may be planned as a hash over the whole table while that is
+-- young, in a plan that the session keeps.
+create function append(batch json)
+  returns table (n integer, version integer, "position" bigint, occurred_at timestamptz)
   language plpgsql as
 $$
 declare
@@ -172,11 +177,17 @@ begin
              least(i.occurred_at, clock_timestamp()), i.actor, i.on_behalf_of, i.channel, i.source, i.reason,
              i.command_id, decode(i.command_hash, 'hex'), i.correlation_id, i.causation_id, i.trace
         from input i
-       where i.first and (i.version = 1 or exists (
-               select from event b where b.stream = i.stream and b.version = i.version - 1))
+       where i.first
+         and (i.version = 1
+              or (select true from event b where b.stream = i.stream and b.version = i.version - 1))
+         and (select true from command c where c.workspace = target and c.command_id = i.command_id) is null
+         and (i.seen is null or (
+               select true from unnest(i.seen, i.seen_versions) as s(stream, version)
+                where (select true from event b where b.stream = s.stream and b.version = s.version + 1)
+                limit 1) is null)
        order by i.n
       on conflict do nothing
-      returning e.command_id, e.version, e.position
+      returning e.command_id, e.version, e.position, e.occurred_at
     ), rest as (
       insert into event as e (workspace, stream, version, name, event_version, state, occurred_at, actor, on_behalf_of,
         channel, source, reason, command_id, correlation_id, causation_id, trace)
@@ -186,9 +197,9 @@ begin
         from input i
        where not i.first and i.command_id in (select f.command_id from first f)
        order by i.n, i.version
-      returning e.command_id, e.version, e.position
+      returning e.command_id, e.version, e.position, e.occurred_at
     )
-    select i.n, max(w.version), max(w.position)
+    select i.n, max(w.version), max(w.position), min(w.occurred_at)
       from (select * from first union all select * from rest) w
       join input i on i.command_id = w.command_id and i.first
      group by i.n;

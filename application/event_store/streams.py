@@ -10,7 +10,7 @@ import msgspec
 from eventsourcing.application import Application, LRUCache, Repository
 from eventsourcing.utils import Environment
 
-from application.event_store.appender import Appender
+from application.event_store.appender import NOTHING_SEEN, Appended, Appender, Seen
 from application.event_store.database import Database, Role
 from application.event_store.envelope import Envelope, Stream
 from application.event_store.event_types import fold
@@ -22,7 +22,7 @@ from application.event_store.wakeup import Wakeup
 CACHED_STREAMS = 5_000
 CACHED_WORKSPACES = 1_000
 NUMBER_BLOCK_LIMIT = 64
-TURNS = 256
+TURNS = 4_096
 POOL_SIZE = 8
 
 
@@ -70,6 +70,25 @@ class Streams(Repository[UUID]):
                 self._keep(cache, found[id_])
         return found, earlier[0] if earlier else None
 
+    def known(self, ids: Iterable[UUID]) -> dict[UUID, Stream] | None:
+        """These streams as this process knows them; None where it does not know one of them."""
+        cache = cast("LRUCache[UUID, Stream]", self.cache)
+        try:
+            with self._cache_lock:
+                return {id_: cache.get(id_) for id_ in ids}
+        except KeyError:
+            return None
+
+    def extend(self, before: Stream | None, envelopes: Sequence[Envelope], position: int) -> None:
+        """What was appended need not be loaded again."""
+        stream = before
+        for envelope in envelopes:
+            stream = fold(stream, envelope)
+        assert stream is not None
+        with self._cache_lock:
+            cache = cast("LRUCache[UUID, Stream]", self.cache)
+            self._keep(cache, Stream(stream.id, stream.version, position, stream.state))
+
     def _keep(self, cache: "LRUCache[UUID, Stream]", stream: Stream) -> None:
         """Unless somebody who loaded later kept a newer one meanwhile."""
         try:
@@ -85,14 +104,16 @@ class WorkspaceStore(Application[UUID]):
 
     name = "Proteus"
 
-    def __init__(self, workspace: UUID, recorder: Recorder, mapper: EnvelopeMapper) -> None:
+    def __init__(
+        self, workspace: UUID, recorder: Recorder, mapper: EnvelopeMapper, turns: Sequence[threading.Lock]
+    ) -> None:
         self.workspace = workspace
         self._recorder = recorder
         self._mapper = mapper
         self._numbers: list[int] = []
         self._block, self._drawn_at = 1, 0.0
         self._numbers_lock = threading.Lock()
-        self._turns = [threading.Lock() for _ in range(TURNS)]
+        self._turns = turns
         super().__init__()
 
     def construct_factory(self, env: Environment) -> Factory:
@@ -101,11 +122,12 @@ class WorkspaceStore(Application[UUID]):
         return factory
 
     def construct_repository(self) -> Streams:
-        return Streams(self._mapper, self._recorder, event_store=self.events)
+        self._streams = Streams(self._mapper, self._recorder, event_store=self.events)
+        return self._streams
 
     def turn(self, what: object) -> threading.Lock:
         """For those of this process who would otherwise race for one stream or guard, and lose. Correct without it."""
-        return self._turns[hash(what) % TURNS]
+        return self._turns[hash((self.workspace, what)) % len(self._turns)]
 
     def load(self, ids: Iterable[UUID]) -> dict[UUID, Stream]:
         """These streams as recorded now; those that do not exist here are left out."""
@@ -113,9 +135,11 @@ class WorkspaceStore(Application[UUID]):
 
     def load_for(self, ids: Iterable[UUID], command: UUID | None) -> tuple[dict[UUID, Stream], Recorded | None]:
         """As load, and in the same round trip what the command left behind, if it was recorded before."""
-        repository = self.repository
-        assert isinstance(repository, Streams)
-        return repository.get_all(ids, command)
+        return self._streams.get_all(ids, command)
+
+    def known(self, ids: Iterable[UUID]) -> dict[UUID, Stream] | None:
+        """These streams as this process knows them, which others may have moved since; None where one is not known."""
+        return self._streams.known(ids)
 
     def record_unchanged(self, commands: Sequence[Recorded]) -> None:
         """Remembers commands that changed nothing, so that a repeat of them is known."""
@@ -125,16 +149,25 @@ class WorkspaceStore(Application[UUID]):
         self,
         envelopes: Sequence[Envelope],
         *,
+        before: Stream | None = None,
         guards: Sequence[Guard] = (),
         unchanged: Sequence[Recorded] = (),
+        seen: Seen = NOTHING_SEEN,
     ) -> int:
         """All or nothing; returns the last position (0 if there was no event).
 
-        Raises VersionConflict, AlreadyRecorded, StoreUnavailable.
+        `before`: the one stream as it was, if all are of one that need not be loaded again; `seen`: versions of others
+        that the decision was made on. Raises VersionConflict, AlreadyRecorded, StoreUnavailable.
         """
+        answers: list[Appended] = []
         pending: Any = Pending(self.workspace, envelopes)
-        recordings = self.save(pending, guards=guards, unchanged=unchanged)
-        return max((recording.notification.id for recording in recordings), default=0)
+        recordings = self.save(pending, guards=guards, unchanged=unchanged, seen=seen, answers=answers)
+        position = max((recording.notification.id for recording in recordings), default=0)
+        followed = envelopes and envelopes[0].originator_version == (before.version if before else 0) + 1
+        # Unless the database's clock is behind ours, and had its own word on when it happened.
+        if followed and answers and answers[0].occurred_at == envelopes[0].occurred_at:
+            self._streams.extend(before, envelopes, position)
+        return position
 
     def earlier(self, commands: Sequence[UUID]) -> dict[UUID, Recorded]:
         return {recorded.command_id: recorded for recorded in self._recorder.earlier(commands)}
@@ -181,6 +214,7 @@ class EventStore:
         self._pool = database.pool(Role.APP, POOL_SIZE, statement_timeout="30s", transaction_timeout="60s")
         self._appender = Appender(database, self.wakeup)
         self.mapper = EnvelopeMapper(Sealer(Keyring(self._pool)))
+        self._turns = [threading.Lock() for _ in range(TURNS)]
         self._workspaces: LRUCache[UUID, WorkspaceStore] = LRUCache(CACHED_WORKSPACES)
         self._lock = threading.Lock()
 
@@ -190,7 +224,7 @@ class EventStore:
                 return self._workspaces.get(workspace)
             except KeyError:
                 recorder = Recorder(workspace, self._pool, self._appender, self.wakeup)
-                opened = WorkspaceStore(workspace, recorder, self.mapper)
+                opened = WorkspaceStore(workspace, recorder, self.mapper, self._turns)
                 self._workspaces.put(workspace, opened)
                 return opened
 

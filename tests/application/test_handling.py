@@ -31,10 +31,11 @@ from domain.errors import (
     PersonNotFound,
     TransitionNotAllowed,
 )
-from domain.people import DeactivatePerson, RenamePerson
+from domain.people import DeactivatePerson, ReactivatePerson, RenamePerson
 from domain.text import FieldValue
 from domain.tickets import (
     AddComment,
+    AssignTicket,
     OpenTicket,
     Priority,
     SetParent,
@@ -47,8 +48,12 @@ from tests.application.recording import Company, at_once, failed, log, succeeded
 WAIT = 60
 
 
-def state(company: Company, ticket: UUID) -> Ticket:
-    found = company.store.workspace(company.workspace.id).load([ticket])[ticket].state
+def state(company: Company, ticket: UUID, *, known: bool = False) -> Ticket:
+    """As recorded, or as this process knows it."""
+    here = company.store.workspace(company.workspace.id)
+    streams = here.known([ticket]) if known else here.load([ticket])
+    assert streams is not None
+    found = streams[ticket].state
     assert isinstance(found, Ticket)
     return found
 
@@ -253,9 +258,9 @@ def test_processes_that_meet_on_one_ticket_lose_no_comment(database: Database, c
 
 
 def test_a_lost_race_is_decided_again(database: Database, company: Company, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody else is quicker four times: the fifth attempt wins; five times: CONFLICT."""
+    """It is reloaded five times: where somebody else is quicker once more, CONFLICT."""
     ticket = company.ticket()
-    append, lost = WorkspaceStore.append, 4
+    append, lost = WorkspaceStore.append, 5
 
     def quicker(self: WorkspaceStore, *arguments: Any, **options: Any) -> int:
         nonlocal lost
@@ -266,11 +271,84 @@ def test_a_lost_race_is_decided_again(database: Database, company: Company, monk
 
     monkeypatch.setattr(WorkspaceStore, "append", quicker)
     assert company.give(AddComment(ticket=ticket, body="Patience")).version == 2
-    lost = 5
+    lost = 6
     with pytest.raises(Conflict) as refusal:
         company.give(AddComment(ticket=ticket, body="Enough"))
     assert refusal.value.field is None
     assert versions(database, ticket) == [1, 2]
+
+
+# ---- what is known is not asked for again
+
+
+def test_a_command_on_what_is_known_loads_nothing(company: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+    ticket, anna = company.ticket(), company.person("Anna")
+    company.give(AssignTicket(ticket=ticket, assignee=anna))
+    monkeypatch.setattr(WorkspaceStore, "load_for", None)
+    assert company.give(SetPriority(ticket=ticket, priority=Priority.HIGH)).version == 3
+    assert company.give(OpenTicket(title="Another", role="INCIDENT", assignee=anna)).version == 1
+    assert state(company, ticket, known=True).priority is Priority.HIGH
+
+
+def test_what_is_known_but_has_changed_elsewhere_decides_nothing(database: Database, company: Company) -> None:
+    """Of the ticket itself, and of others that the decision looks at."""
+    ticket, anna = company.ticket(), company.person("Anna")
+    company.give(AssignTicket(ticket=ticket, assignee=anna))
+    company.give(AssignTicket(ticket=ticket, assignee=None))
+    with EventStore(database) as elsewhere:
+        chief = Context(actor=company.manager)
+        tickets.handle(elsewhere, chief, AddComment(ticket=ticket, body="Not known here"))
+        people.handle(elsewhere, chief, DeactivatePerson(person=anna))
+    assert company.give(SetPriority(ticket=ticket, priority=Priority.HIGH)).version == 5
+    with pytest.raises(PersonNotFound):
+        company.give(AssignTicket(ticket=ticket, assignee=anna))
+    assert versions(database, ticket) == [1, 2, 3, 4, 5]
+
+
+def test_a_refusal_is_of_how_things_stand_not_of_what_is_known(database: Database, company: Company) -> None:
+    anna = company.person("Anna")
+    ticket = company.ticket(assignee=anna)
+    company.give(AddComment(ticket=ticket, body="Known"))
+    with EventStore(database) as elsewhere:
+        people.handle(elsewhere, Context(actor=company.manager), DeactivatePerson(person=anna))
+    with pytest.raises(PersonNotFound):
+        company.give(OpenTicket(title="Another", role="INCIDENT", assignee=anna))
+    with EventStore(database) as elsewhere:
+        people.handle(elsewhere, Context(actor=company.manager), ReactivatePerson(person=anna))
+    assert company.give(OpenTicket(title="Another", role="INCIDENT", assignee=anna)).version == 1
+
+
+def test_a_repeat_that_would_be_refused_by_now_returns_the_first_result(company: Company) -> None:
+    ticket, command = company.ticket(), uuid4()
+    taking = AssignTicket(ticket=ticket, assignee=company.person("Anna"))
+    first = company.give(taking, command_id=command)
+    company.give(TransitionTicket(ticket=ticket, status="cancelled"), reason="A mistake")
+    again = company.give(taking, command_id=command)
+    assert (again.version, again.replayed) == (first.version, True)
+
+
+def test_a_repeat_of_what_changed_nothing_changes_nothing_later(database: Database, company: Company) -> None:
+    """It is known though it left no event: sent again when it would change something, it still does not."""
+    ticket, command = company.ticket(), uuid4()
+    unchanged = SetPriority(ticket=ticket, priority=Priority.NORMAL)
+    assert company.give(unchanged, command_id=command).version == 1
+    company.give(SetPriority(ticket=ticket, priority=Priority.HIGH))
+    assert company.give(unchanged, command_id=command) == Outcome(
+        stream=ticket, version=1, position=company.give(unchanged, command_id=command).position, replayed=True
+    )
+    assert versions(database, ticket) == [1, 2]
+
+
+def test_when_the_database_s_clock_has_its_own_word_it_is_heard(
+    company: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticket = company.ticket()
+    ahead = datetime.now(UTC) + timedelta(hours=1)
+    monkeypatch.setattr("application.tickets.now", lambda: ahead)
+    company.give(SetPriority(ticket=ticket, priority=Priority.LOW))
+    assert state(company, ticket).last_at < ahead
+    monkeypatch.undo()
+    assert company.give(SetPriority(ticket=ticket, priority=Priority.HIGH)).version == 3
 
 
 def test_fifty_tickets_opened_at_once_have_fifty_keys(database: Database, company: Company) -> None:

@@ -107,13 +107,18 @@ def history_of(world: World, id_: UUID) -> list[Envelope]:
     return world.store.mapper.to_envelopes(rows)
 
 
-def replayed(history: list[Envelope]) -> Ticket:
+def replayed_stream(history: list[Envelope]) -> Stream:
     stream: Stream | None = None
     for envelope in history:
         stream = fold(stream, envelope)
     assert stream is not None
-    assert isinstance(stream.state, Ticket)
-    return stream.state
+    return stream
+
+
+def replayed(history: list[Envelope]) -> Ticket:
+    ticket = replayed_stream(history).state
+    assert isinstance(ticket, Ticket)
+    return ticket
 
 
 def as_row(id_: UUID, ticket: Ticket, moment: Moment = NOW) -> TicketRow:
@@ -137,6 +142,8 @@ def test_the_read_models_are_what_a_replay_of_the_events_gives(lab: World, steps
     for id_ in opened:
         history = history_of(lab, id_)
         ticket = replayed(history)
+        known = known_to_the_process(lab, id_)
+        assert known == replayed_stream(history[: known.version])
         assert live[id_] == as_row(id_, ticket)
         assert type_of_fields(live[id_].fields) == type_of_fields(ticket.fields)
 
@@ -155,6 +162,13 @@ def test_the_read_models_are_what_a_replay_of_the_events_gives(lab: World, steps
 
         events = lab.of(id_, timeline.history, None, None, PageAsk(first=100), NOW).nodes
         assert [event.position for event in events] == [envelope.position for envelope in history]
+
+
+def known_to_the_process(world: World, id_: UUID) -> Stream:
+    """What the next command is decided on, unless it turns out to have grown."""
+    known = world.store.workspace(world.workspace.id).known([id_])
+    assert known is not None
+    return known[id_]
 
 
 def type_of_fields(fields: dict[str, Any]) -> dict[str, type]:
