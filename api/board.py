@@ -13,7 +13,7 @@ from api.prefetch import prefetch
 from api.scalars import Position
 from api.services import Service, service
 from api.teams import Team, team
-from api.ticket_fields import Ticket
+from api.ticket_fields import Ticket, attributes
 from api.tickets import moment_of
 from api.workflows import Status, StatusRow
 from projections import board, filters
@@ -115,7 +115,7 @@ async def _board(
         filter=asked(filter, filters.TicketFilter),
         cards_per_cell=50 if cards_per_cell is None else cards_per_cell,
     )
-    shown = await board.board(info.context.view, ask, moment)
+    shown = await board.board(info.context.view, ask, moment, attributes(info))
     await prefetch(info, [card for cell in shown.cells for card in cell.cards])
     return shown
 
@@ -143,7 +143,7 @@ async def _board_cell(
         cards_per_cell=0,
     )
     view = info.context.view
-    page = await board.board_cell(view, ask, column, given(row), page_ask(first, after), moment)
+    page = await board.board_cell(view, ask, column, given(row), page_ask(first, after), moment, attributes(info))
     await prefetch(info, page.nodes)
     return ConnectionRow(page, lambda: board.cell_count(view, ask, column, given(row), moment))
 

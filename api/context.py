@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -115,6 +115,8 @@ class Context(BaseContext, kw_only=True):
     view: View
     workflows: Workflows
     loaded: Loaders | None = None
+    selected: Mapping[str, Collection[str]] | None = None
+    """Names of the fields that the operation selects, by type; once somebody has asked."""
 
     @property
     def actor(self) -> Actor:

@@ -8,11 +8,10 @@ from collections.abc import Callable, Hashable, Sequence
 from inspect import isawaitable
 from typing import Any, TypeVar
 
-from graphql import FieldNode, Visitor, visit
 from strawberry.dataloader import DataLoader
 
 from api.context import Loaders
-from api.fields import Info
+from api.fields import Info, selected
 from projections.rows import TicketRow
 
 K = TypeVar("K", bound=Hashable)
@@ -46,7 +45,7 @@ async def prefetch(info: Info, rows: Sequence[TicketRow]) -> None:
     """A load that fails fails again, and is told, where its result is asked for."""
     if len(rows) < 2:
         return
-    names = _names(info)
+    names = selected(info, "Ticket")
     loads = [loader.load_many(list(keys)) for loader, keys in _wanted(info.context.loaders, names, rows) if keys]
     await asyncio.gather(*loads, return_exceptions=True)
 
@@ -65,21 +64,3 @@ def _wanted(loaders: Loaders, names: frozenset[str], rows: Sequence[TicketRow]) 
         (loaders.details, here if names & DETAILS else set()),
         (loaders.child_counts, here if names & CHILD_COUNTS else set()),
     ]
-
-
-def _names(info: Info) -> frozenset[str]:
-    """Every field that the operation names anywhere: sometimes one too many, which costs a query, never an answer."""
-    raw: Any = info._raw_info  # pyright: ignore[reportPrivateUsage, reportUnknownMemberType, reportUnknownVariableType]
-    collector = _Names()
-    for definition in (raw.operation, *raw.fragments.values()):
-        visit(definition, collector)
-    return frozenset(collector.names)
-
-
-class _Names(Visitor):
-    def __init__(self) -> None:
-        super().__init__()
-        self.names: set[str] = set()
-
-    def enter_field(self, node: FieldNode, *_: object) -> None:
-        self.names.add(node.name.value)

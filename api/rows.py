@@ -7,21 +7,27 @@ own; functions that answer fields may be asked a second time for that, and only 
 """
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from inspect import isawaitable, iscoroutine, iscoroutinefunction, signature
+from itertools import chain
 from operator import attrgetter
 from typing import Any, NamedTuple
 
 import strawberry
-from graphql import GraphQLField, GraphQLObjectType, GraphQLSchema, is_leaf_type
+from graphql import GraphQLEnumType, GraphQLField, GraphQLObjectType, GraphQLSchema, is_leaf_type
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.types.field import StrawberryField
 
 from api.fields import is_list
+from api.scalars import write_times
 
 
 class Column(NamedTuple):
+    """`serialize_all` is the same of many values, none of them null."""
+
     read: Callable[[Any], Any]
     serialize: Callable[[Any], Any]
+    serialize_all: Callable[[list[Any]], list[Any]]
     required: bool
 
 
@@ -61,11 +67,11 @@ class Rows(StrawberryGraphQLCoreExecutionContext):
         stock = super().execute_fields
         results: dict[str, Any] = dict.fromkeys(grouped_field_set)  # answers keep the order of the query
         try:
-            for name, (read, serialize, required) in plan.columns.items():
-                value = read(source_value)
+            for name, column in plan.columns.items():
+                value = column.read(source_value)
                 if value is not None:
-                    results[name] = serialize(value)
-                elif required:
+                    results[name] = column.serialize(value)
+                elif column.required:
                     return stock(parent_type, source_value, path, grouped_field_set, position_context)
         except Exception:
             return stock(parent_type, source_value, path, grouped_field_set, position_context)
@@ -121,18 +127,18 @@ class Rows(StrawberryGraphQLCoreExecutionContext):
                     value.close()
                 raise ValueError("to be waited for")
             values.append(value)
-        present = [value for value in values if value is not None]
-        if looked.required and len(present) < len(values):
-            raise ValueError("null in a column without nulls")
-        shown: list[Any] | None
+        return _with_nulls(values, partial(self._all_shown, looked, details, info), required=looked.required)
+
+    def _all_shown(self, looked: Looked, details: Any, info: Any, values: list[Any]) -> list[Any]:
+        """Objects that many rows name are told once."""
         if is_leaf_type(looked.of):
-            shown = [looked.of.coerce_output_value(value) for value in present]
-        else:
-            shown = self._told(looked.of, details, info, present)
-        if present and shown is None:
+            return [looked.of.coerce_output_value(value) for value in values]
+        once = {id(value): value for value in values}
+        told = self._told(looked.of, details, info, list(once.values()))
+        if told is None:
             raise ValueError("more than columns")
-        following = iter(shown or ())
-        return [None if value is None else next(following) for value in values]
+        by_id = dict(zip(once, told, strict=True))
+        return [by_id[id(value)] for value in values]
 
     def _plan(self, of: GraphQLObjectType, fields: Any) -> Plan:
         plan = Plan(fields, {}, {}, {})
@@ -152,13 +158,20 @@ class Rows(StrawberryGraphQLCoreExecutionContext):
 
 def _all_told(column: Column, rows: list[Any]) -> list[Any]:
     """Raises ValueError where there is a null that must not be."""
-    read, serialize, required = column
-    values = list(map(read, rows))
-    if None not in values:
-        return list(map(serialize, values))
+    return _with_nulls(list(map(column.read, rows)), column.serialize_all, required=column.required)
+
+
+def _with_nulls(values: list[Any], show_all: Callable[[list[Any]], list[Any]], *, required: bool) -> list[Any]:
+    """Raises ValueError where there is a null that must not be."""
+    present = [value for value in values if value is not None]
+    if len(present) == len(values):
+        return show_all(values)
     if required:
         raise ValueError("null in a column without nulls")
-    return [None if value is None else serialize(value) for value in values]
+    if not present:
+        return values
+    following = iter(show_all(present))
+    return [None if value is None else next(following) for value in values]
 
 
 def _nullable(of: Any) -> Any:
@@ -199,11 +212,54 @@ def _column(field: Any, schema: GraphQLSchema) -> Column | None:
     leaf = schema.get_type(name)
     if read is None or definition.extensions or definition.permission_classes or not is_leaf_type(leaf):
         return None
+    serialize, required = leaf.coerce_output_value, shape.endswith("!")
     if shape.rstrip("!") == name:
-        return Column(read, leaf.coerce_output_value, shape.endswith("!"))
+        return Column(read, serialize, _all_by(leaf, serialize), required)
     if shape.rstrip("!") == f"[{name}!]":
-        return Column(read, _each(leaf.coerce_output_value), shape.endswith("!"))
+        each = _each(serialize)
+        return Column(read, each, partial(_all_lists, name, each), required)
     return None
+
+
+def _all_by(leaf: Any, serialize: Callable[[Any], Any]) -> Callable[[list[Any]], list[Any]]:
+    if leaf.name == "DateTime":
+        return write_times
+    if isinstance(leaf, GraphQLEnumType):
+        return partial(_mapped, _Names(serialize).__getitem__)
+    if leaf.name in _PLAIN:
+        return partial(_as_they_are, _PLAIN[leaf.name], serialize)
+    return partial(_mapped, serialize)
+
+
+_PLAIN: dict[str, type] = {"String": str, "ID": str, "Boolean": bool}
+"""Values of these scalars are shown as they are, if they are of this very type."""
+
+
+def _mapped(serialize: Callable[[Any], Any], values: list[Any]) -> list[Any]:
+    return list(map(serialize, values))
+
+
+def _as_they_are(plain: type, serialize: Callable[[Any], Any], values: list[Any]) -> list[Any]:
+    return values if set(map(type, values)) == {plain} else list(map(serialize, values))
+
+
+def _all_lists(of: str, each: Callable[[Any], list[Any]], values: list[Any]) -> list[Any]:
+    plain = of in _PLAIN and set(map(type, values)) == {list}
+    if plain and set(map(type, chain.from_iterable(values))) <= {_PLAIN[of]}:
+        return values
+    return list(map(each, values))
+
+
+class _Names(dict[Any, Any]):
+    """Of an enum's values, found once."""
+
+    def __init__(self, serialize: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self._serialize = serialize
+
+    def __missing__(self, value: Any) -> Any:
+        name = self[value] = self._serialize(value)
+        return name
 
 
 def _looked(field: Any) -> Looked | None:

@@ -4,6 +4,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any, NewType
 
+import msgspec
 import strawberry
 from graphql import GraphQLError
 from strawberry.scalars import JSON
@@ -28,7 +29,25 @@ def parse_time(value: Any) -> datetime:
 
 def write_time(value: datetime) -> str:
     """In UTC, always with microseconds, so that texts sort as the instants do."""
-    return value.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+    if value.tzinfo is not UTC:
+        value = value.astimezone(UTC)
+    return value.isoformat("T", "microseconds")[:-6] + "Z"
+
+
+def write_times(values: list[Any]) -> list[str]:
+    """The same of many: in C, except that it leaves out what is zero. Raises what encoding raises."""
+    texts = msgspec.json.decode(msgspec.json.encode(values), type=list[str])
+    return [
+        text
+        if len(text) == _WHOLE and text[-1] == "Z"
+        else text[:-1] + ".000000Z"
+        if len(text) == _WITHOUT_FRACTION and text[-1] == "Z"
+        else write_time(value)
+        for text, value in zip(texts, values, strict=True)
+    ]
+
+
+_WHOLE, _WITHOUT_FRACTION = len("2026-03-01T09:00:00.000000Z"), len("2026-03-01T09:00:00Z")
 
 
 def parse_position(value: Any) -> Position:

@@ -7,16 +7,17 @@ from typing import Any, NamedTuple
 import strawberry
 from strawberry import ID, UNSET, Parent
 from strawberry.scalars import JSON
+from strawberry.utils.str_converters import to_camel_case
 
 from api.attachments import Attachment
 from api.comments import Comment
 from api.events import Event
 from api.field_values import outward
-from api.fields import Info, Node, by, given
+from api.fields import Info, Node, by, given, selected
 from api.ids import Kind, encode
 from api.paging import Connection, ConnectionRow, page_ask
 from api.people import Person, person
-from api.prefetch import at_last, found, prefetch, then
+from api.prefetch import CHILD_COUNTS, DETAILS, at_last, found, prefetch, then
 from api.scalars import Position
 from api.services import Service, service
 from api.spans import Span
@@ -329,6 +330,32 @@ class Ticket(Node):
         return isinstance(row, TicketRow)
 
 
+_READ_BY: dict[str, tuple[str, ...]] = {
+    "id": ("id",),
+    "key": ("number",),
+    "url": ("number",),
+    "role": ("role",),
+    "workflow": ("workflow", "workflow_version"),
+    "status": ("workflow", "workflow_version", "status"),
+    "assignee": ("assignee",),
+    "team": ("team",),
+    "requester": ("requester",),
+    "service": ("service",),
+    "parent": ("parent",),
+}
+"""What a field's function reads of the row. One that is neither here nor an attribute of the row may read all."""
+_ATTRIBUTES = {to_camel_case(name): (name,) for name in TicketRow.__struct_fields__} | _READ_BY
+_OF_KEYS = (DETAILS | CHILD_COUNTS | {"startAt", "__typename"}) - {"transitions"}  # which reads the whole row
+
+
+def attributes(info: Info) -> frozenset[str] | None:
+    """Of the row, that the operation asks of tickets; None for all. Those that make its key are always there."""
+    names = selected(info, "Ticket") - _OF_KEYS
+    if not names <= _ATTRIBUTES.keys():
+        return None
+    return frozenset(attribute for name in names for attribute in _ATTRIBUTES[name])
+
+
 async def list_tickets(
     info: Info,
     wanted: filters.TicketFilter | None,
@@ -338,6 +365,6 @@ async def list_tickets(
     moment: Moment,
 ) -> ConnectionRow[TicketRow]:
     view = info.context.view
-    page = await tickets.tickets(view, wanted, search, order, ask, moment)
+    page = await tickets.tickets(view, wanted, search, order, ask, moment, attributes(info))
     await prefetch(info, page.nodes)
     return ConnectionRow(page, lambda: tickets.count(view, wanted, search, moment))

@@ -1,6 +1,6 @@
 """The board: tickets in the cells of one or two axes, counted exactly, the first of each cell as cards."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import timedelta
 from typing import Any, LiteralString
 from uuid import UUID
@@ -10,7 +10,7 @@ from psycopg import sql
 
 from domain.errors import StatusNotFound
 from domain.workflows import Status, StatusCategory, Workflows
-from projections import directory
+from projections import directory, tickets
 from projections.conditions import names
 from projections.filters import BoardAxis, PageAsk, TicketFilter
 from projections.reading import (
@@ -25,7 +25,7 @@ from projections.reading import (
 )
 from projections.rows import BoardCellRow, BoardLineRow, BoardRow, TicketRow
 from projections.spans import PRIORITIES
-from projections.tickets import SELECTED, Matching, ticket_row
+from projections.tickets import Matching
 
 CARDS_LIMIT = 500
 """Cards of one board, over all its cells."""
@@ -54,19 +54,21 @@ class BoardAsk(msgspec.Struct, frozen=True, kw_only=True):
     cards_per_cell: int = 50
 
 
-async def board(view: View, ask: BoardAsk, moment: Moment) -> BoardRow:
-    """Cells without a ticket are left out. Raises BadInput."""
+async def board(view: View, ask: BoardAsk, moment: Moment, wanted: Collection[str] | None = None) -> BoardRow:
+    """Cells without a ticket are left out. `wanted`: attributes of the cards that will be looked at; None: all.
+    Raises BadInput."""
     if not 0 <= ask.cards_per_cell <= CARDS_LIMIT:
         raise BadInput(f"cardsPerCell is 0 to {CARDS_LIMIT}.")
     workflows = await directory.workflows(view)
     on_board = await _on_board(view, ask, moment, workflows)
+    columns = tickets.columns(wanted)
     rows = await view.fetch(
         sql.SQL(_BOARD).format(
-            column=_axis(ask.columns), row=_axis(ask.rows), source=on_board.source(), columns=SELECTED
+            column=_axis(ask.columns), row=_axis(ask.rows), source=on_board.source(), columns=tickets.select(columns)
         ),
         {**on_board.arguments, "per_cell": ask.cards_per_cell, "cards_limit": CARDS_LIMIT},
     )
-    cells = _cells(rows, moment, by_row=ask.rows is not None)
+    cells = _cells(rows, columns, moment, by_row=ask.rows is not None)
     lines = _Lines(view, ask, workflows)
     return BoardRow(
         columns=await lines.along(
@@ -77,23 +79,30 @@ async def board(view: View, ask: BoardAsk, moment: Moment) -> BoardRow:
         ),
         cells=cells,
         total_count=sum(cell.count for cell in cells),
-        position=moment.position if moment.position is not None else rows[0][0],
+        position=moment.position if moment.position is not None else rows[0][_POSITION],
     )
 
 
 async def board_cell(
-    view: View, ask: BoardAsk, column: str, row: str | None, page: PageAsk, moment: Moment
+    view: View,
+    ask: BoardAsk,
+    column: str,
+    row: str | None,
+    page: PageAsk,
+    moment: Moment,
+    wanted: Collection[str] | None = None,
 ) -> Page[TicketRow]:
-    """More cards of one cell, in rank order. Raises BadInput."""
+    """More cards of one cell, in rank order; `wanted` as of the board. Raises BadInput."""
     if page.last is not None or page.before is not None:
         raise BadInput("A cell is read forwards: first and after.")
     start = decode_cursor(page.after, tuple[str, int]) if page.after else None
     condition, arguments = await _cell(view, ask, column, row, moment)
+    columns = tickets.columns(wanted)
     rows = await view.fetch(
         sql.SQL(
             "select {columns} {cell} and (%(rank)s::text is null or (s.rank, s.number) > (%(rank)s, %(number)s))"
             " order by s.rank, s.number limit %(limit)s"
-        ).format(columns=SELECTED, cell=condition),
+        ).format(columns=tickets.select(columns), cell=condition),
         {
             **arguments,
             "rank": start[0] if start else None,
@@ -101,7 +110,7 @@ async def board_cell(
             "limit": page_size(page) + 1,
         },
     )
-    cards = (ticket_row(found, moment) for found in rows)
+    cards = tickets.ticket_rows(tickets.in_columns(rows, columns), moment)
     return page_of([(card, (card.rank, card.number)) for card in cards], page)
 
 
@@ -113,7 +122,8 @@ async def cell_count(view: View, ask: BoardAsk, column: str, row: str | None, mo
 
 # Cells are counted and ranked on narrow rows; only the cards that are shown are read in full: by their place in the
 # table, which stays as long as the snapshot, and which no plan can miss. The position comes of the same snapshot, so
-# that what follows it is exactly what the board does not show; its row is there without cells.
+# that what follows it is exactly what the board does not show; its row is there without cells. What is the same for
+# all cards of a cell comes with the first of them.
 _BOARD = """
 with matching as (
   select s.ctid as place_in_table, s.rank, s.number, s.workflow, s.workflow_version,
@@ -130,8 +140,9 @@ with matching as (
 ), share as (
   select least(%(per_cell)s::bigint, %(cards_limit)s / greatest(count(*), 1)) as cards from cell
 )
-select t.position, c.board_column, c.board_row, c.total, case when r.place > 1 then null else c.versions end,
-       r.place, {columns}
+select {columns}, case when r.place > 1 then null else c.board_column end,
+       case when r.place > 1 then null else c.board_row end, case when r.place > 1 then null else c.total end,
+       case when r.place > 1 then null else c.versions end, r.place, t.position
   from tracking t
   left join cell c on true
   left join ranked r on r.board_column = c.board_column and r.board_row is not distinct from c.board_row
@@ -142,7 +153,7 @@ select t.position, c.board_column, c.board_row, c.total, case when r.place > 1 t
 """
 
 
-_COLUMN, _ROW, _VERSIONS = 1, 2, 4
+_COLUMN, _ROW, _TOTAL, _VERSIONS, _PLACE, _POSITION = range(-6, 0)
 
 
 async def _on_board(view: View, ask: BoardAsk, moment: Moment, workflows: Workflows) -> Matching:
@@ -190,18 +201,24 @@ def _axis(axis: BoardAxis | None) -> sql.Composable:
     return sql.SQL("null::text") if axis is None else sql.SQL(_AXES[axis])
 
 
-def _cells(rows: Sequence[Sequence[Any]], moment: Moment, *, by_row: bool) -> list[BoardCellRow]:
-    found: dict[tuple[str, str | None], BoardCellRow] = {}
-    for _, column, row, total, _, place, *values in rows:
-        if column is None:
-            break
-        cell = found.setdefault(
-            (column, row),
-            BoardCellRow(column=column, row=row if by_row else None, count=total, cards=[]),
+def _cells(
+    rows: Sequence[Sequence[Any]], columns: Sequence[str], moment: Moment, *, by_row: bool
+) -> list[BoardCellRow]:
+    starts = [n for n, row in enumerate(rows) if row[_PLACE] in (None, 1) and row[_COLUMN] is not None]
+    if not starts:
+        return []
+    # Every cell shows a card at least, or none does.
+    shows = rows[0][_PLACE] is not None
+    cards = tickets.ticket_rows(tickets.in_columns(rows, columns), moment) if shows else []
+    return [
+        BoardCellRow(
+            column=rows[start][_COLUMN],
+            row=rows[start][_ROW] if by_row else None,
+            count=rows[start][_TOTAL],
+            cards=cards[start:end],
         )
-        if place is not None:
-            cell.cards.append(ticket_row(values, moment))
-    return list(found.values())
+        for start, end in zip(starts, [*starts[1:], len(rows)], strict=True)
+    ]
 
 
 def _sums(counts: Iterable[tuple[str, int]]) -> dict[str, int]:

@@ -6,7 +6,7 @@ import binascii
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Generic, LiteralString, Self, TypeVar
+from typing import Any, Generic, LiteralString, Self, TypeVar, overload
 from uuid import UUID
 
 import msgspec
@@ -52,6 +52,25 @@ class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     @property
     def cursors(self) -> list[str]:
         return [encode_cursor(key) for key in self.keys]
+
+
+class Keys(Sequence[Sequence[object]], Generic[T]):
+    """Of nodes, made when somebody asks for one."""
+
+    def __init__(self, nodes: Sequence[T], key: Callable[[T], Sequence[object]]) -> None:
+        self._nodes, self._key = nodes, key
+
+    def __len__(self) -> int:
+        return len(self._nodes)
+
+    @overload
+    def __getitem__(self, index: int) -> Sequence[object]: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Sequence[object]]: ...
+    def __getitem__(self, index: int | slice) -> Sequence[object] | list[Sequence[object]]:
+        if isinstance(index, slice):
+            return [self._key(node) for node in self._nodes[index]]
+        return self._key(self._nodes[index])
 
 
 class Moment(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,11 +10,13 @@ from domain.people import PersonKind
 from domain.text import FieldValue
 from domain.tickets import Priority, Visibility, ticket_key
 from domain.workflows import Status, StatusCategory
-from projections.reading import NOW, Moment, Page
+from projections.reading import NOW, Keys, Moment, Page
 
 
-class TicketRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A ticket as its span shows it at one moment. What spans do not hold comes from `tickets.details`."""
+class TicketRow(msgspec.Struct, frozen=True):
+    """A ticket as its span shows it at one moment. What spans do not hold comes from `tickets.details`.
+
+    Whoever asked for some attributes only finds None in the others, whatever their type says."""
 
     id: UUID
     number: int
@@ -181,7 +183,7 @@ class BoardCellRow(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def page(self) -> Page[TicketRow]:
         """As `boardCell` goes on with it."""
-        keys = [(card.rank, card.number) for card in self.cards]
+        keys = Keys(self.cards, lambda card: (card.rank, card.number))
         return Page(nodes=self.cards, keys=keys, has_next=len(self.cards) < self.count, has_previous=False)
 
 

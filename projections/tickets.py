@@ -1,7 +1,8 @@
 """Tickets: what spans do not hold (description, comments, counters), and lists over spans with it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import repeat
 from typing import Any
 from uuid import UUID
 
@@ -146,7 +147,24 @@ PROJECTION = Projection(
 # ---- queries
 
 COLUMNS = ("ticket", "number", *spans.SHOWN)
-SELECTED = sql.SQL(", ").join(sql.Identifier("s", name) for name in COLUMNS)
+assert TicketRow.__struct_fields__ == ("id", *COLUMNS[1:], "moment")
+
+_ALWAYS = frozenset({"ticket", "number", "rank"})
+"""What cursors and caches are made of."""
+
+
+def columns(wanted: Collection[str] | None) -> tuple[str, ...]:
+    """Of spans, for these attributes of `TicketRow`; None: for all."""
+    if wanted is None:
+        return COLUMNS
+    return tuple(name for name in COLUMNS if name in _ALWAYS or name in wanted)
+
+
+def select(columns: Iterable[str]) -> sql.Composed:
+    return sql.SQL(", ").join(sql.Identifier("s", name) for name in columns)
+
+
+SELECTED = select(COLUMNS)
 _CATEGORY_ORDER = sql.SQL("array_position(array[{}], s.category)").format(
     sql.SQL(", ").join(sql.Literal(category.value) for category in StatusCategory)
 )
@@ -169,11 +187,25 @@ NEWEST_FIRST = (TicketOrder(field=TicketField.KEY, direction=Direction.DESC),)
 
 def ticket_row(values: Sequence[Any], moment: Moment) -> TicketRow:
     """Of the columns `COLUMNS`."""
-    row: dict[str, Any] = dict(zip(COLUMNS, values, strict=True))
-    row["id"] = row.pop("ticket")
-    row["category"] = StatusCategory(row["category"])
-    row["priority"] = PRIORITIES[row["priority"]]
-    return TicketRow(**row, moment=moment)
+    return ticket_rows(dict(zip(COLUMNS, ([value] for value in values), strict=True)), moment)[0]
+
+
+def in_columns(rows: Sequence[Sequence[Any]], names: Sequence[str]) -> dict[str, Sequence[Any]]:
+    """The first values of each row, by these names."""
+    return dict(zip(names, zip(*rows, strict=True), strict=False)) if rows else dict.fromkeys(names, ())
+
+
+def ticket_rows(values: Mapping[str, Sequence[Any]], moment: Moment) -> list[TicketRow]:
+    """Of the values of each column, in the order of the rows. Columns that were not read are None."""
+    read: dict[str, Iterable[Any]] = dict(values)
+    if "category" in values:
+        read["category"] = map(_CATEGORIES.__getitem__, values["category"])
+    if "priority" in values:
+        read["priority"] = map(PRIORITIES.__getitem__, values["priority"])
+    return list(map(TicketRow, *(read.get(name, repeat(None)) for name in COLUMNS), repeat(moment)))
+
+
+_CATEGORIES = {category.value: category for category in StatusCategory}
 
 
 class Matching:
@@ -264,13 +296,15 @@ async def tickets(
     order_by: Sequence[TicketOrder],
     ask: PageAsk,
     moment: Moment,
+    wanted: Collection[str] | None = None,
 ) -> Page[TicketRow]:
-    """Raises BadInput."""
+    """`wanted`: attributes that will be looked at; None: all. Raises BadInput."""
     matching = Matching(view, filter, search, moment)
     order = _Order(order_by or NEWEST_FIRST, ask, moment)
+    shown = columns(wanted)
     rows = await view.fetch(
         sql.SQL("select {columns}, {keys} {source} and {after} order by {order} limit {limit}").format(
-            columns=SELECTED,
+            columns=select(shown),
             keys=order.keys,
             source=matching.source(details=order.needs_details),
             after=order.after,
@@ -279,8 +313,10 @@ async def tickets(
         ),
         {**matching.arguments, **order.arguments},
     )
-    width = len(COLUMNS)
-    return page_of([(ticket_row(row[:width], moment), row[width:]) for row in rows], ask)
+    found = in_columns(rows, shown)
+    return page_of(
+        [(ticket, row[len(shown) :]) for ticket, row in zip(ticket_rows(found, moment), rows, strict=True)], ask
+    )
 
 
 async def count(view: View, filter: TicketFilter | None, search: str | None, moment: Moment) -> int:

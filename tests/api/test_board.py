@@ -1,8 +1,14 @@
 """Boards over GraphQL."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+from graphql import get_named_type, is_leaf_type
+
+from api.schema import schema
 from tests.api.asking import Client
+
+graphql_schema = schema._schema  # pyright: ignore[reportPrivateUsage]
 
 
 def test_by_process_the_columns_are_statuses(agent: Client) -> None:
@@ -77,3 +83,37 @@ def test_every_axis_can_be_a_column(agent: Client) -> None:
             " service { key } } cells { count } } }"
         )
         assert sum(column["count"] for column in board["columns"]) == board["totalCount"] == 1
+
+
+def test_a_card_shows_the_same_whatever_else_is_asked_of_it(admin: Client) -> None:
+    team = admin.done("addTeam", "team { id }", key="second-line", name="Second line")["id"]
+    parent = admin.open("Parent")["id"]
+    held = admin.open(
+        "Held", assignee=admin.person, team=team, parent=parent, tags=["vpn"], dueAt="2030-01-01T00:00:00Z"
+    )
+    admin.done("addComment", "ticket { key }", ticket=held["id"], body="Who has the key?")
+    fields = [_asked(name, field.type) for name, field in _fields("Ticket") if "Connection" not in str(field.type)]
+    together = _cards(admin, " ".join(fields))
+    assert len(together) == 2
+    for field in fields:
+        name = field.split()[0]
+        assert _cards(admin, field) == [{name: card[name]} for card in together], name
+
+
+def _fields(type_name: str) -> list[tuple[str, Any]]:
+    of: Any = graphql_schema.get_type(type_name)
+    return list(of.fields.items())
+
+
+def _asked(name: str, of: Any) -> str:
+    """With the leaves of an object; of the parent no more than its id, else the cards would be asked for it all."""
+    named = get_named_type(of)
+    if is_leaf_type(named):
+        return name
+    leaves = [leaf for leaf, field in _fields(named.name) if is_leaf_type(get_named_type(field.type))]
+    return f"{name} {{ {' '.join(leaves) if named.name != 'Ticket' else 'id'} }}"
+
+
+def _cards(client: Client, fields: str) -> list[Any]:
+    board = client.ask(f"{{ board {{ cells {{ column cards {{ nodes {{ {fields} }} }} }} }} }}")
+    return [card for cell in board["cells"] for card in cell["cards"]["nodes"]]

@@ -1,17 +1,20 @@
 """The quick way over rows gives, to the letter, what the stock executor gives."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from enum import Enum
 from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 import pytest
 import strawberry
+from hypothesis import given
+from hypothesis import strategies as st
 from strawberry.schema.config import StrawberryConfig
 
 from api.fields import by
 from api.rows import Rows
-from api.scalars import SCALARS, Position
+from api.scalars import SCALARS, Position, write_time, write_times
 
 
 @strawberry.enum
@@ -135,3 +138,10 @@ def test_answers_and_errors_are_the_same(query: str) -> None:
     assert quick.data == stock.data
     assert str(quick.data) == str(stock.data), "and in the same order"
     assert [error.formatted for error in quick.errors or ()] == [error.formatted for error in stock.errors or ()]
+
+
+@given(
+    st.lists(st.datetimes(timezones=st.sampled_from([UTC, ZoneInfo("UTC"), timezone(timedelta(hours=3))])), min_size=1)
+)
+def test_many_times_are_written_as_each_of_them_is(times: list[datetime]) -> None:
+    assert write_times(times) == [write_time(one) for one in times]
