@@ -118,7 +118,7 @@ def _hidden(code: str, message: str, **extra: object) -> Callable[[Exception], A
     """The cause names hosts or tables: it goes to the log alone."""
 
     def answer(cause: Exception) -> Answer:
-        log.warning("%s: %s", code, cause)
+        log.warning("%s: %s", code, str(cause).partition("\n")[0])  # the rest is our own SQL
         return code, message, extra
 
     return answer

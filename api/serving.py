@@ -7,6 +7,7 @@ holds up an answer, since each process has an interpreter lock of its own. Reque
 import ctypes
 import gc
 import logging
+import logging.config
 import multiprocessing
 import os
 import signal
@@ -27,6 +28,7 @@ from litestar import Litestar
 from rich.console import Console
 
 from api import app, metrics
+from api.repetition import Repetition
 from api.runtime import ATTACHMENTS_VARIABLE, DATABASE_VARIABLE, PUBLIC_URL_VARIABLE, open_contents
 from application import people, tokens
 from application.attachments.sweeping import Sweeper
@@ -201,7 +203,8 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "filters": {"repetition": {"()": Repetition}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain", "filters": ["repetition"]}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
     "loggers": {
         "_granian": {"level": "WARNING", "handlers": ["stderr"], "propagate": False},
@@ -211,4 +214,4 @@ LOGGING = {
 
 
 def log_to_stderr() -> None:
-    logging.basicConfig(level=logging.INFO, format=LOGGING["formatters"]["plain"]["format"])  # type: ignore[index]
+    logging.config.dictConfig(LOGGING)

@@ -66,6 +66,7 @@ _PR_SET_PDEATHSIG = 1
 _ORPHANS_END_WITHIN = 60.0
 _POLL = 0.05
 _LOOKED_AFTER_EVERY = 1.0
+_LOOKED_AFTER_A_FAILURE = 5.0
 _LIBC = ctypes.CDLL(None, use_errno=True)  # loaded here: after fork, a child must not load libraries
 
 
@@ -201,15 +202,21 @@ class EmbeddedPostgres:
             self._keeper = None
 
     def _keep(self, over: threading.Event) -> None:
-        while not over.wait(_LOOKED_AFTER_EVERY):
+        pause = _LOOKED_AFTER_EVERY
+        while not over.wait(pause):
+            pause = _LOOKED_AFTER_EVERY
             alive = self._server.poll() is None if self._server is not None else self._answers()
             if alive:
                 continue
             log.error("PostgreSQL of %s has ended; starting it again", self.root)
             try:
                 self.start(timeout=60)
+            except EmbeddedPostgresError as error:  # a full disk: there may be space in a moment
+                log.error("PostgreSQL of %s could not be started again: %s", self.root, error)
+                pause = _LOOKED_AFTER_A_FAILURE
             except Exception:  # whatever it was: it is tried again
                 log.exception("PostgreSQL of %s could not be started again", self.root)
+                pause = _LOOKED_AFTER_A_FAILURE
 
     @staticmethod
     def _end(server: subprocess.Popen[bytes]) -> None:

@@ -76,13 +76,14 @@ class Database:
         return psycopg.connect(self.conninfo(role, **settings), autocommit=True, connect_timeout=10)
 
     def pool(self, role: Role, size: int, **settings: str) -> ConnectionPool[Connection]:
-        return ConnectionPool(**self._pooling(role, size, settings), open=True)
+        return ConnectionPool(**self._pooling(role, size, settings), reconnect_failed=ConnectionPool.check, open=True)
 
     def async_pool(
         self, role: Role, size: int, **settings: str
     ) -> AsyncConnectionPool[psycopg.AsyncConnection[TupleRow]]:
         """Not yet open: open it inside the event loop."""
-        return AsyncConnectionPool(**self._pooling(role, size, settings), open=False)
+        check = AsyncConnectionPool.check
+        return AsyncConnectionPool(**self._pooling(role, size, settings), reconnect_failed=check, open=False)
 
     def _pooling(self, role: Role, size: int, settings: dict[str, str]) -> dict[str, Any]:
         return {
@@ -91,6 +92,9 @@ class Database:
             "max_size": size,
             "max_waiting": 1000,
             "timeout": 10,
+            # Its pauses double: after a long outage it would be away for as long again. So it soon gives up and `check`
+            # begins anew, every second or two.
+            "reconnect_timeout": 3,
             "kwargs": {"autocommit": True, "connect_timeout": 10},
             "name": f"proteus-{role.name.lower()}",
         }

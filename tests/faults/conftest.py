@@ -62,8 +62,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
             rounds = config.stash[_ROUNDS].get(report.nodeid, Rounds(report.nodeid))
             name = report.nodeid.removeprefix("tests/faults/")
             table.line(f"{rounds.done:>6}  {report.duration:>8.1f}  {outcome:<8}  {name}")
-            if rounds.measured:
-                table.line(f"{'':>26}  {rounds.summary()}")
+            for line in rounds.summary():
+                table.line(f"{'':>26}  {line}")
 
 
 @pytest.fixture

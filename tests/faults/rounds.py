@@ -45,12 +45,13 @@ class Rounds:
 
     def took(self, what: str, since: float) -> None:
         """Keeps the seconds since then (of the monotonic clock) for the table."""
-        self.measured.setdefault(what, []).append(time.monotonic() - since)
+        self.measure(f"{what}, s", time.monotonic() - since)
 
-    def summary(self) -> str:
-        return "; ".join(
-            f"{what} {median(seconds):.2f} s, at most {max(seconds):.2f}" for what, seconds in self.measured.items()
-        )
+    def measure(self, what: str, value: float) -> None:
+        self.measured.setdefault(what, []).append(value)
+
+    def summary(self) -> list[str]:
+        return [f"{what}: {median(all_):.3g}, at most {max(all_):.3g}" for what, all_ in self.measured.items()]
 
 
 def until(condition: Callable[[], object], what: str = "it", seconds: float = WAIT) -> None:
