@@ -3,23 +3,27 @@
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import UUID, uuid4
 
 import psycopg
+from msgspec.structs import replace
 
 from application import tickets
 from application.event_store.attempts import StoreUnavailable
 from application.event_store.database import Database
 from application.event_store.streams import EventStore
-from application.handling import Context
+from application.handling import Context, Outcome
 from application.workspaces import operator
-from domain.errors import Conflict
+from domain.access import Actor, Scope
+from domain.errors import Conflict, Refused
 from domain.tickets import AddComment
 from projections import engine
 from projections.registry import PROJECTIONS
 from tests.application.recording import insertion, writer
+from tests.faults.commands import Commander
 
 
 def start(what: str, database: Database, *arguments: object) -> subprocess.Popen[str]:
@@ -63,6 +67,38 @@ def comment(database: Database, workspace: UUID, ticket: UUID, threads: int, com
             list(pool.map(write, range(threads)))
 
 
+def command(database: Database, workspace: UUID, person: UUID) -> None:
+    """For each line "SEED NUMBER" of its input gives so many pseudo-random commands; says of each when it was
+    acknowledged, and at the end how many were refused. Every twentieth is sent twice."""
+    actor = Actor(workspace=workspace, person=person, scopes=frozenset({Scope.ADMIN}))
+    with EventStore(database) as store:
+        for line in sys.stdin:
+            seed, number = line.split()
+            commander, refused = Commander(store, actor, seed), 0
+            commander.look_around(database)
+            for n in range(int(number)):
+                order, given = commander.draw(), commander.context()
+                try:
+                    outcome = insist(lambda: commander.give(order, given))  # noqa: B023
+                except Refused:
+                    refused += 1
+                    continue
+                print(given.command_id, flush=True)
+                if n % 20 == 0:
+                    again = insist(lambda: commander.give(order, given))  # noqa: B023
+                    assert again == replace(outcome, replayed=True), (order, outcome, again)
+            print("refused", refused, flush=True)
+
+
+def insist(give: Callable[[], Outcome]) -> Outcome:
+    """Raises Refused."""
+    while True:
+        try:
+            return give()
+        except StoreUnavailable:
+            continue
+
+
 def project(database: Database, batch: int) -> None:
     """Follows the log in small steps, until it is killed."""
     engine.BATCH = batch
@@ -84,6 +120,8 @@ def main(what: str, url: str, *arguments: str) -> None:
             hold(database, UUID(workspace))
         case "comment", (workspace, ticket, threads, comments):
             comment(database, UUID(workspace), UUID(ticket), int(threads), int(comments))
+        case "command", (workspace, person):
+            command(database, UUID(workspace), UUID(person))
         case "project", (batch,):
             project(database, int(batch))
         case _:

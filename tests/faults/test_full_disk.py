@@ -31,7 +31,9 @@ def small_disk() -> Iterator[Path]:
     """A file system of its own in memory."""
     place = Path(tempfile.mkdtemp(prefix="pt-"))
     place.chmod(0o711)
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE},mode=711", "proteus-test", place], check=False)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={SIZE},mode=711", "proteus-test", place], check=False
+    )
     if mounted.returncode:
         place.rmdir()
         pytest.skip("a small file system can be mounted by root alone")
@@ -73,7 +75,9 @@ def test_on_a_full_disk_commands_are_refused_and_with_space_again_they_are_taken
                 body = "".join(chance.choices("абвгд ежз", k=50_000))
                 refused, lines, began = 0, len(server.lines()), time.monotonic()
                 while time.monotonic() - began < 3 or refused < 2:
+                    asked = time.monotonic()
                     answer = client.once(COMMENT, input={"ticket": ticket, "body": body})
+                    rounds.took("an answer while full", asked)
                     if "code" in answer:
                         told[answer["code"]] += 1
                         assert answer.get("retryAfter"), answer
