@@ -53,6 +53,7 @@ DEFAULT_SETTINGS: Mapping[str, str] = MappingProxyType(
     {
         "listen_addresses": "",  # the socket's folder is the only way in, so that `trust` lets in nobody else
         "fsync": "on",
+        "restart_after_crash": "off",  # a whole new start is ours: its own has been seen to wait for ever (ADR 0023)
         "max_prepared_transactions": "0",  # a forgotten prepared transaction would hold its locks for ever
         "timezone": "UTC",
         "log_timezone": "UTC",

@@ -3,15 +3,17 @@ added to `domain.access.Command` is given without a line here."""
 
 import random
 import string
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
-from typing import Any, get_args
+from pkgutil import iter_modules
+from typing import Any, get_args, get_type_hints
 from uuid import UUID, uuid4
 
 import msgspec
 from msgspec import inspect
 
+import application
 from application.event_store.database import Database, Role
 from application.event_store.event_types import EVENT_TYPES
 from application.event_store.streams import EventStore
@@ -41,10 +43,27 @@ WORKFLOWS = {workflow.key: [status.key for status in workflow.statuses] for work
 STATUSES = sorted({status for statuses in WORKFLOWS.values() for status in statuses})
 ROLES = [*(role.key for role in DEFAULTS.roles), "NONE"]
 EXAMPLES: dict[type, Sequence[Any]] = {workflows.Workflow: DEFAULTS.workflows, workflows.Role: DEFAULTS.roles}
-HANDLERS = {
-    kind: import_module(kind.__module__.replace("domain.", "application.")).handle for kind in get_args(Command)
-}
-_FIRST_EVENTS = {kind.name: kind.cls.__module__.removeprefix("domain.") for kind in EVENT_TYPES.values()}
+
+
+def _handlers() -> dict[type[Any], Callable[..., Outcome]]:
+    """By the type of command that each module of the application says it takes."""
+    found: dict[type[Any], Callable[..., Outcome]] = {}
+    for module in iter_modules(application.__path__, "application."):
+        handle = getattr(import_module(module.name), "handle", None)
+        if handle is not None:
+            taken = get_type_hints(handle)["command"]
+            found |= dict.fromkeys(get_args(taken) or [taken], handle)
+    return found
+
+
+HANDLERS = {kind: handler for kind, handler in _handlers().items() if kind in get_args(Command)}
+assert set(HANDLERS) == set(get_args(Command))
+
+_FIRST_EVENTS = {kind.name: kind.evolve.__module__.removeprefix("domain.") for kind in EVENT_TYPES.values()}
+
+
+def feature(command: type[Any]) -> str:
+    return HANDLERS[command].__module__.removeprefix("application.")
 
 
 class Commander:
@@ -55,12 +74,8 @@ class Commander:
         self._actor = actor
         self._chance = random.Random(str(seed))
         self._known: dict[str, list[UUID]] = {}
-        kinds: Iterable[type[Any]] = HANDLERS
-        self._kinds = sorted(kinds, key=lambda kind: kind.__name__)
-        self._weights = [
-            3.0 if kind is OpenTicket else WEIGHTS.get(kind.__module__.removeprefix("domain."), 1.0)
-            for kind in self._kinds
-        ]
+        self._kinds = sorted(HANDLERS, key=lambda kind: kind.__name__)
+        self._weights = [3.0 if kind is OpenTicket else WEIGHTS.get(feature(kind), 1.0) for kind in self._kinds]
 
     def look_around(self, database: Database) -> None:
         """For what the others have made."""
@@ -90,9 +105,8 @@ class Commander:
     def give(self, command: Any, context: Context) -> Outcome:
         """Raises Refused, StoreUnavailable."""
         outcome: Outcome = HANDLERS[type(command)](self._store, context, command)
-        feature = type(command).__module__.removeprefix("domain.")
         if outcome.version == 1:
-            self._known.setdefault(feature, []).append(outcome.stream)
+            self._known.setdefault(feature(type(command)), []).append(outcome.stream)
         return outcome
 
     # ---- values, by the type of a field and what its name says

@@ -23,7 +23,7 @@ from application import tokens
 from application.event_store.database import Database
 from domain.access import Scope
 from tests.application.recording import Company
-from tests.faults.rounds import until
+from tests.faults.rounds import WAIT, until
 
 PROTEUS = Path(sys.executable).with_name("proteus")
 
@@ -131,8 +131,10 @@ class Client:
         return dict(next(iter(answer["data"].values())) or {})
 
     def ask(self, query: str, **variables: Any) -> dict[str, Any]:
+        deadline = time.monotonic() + 2 * WAIT
         while "code" in (answer := self.once(query, **variables)):
             self.told[answer["code"]] += 1
+            assert time.monotonic() < deadline, self.told
             time.sleep(0.02)
         return answer
 

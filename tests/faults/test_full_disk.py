@@ -80,7 +80,7 @@ def test_on_a_full_disk_commands_are_refused_and_with_space_again_they_are_taken
                     rounds.took("an answer while full", asked)
                     if "code" in answer:
                         told[answer["code"]] += 1
-                        assert answer.get("retryAfter"), answer
+                        assert answer.get("retryAfter"), (answer, server.lines()[-50:])
                         refused += 1
                 rounds.measure("refused a second, while full", refused / (time.monotonic() - began))
                 spoken = (len(server.lines()) - lines) / (time.monotonic() - began)
