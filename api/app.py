@@ -30,6 +30,9 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
+UNREAD = (401, 413, 503)
+"""Statuses of requests that are refused before they are read: the connection ends with the answer, and a client that is
+not told so sends its next request into it."""
 PAGE_HEADERS = HEADERS | {
     # The editor sets styles on its elements and carries its fonts inside the style sheet.
     "Content-Security-Policy": (
@@ -51,6 +54,8 @@ async def secure(message: Message, scope: Scope) -> None:
         headers = MutableScopeHeaders.from_message(message)
         for name, value in _headers_of(scope["path"]).items():
             headers[name] = value
+        if message["status"] in UNREAD and scope.get("http_version") == "1.1":
+            headers["Connection"] = "close"
 
 
 def _headers_of(path: str) -> dict[str, str]:

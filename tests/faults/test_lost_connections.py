@@ -15,7 +15,7 @@ from application.event_store.database import Database
 from tests.application.recording import Company
 from tests.faults.replay import assert_equal_to_a_replay, assert_recorded_once
 from tests.faults.rounds import Rounds, until
-from tests.faults.server import SEEN, Client, clients, serve, token
+from tests.faults.server import COMMENT, SEEN, Client, clients, serve, token
 
 RECOVERS_IN = 10
 """Seconds, as promised: a busy machine included."""
@@ -79,3 +79,10 @@ def test_a_server_that_loses_any_of_its_connections_goes_on(
     acknowledged = [command for one in [client, *crowd] for command in one.acknowledged]
     assert_recorded_once(database, company.workspace.id, acknowledged)
     assert_equal_to_a_replay(database)
+
+
+def test_a_client_that_is_refused_before_it_was_read_can_ask_again(database: Database, tmp_path: Path) -> None:
+    """Its next request does not run into the connection that the answer has ended."""
+    with serve(database, tmp_path / "said", "--no-worker") as (_, address), Client(address, "none") as stranger:
+        told = Counter(stranger.once(COMMENT, input={"ticket": "x", "body": "b" * 100_000})["code"] for _ in range(50))
+    assert told == {"UNAUTHENTICATED": 50}
