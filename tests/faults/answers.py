@@ -12,7 +12,7 @@ from api.app import application
 from api.ids import Kind, encode
 from api.scalars import write_time
 from application.event_store.database import Database, Role
-from application.event_store.envelope import Stream, stored
+from application.event_store.envelope import Stream
 from application.event_store.event_types import fold
 from application.event_store.streams import EventStore
 from application.tokens import issue_token
@@ -89,7 +89,7 @@ def _replayed(database: Database, company: Company) -> dict[UUID, Stream]:
         rows = connection.execute(
             "select * from event where workspace = %s order by position", (company.workspace.id,), binary=True
         ).fetchall()
-        for envelope in store.mapper.to_envelopes([stored(row) for row in rows]):
+        for envelope in store.mapper.to_envelopes(rows):
             streams[envelope.originator_id] = fold(streams.get(envelope.originator_id), envelope)
     return streams
 
