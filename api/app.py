@@ -54,7 +54,7 @@ async def secure(message: Message, scope: Scope) -> None:
         headers = MutableScopeHeaders.from_message(message)
         for name, value in _headers_of(scope["path"]).items():
             headers[name] = value
-        if message["status"] in UNREAD and scope.get("http_version") == "1.1":
+        if message["status"] in UNREAD:
             headers["Connection"] = "close"
 
 

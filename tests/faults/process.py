@@ -1,8 +1,10 @@
 """A process of its own that works on a test's database, to be killed: `python -m tests.faults.process WHAT URL …`."""
 
+import itertools
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,12 +23,15 @@ from domain.access import Actor, Scope
 from domain.errors import Conflict, Refused
 from domain.tickets import AddComment
 from projections import engine
+from projections.rebuild import rebuild_all
 from projections.registry import PROJECTIONS
 from tests.application.recording import insertion, writer
 from tests.faults.commands import Commander
 
+Process = subprocess.Popen[str]
 
-def start(what: str, database: Database, *arguments: object) -> subprocess.Popen[str]:
+
+def start(what: str, database: Database, *arguments: object) -> Process:
     return subprocess.Popen(
         [sys.executable, "-m", "tests.faults.process", what, database.url, *map(str, arguments)],
         cwd=Path(__file__).parents[2],
@@ -90,6 +95,29 @@ def command(database: Database, workspace: UUID, person: UUID) -> None:
             print("refused", refused, flush=True)
 
 
+def steadily(database: Database, workspace: UUID, person: UUID, rate: float) -> None:
+    """So many pseudo-random commands a second, until it is ended; says of each where it left which stream."""
+    actor = Actor(workspace=workspace, person=person, scopes=frozenset({Scope.ADMIN}))
+    with EventStore(database) as store:
+        commander = Commander(store, actor, rate)
+        commander.look_around(database)
+        begun = time.monotonic()
+        for n in itertools.count():
+            time.sleep(max(0.0, begun + n / rate - time.monotonic()))
+            try:
+                outcome = insist(lambda: commander.give(commander.draw(), commander.context()))
+            except Refused:
+                continue
+            print(outcome.stream, outcome.position, flush=True)
+
+
+def rebuild(database: Database) -> None:
+    """Of every read model, again and again."""
+    while True:
+        print("begun", flush=True)
+        rebuild_all(database, PROJECTIONS)
+
+
 def insist(give: Callable[[], Outcome]) -> Outcome:
     """Raises Refused."""
     while True:
@@ -122,6 +150,10 @@ def main(what: str, url: str, *arguments: str) -> None:
             comment(database, UUID(workspace), UUID(ticket), int(threads), int(comments))
         case "command", (workspace, person):
             command(database, UUID(workspace), UUID(person))
+        case "steadily", (workspace, person, rate):
+            steadily(database, UUID(workspace), UUID(person), float(rate))
+        case "rebuild", ():
+            rebuild(database)
         case "project", (batch,):
             project(database, int(batch))
         case _:
