@@ -30,7 +30,7 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
-UNREAD = (401, 413, 503)
+UNREAD = (401, 413, 429, 503)
 """Statuses of requests that are refused before they are read: the connection ends with the answer, and a client that is
 not told so sends its next request into it."""
 PAGE_HEADERS = HEADERS | {
