@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 import strawberry
 from graphql import GraphQLError, GraphQLFormattedError
+from strawberry.schema.exceptions import InvalidOperationTypeError
 
 from api import requests
 from api.ids import WrongId
@@ -126,6 +127,7 @@ def _hidden(code: str, message: str, **extra: object) -> Callable[[Exception], A
 
 _KNOWN: tuple[tuple[tuple[type[Exception], ...], Callable[[Exception], Answer]], ...] = (
     ((BadInput, WrongId, Refused), _told(BAD_USER_INPUT)),
+    ((InvalidOperationTypeError,), _hidden(BAD_USER_INPUT, "Only subscriptions are streamed; send this by POST.")),
     ((RecursionError,), _hidden(BAD_USER_INPUT, "This request is nested too deeply.")),
     ((ReadModelBehind,), _told(UNAVAILABLE, retryAfter=RETRY_SECONDS)),
     ((StoreOverloaded,), _hidden(RATE_LIMITED, "Too many commands wait; try again.", retryAfter=RETRY_SECONDS)),

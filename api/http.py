@@ -2,25 +2,42 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any
 
 import msgspec
 from cross_web import AsyncHTTPRequestAdapter
 from cross_web import HTTPException as Malformed
-from litestar import MediaType, Request, Response, get, post
+from litestar import MediaType, Request, Response, get, post, websocket
 from litestar.connection import ASGIConnection
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException, NotAuthorizedException
 from litestar.types import Scope
+from strawberry import UNSET
 from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
+from strawberry.http.exceptions import WebSocketDisconnected
+from strawberry.http.websocket_origin import normalize_origin
 from strawberry.litestar import make_graphql_controller
+from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.types import ExecutionResult
 
 from api import errors
+from api.connections import TooManyStreams
 from api.context import Context
 from api.limits import BODY_SECONDS, QUERY_SECONDS
 from api.runtime import Runtime
 from api.schema import schema
+from api.streaming import (
+    INIT_SECONDS,
+    SUBSCRIPTIONS_PER_SOCKET,
+    AnySocket,
+    Connecting,
+    EventStream,
+    SocketAdapter,
+    SocketHandler,
+    serve_socket,
+    subscribed,
+)
 from application import tokens
 from application.tokens import TokenRefused
 from projections import directory
@@ -36,21 +53,30 @@ async def context(scope: Scope) -> Context:
     Raises NotAuthorizedException, ReadModelsUnavailable.
     """
     connection: Connection = ASGIConnection(scope)
-    runtime: Runtime = connection.app.state.runtime
-    view = await authenticated(connection.headers, runtime.models)
+    return await context_of(connection.headers, connection.app.state.runtime)
+
+
+async def context_of(headers: Mapping[str, str], runtime: Runtime) -> Context:
+    """Raises NotAuthorizedException, ReadModelsUnavailable."""
+    view = await authenticated(headers, runtime.models)
     return Context(runtime=runtime, view=view, workflows=await directory.workflows(view))
 
 
 async def authenticated(headers: Mapping[str, str], models: ReadModels) -> View:
     """Asked of the database every time, so that a revoked token is refused at once."""
-    kind, _, secret = headers.get("authorization", "").partition(" ")
-    if kind.lower() != "bearer" or not secret.strip():
-        raise _unauthorized("Send your token: Authorization: Bearer proteus_…")
-    row, workflows_at = await models.authenticate(tokens.digest(secret.strip()))
+    row, workflows_at = await models.authenticate(token_digest(headers))
     try:
         return models.view(tokens.bearer(row), workflows_at)
     except TokenRefused as error:
         raise _unauthorized(str(error)) from None
+
+
+def token_digest(headers: Mapping[str, str]) -> bytes:
+    """Raises NotAuthorizedException."""
+    kind, _, secret = headers.get("authorization", "").partition(" ")
+    if kind.lower() != "bearer" or not secret.strip():
+        raise _unauthorized("Send your token: Authorization: Bearer proteus_…")
+    return tokens.digest(secret.strip())
 
 
 def _unauthorized(message: str) -> NotAuthorizedException:
@@ -61,12 +87,19 @@ _Controller: Any = make_graphql_controller(schema, path="/graphql", graphql_ide=
 
 
 class GraphQL(_Controller):  # type: ignore[misc]  # pyright: ignore[reportUntypedBaseClass]
-    """Queries by POST, or by GET; mutations by POST. No batches, no files, no legacy subscriptions."""
+    """Queries by POST, or by GET; mutations by POST; subscriptions over WebSockets, or as server-sent events. No
+    batches, no files, no legacy subscriptions."""
 
-    protocols: tuple[str, ...] = ()
+    protocols: tuple[str, ...] = (GRAPHQL_TRANSPORT_WS_PROTOCOL,)
+    websocket_adapter_class = SocketAdapter
+    graphql_transport_ws_handler_class = SocketHandler
+    connection_init_wait_timeout = timedelta(seconds=INIT_SECONDS)
+    max_subscriptions_per_connection = SUBSCRIPTIONS_PER_SOCKET
 
     async def execute_request(self, request: AnyRequest, context: Context, root_value: None) -> Response[bytes]:
         try:
+            if "text/event-stream" in request.headers.get("accept", ""):
+                return await self.stream(request, context)
             answer: Response[bytes] = await self.run(request, context=context, root_value=root_value)
         except Malformed as error:
             return answer_with(errors.failure(errors.BAD_USER_INPUT, error.reason), error.status_code)
@@ -86,6 +119,36 @@ class GraphQL(_Controller):  # type: ignore[misc]  # pyright: ignore[reportUntyp
         except TimeoutError:
             raise errors.TooSlow(BODY_SECONDS) from None
         return await self.execute_request(request, who, None)
+
+    async def stream(self, request: AnyRequest, context: Context) -> Response[bytes]:
+        """Raises Malformed, TooManyStreams."""
+        data = await self.parse_http_body(self.request_adapter_class(request))
+        answers = subscribed(schema, context, data.query, data.variables, data.operation_name)
+        return EventStream(answers, context.runtime.connections, token_digest(request.headers))
+
+    @websocket()
+    async def websocket_endpoint(self, socket: AnySocket) -> None:
+        await serve_socket(self, socket, socket.app.state.runtime.connections)
+
+    def is_websocket_origin_allowed(self, request: AnySocket, origin: str) -> bool:
+        """Of pages from elsewhere than this address: those of the public address, whatever proxies make of it."""
+        runtime: Runtime = request.app.state.runtime
+        return normalize_origin(origin) == normalize_origin(runtime.public_url)
+
+    async def on_ws_connect(self, connecting: Connecting) -> object:
+        """Who it is. A refusal closes the socket, as a revoked token will later."""
+        runtime: Runtime = connecting.socket.app.state.runtime
+        adapter = SocketAdapter(self, connecting.socket, connecting.socket)
+        try:
+            connecting.context = await context_of(connecting.headers, runtime)
+            runtime.connections.belongs(connecting.stream, token_digest(connecting.headers))
+        except NotAuthorizedException as error:
+            await adapter.close(4401, error.detail)
+        except (TooManyStreams, ReadModelsUnavailable) as error:
+            await adapter.close(1013, errors.translated(error)[1])
+        else:
+            return UNSET
+        raise WebSocketDisconnected
 
     async def get_sub_response(self, request: AnyRequest) -> Response[Any]:
         """One per request: Strawberry's own is shared by all requests under way."""

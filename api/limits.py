@@ -30,6 +30,8 @@ from graphql import (
     visit,
 )
 from strawberry.extensions import SchemaExtension
+from strawberry.types import ExecutionContext
+from strawberry.types.graphql import OperationType
 
 from api import requests
 from api.errors import COMPLEXITY_LIMIT
@@ -80,6 +82,7 @@ class Limits(SchemaExtension):
         self._note(operations)
         schema: GraphQLSchema = context.schema._schema  # pyright: ignore[reportPrivateUsage]
         try:
+            _must_be_served_so(context)
             check(schema, context.graphql_document, context.variables or {})
         except GraphQLError as error:
             context.pre_execution_errors = [error]
@@ -98,6 +101,12 @@ class Limits(SchemaExtension):
             if wanted in (None, name):
                 requests.note_operation(one.operation.value, name)
                 return
+
+
+def _must_be_served_so(context: ExecutionContext) -> None:
+    """Raises GraphQLError for a subscription where a single answer is awaited."""
+    if context.operation_type is OperationType.SUBSCRIPTION and OperationType.QUERY in context.allowed_operations:
+        raise GraphQLError("Subscribe over a WebSocket (graphql-transport-ws), or with Accept: text/event-stream.")
 
 
 @lru_cache(maxsize=CACHED_QUERIES)

@@ -10,12 +10,14 @@ from typing import Self
 import psycopg
 from anyio import CapacityLimiter
 
+from api.connections import Connections
 from application.attachments.contents import BYTES_LIMIT, Contents
 from application.embedded_postgres import EmbeddedPostgres, default_root
 from application.event_store.database import SCHEMA_VERSION, Database, DatabaseNotUsable, Role
 from application.event_store.streams import EventStore
+from projections.live import Feed
 from projections.reading import ReadModels
-from projections.registry import NAMES, install
+from projections.registry import NAMES, TICKET_READ_MODELS, install
 
 DATABASE_VARIABLE = "PROTEUS_DATABASE_URL"
 HOME_VARIABLE = "PROTEUS_HOME"
@@ -35,13 +37,19 @@ class Runtime:
         self.models = ReadModels(database)
         self.store = EventStore(database)
         self.contents = open_contents(self.store, attachments or attachments_folder(home()))
+        self.feed = Feed(database, TICKET_READ_MODELS)
+        self.connections = Connections(self.models)
         self.command_threads = CapacityLimiter(COMMAND_THREADS)
 
     async def __aenter__(self) -> Self:
         await self.models.open()
+        await self.feed.open()
+        await self.connections.open()
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.connections.close()
+        await self.feed.close()
         await self.models.close()
         self.store.close()
 

@@ -10,6 +10,7 @@ from api.custom_fields import CustomFieldMutations, CustomFieldQueries
 from api.definitions import DefinitionMutations
 from api.events import EventQueries
 from api.limits import Limits
+from api.live import Subscription
 from api.nodes import NodeQueries
 from api.people import PeopleMutations, PeopleQueries
 from api.rows import Rows
@@ -54,6 +55,7 @@ class Schema(strawberry.Schema):
 schema = Schema(
     query=Query,
     mutation=Mutation,
+    subscription=Subscription,
     extensions=[Limits],
     config=StrawberryConfig(scalar_map=SCALARS),
     execution_context_class=Rows,

@@ -4,6 +4,7 @@ The child is Granian's worker: a crash of it is mended by a new one while read m
 holds up an answer, since each process has an interpreter lock of its own. Requests end first, PostgreSQL last.
 """
 
+import asyncio
 import ctypes
 import gc
 import logging
@@ -29,7 +30,7 @@ from rich.console import Console
 
 from api import app, metrics
 from api.repetition import Repetition
-from api.runtime import ATTACHMENTS_VARIABLE, DATABASE_VARIABLE, PUBLIC_URL_VARIABLE, open_contents
+from api.runtime import ATTACHMENTS_VARIABLE, DATABASE_VARIABLE, PUBLIC_URL_VARIABLE, Runtime, open_contents
 from application import people, tokens
 from application.attachments.sweeping import Sweeper
 from application.event_store.database import Database, Role
@@ -118,9 +119,23 @@ def worker() -> Litestar:
     """The application in Granian's worker, which must not outlive the process that started it."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     created = app.create()
+    created.on_startup.append(_end_streams_first)
     gc.collect()
     gc.freeze()  # code and schema stay: no collection needs to walk through them again, about 40 ms each
     return created
+
+
+async def _end_streams_first(app: Litestar) -> None:
+    """Granian would break WebSockets off without a word, and wait for event streams that never end by themselves: so
+    SIGTERM tells all of them to come again, and then Granian, by the other signal that it ends by."""
+    runtime: Runtime = app.state.runtime
+    leaving: list[asyncio.Task[None]] = []
+
+    async def leave() -> None:
+        await runtime.connections.close()
+        signal.raise_signal(signal.SIGINT)
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lambda: leaving.append(asyncio.create_task(leave())))
 
 
 def address(host: str, port: int) -> str:

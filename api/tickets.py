@@ -29,15 +29,13 @@ from domain.tickets import (
 )
 from projections import filters, tickets
 from projections.reading import NOW, Moment
+from projections.registry import TICKET_READ_MODELS
 from projections.rows import TicketRow
-
-READ_MODELS = ("spans", "tickets", "timeline", "directory", "attachments")
-"""What a ticket is shown from."""
 
 
 async def moment_of(info: Info, as_of: AsOf | None, min_position: Position | None) -> Moment:
     """The moment that is asked about, once the read models have passed `minPosition`."""
-    await once_passed(info, min_position, *READ_MODELS)
+    await once_passed(info, min_position, *TICKET_READ_MODELS)
     return await info.context.view.moment(asked(as_of, filters.AsOf))
 
 
@@ -149,7 +147,7 @@ class AddCommentInput(ExpectingInput):
 
 async def _after(done: Parent[Done], info: Info) -> TicketRow | None:
     """As it is after the command; null if its read model has not come that far within 2 s."""
-    if done.outcome is None or not await wait_until_readable(info, done.outcome, *READ_MODELS):
+    if done.outcome is None or not await wait_until_readable(info, done.outcome, *TICKET_READ_MODELS):
         return None
     return await tickets.ticket(info.context.view, id=done.outcome.stream, key=None, moment=NOW)
 

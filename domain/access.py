@@ -4,6 +4,7 @@ Scopes today; finer rights (per process, per client, per field) come here too, s
 """
 
 from enum import StrEnum
+from typing import Protocol
 from uuid import UUID
 
 import msgspec
@@ -112,11 +113,18 @@ def may_import(actor: Actor) -> bool:
     return actor.has(Scope.ADMIN)
 
 
-def sees(actor: Actor, ticket: Ticket) -> bool:
+class Requested(Protocol):
+    """What is known of a ticket where only that matters: whose it is."""
+
+    @property
+    def requester(self) -> UUID | None: ...
+
+
+def sees(actor: Actor, ticket: Requested) -> bool:
     return actor.reads_all or (actor.has(Scope.REQUESTER) and _own(actor, ticket))
 
 
-def _own(actor: Actor, ticket: Ticket) -> bool:
+def _own(actor: Actor, ticket: Requested) -> bool:
     return ticket.requester == actor.person
 
 

@@ -60,13 +60,13 @@ async def board(view: View, ask: BoardAsk, moment: Moment, wanted: Collection[st
     if not 0 <= ask.cards_per_cell <= CARDS_LIMIT:
         raise BadInput(f"cardsPerCell is 0 to {CARDS_LIMIT}.")
     workflows = await directory.workflows(view)
-    on_board = await _on_board(view, ask, moment, workflows)
+    standing = await on_board(view, ask, moment, workflows)
     columns = tickets.columns(wanted)
     rows = await view.fetch(
         sql.SQL(_BOARD).format(
-            column=_axis(ask.columns), row=_axis(ask.rows), source=on_board.source(), columns=tickets.select(columns)
+            column=_axis(ask.columns), row=_axis(ask.rows), source=standing.source(), columns=tickets.select(columns)
         ),
-        {**on_board.arguments, "per_cell": ask.cards_per_cell, "cards_limit": CARDS_LIMIT},
+        {**standing.arguments, "per_cell": ask.cards_per_cell, "cards_limit": CARDS_LIMIT},
     )
     cells = _cells(rows, columns, moment, by_row=ask.rows is not None)
     lines = _Lines(view, ask, workflows)
@@ -156,7 +156,10 @@ select {columns}, case when r.place > 1 then null else c.board_column end,
 _COLUMN, _ROW, _TOTAL, _VERSIONS, _PLACE, _POSITION = range(-6, 0)
 
 
-async def _on_board(view: View, ask: BoardAsk, moment: Moment, workflows: Workflows) -> Matching:
+async def on_board(
+    view: View, ask: BoardAsk, moment: Moment, workflows: Workflows, own: sql.Composable | None = None
+) -> Matching:
+    """The tickets that stand on a board. `own`: what says whose they are, if not as usual. Raises BadInput."""
     if ask.workflow is not None and ask.workflow not in workflows.versions:
         raise BadInput(f"There is no workflow {ask.workflow[:80]!r}. There are: {', '.join(workflows.versions)}.")
     filter_ = ask.filter or TicketFilter()
@@ -172,7 +175,7 @@ async def _on_board(view: View, ask: BoardAsk, moment: Moment, workflows: Workfl
     if ask.workflow is not None:
         arguments["workflow"] = ask.workflow
         also.append(sql.SQL("s.workflow = %(workflow)s"))
-    matching = Matching(view, filter_, None, moment, instead)
+    matching = Matching(view, filter_, None, moment, instead, own)
     matching.condition = sql.SQL(" and ").join([matching.condition, *also])
     matching.arguments |= arguments
     return matching
@@ -188,7 +191,7 @@ async def _cell(
 ) -> tuple[sql.Composed, dict[str, Any]]:
     if (row is None) != (ask.rows is None):
         raise BadInput("A cell of a board with rows is named by column and row, of one without by column alone.")
-    matching = await _on_board(view, ask, moment, await directory.workflows(view))
+    matching = await on_board(view, ask, moment, await directory.workflows(view))
     arguments = {**matching.arguments, "column": column}
     condition = sql.SQL("{} and {} = %(column)s").format(matching.source(), _axis(ask.columns))
     if ask.rows is not None and row is not None:

@@ -19,7 +19,7 @@ from application.event_store.envelope import POSITION
 from application.event_store.follower import Deposed, Leadership, Listener, LogReader, Stand
 from application.event_store.mapper import EnvelopeMapper
 from application.event_store.sealing import Keyring, Sealer
-from application.event_store.wakeup import CHANNEL
+from application.event_store.wakeup import CHANNEL, PROJECTED
 from projections.projection import Change, Projection
 from projections.states import States
 from projections.writing import Inserts
@@ -186,11 +186,13 @@ class Session:
             metrics.WRITE_SECONDS.time(),
             tracing.span("write read models", of=batch.traces()),
             self._connection.pipeline(),
-            self._connection.transaction(),
         ):
-            for writes in batch.writes.values():
-                writes.write(self._connection)
-            self._leadership.advance(batch.writes, batch.stand)
+            with self._connection.transaction():
+                for writes in batch.writes.values():
+                    writes.write(self._connection)
+                self._leadership.advance(batch.writes, batch.stand)
+            # Not in the transaction: NOTIFY lets only one commit at a time that does it.
+            self._connection.execute("select pg_notify(%s, '')", (PROJECTED,))
         self._leadership.advanced(batch.writes, batch.stand)
         for name in batch.writes:
             metrics.FOLDED_EVENTS.labels(name).inc(len(batch.changes))

@@ -149,6 +149,11 @@ class ReadModels:
         found, at = await self._fetch_all(None, (_AUTHENTICATE, (digest,)), (f"select {_WORKFLOWS_AT}", ()))
         return (found[0][:-1] if found else None), at[0][0]
 
+    async def authenticate_again(self, digests: Sequence[bytes]) -> list[tuple[bytes, Any]]:
+        """Each digest with the row of its token, as `authenticate` returns it."""
+        rows = await self.fetch(None, _AUTHENTICATE_ALL, (list(digests),))
+        return [(digest, row) for digest, *row in rows]
+
     async def wait_for(self, position: int, *names: str, workspace: UUID | None = None) -> int:
         """Waits until these read models have passed a position; returns what `View.workflows_at` is then.
 
@@ -170,6 +175,9 @@ class ReadModels:
 
 
 _AUTHENTICATE = "select a.*, set_config('proteus.workspace', a.workspace::text, false) from authenticate(%s) a"
+_AUTHENTICATE_ALL = (
+    "select d.digest, a.* from unnest(%s::bytea[]) d (digest) cross join lateral authenticate(d.digest) a"
+)
 _WORKFLOWS_AT = (
     "coalesce((select w.position from workflows w"
     " where w.workspace = nullif(current_setting('proteus.workspace'), '')::uuid), 0)"

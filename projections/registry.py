@@ -14,6 +14,9 @@ PROJECTIONS: tuple[Projection, ...] = (
 
 NAMES = tuple(one.name for one in PROJECTIONS)
 
+TICKET_READ_MODELS = ("spans", "tickets", "timeline", "directory", "attachments")
+"""What a ticket is shown from."""
+
 PERSONAL_COLUMNS: dict[str, tuple[str, ...]] = {
     table: columns for one in PROJECTIONS for table, columns in one.personal.items()
 }

@@ -195,6 +195,14 @@ class BoardRow(msgspec.Struct, frozen=True, kw_only=True):
     position: int
 
 
+class BoardChangeRow(msgspec.Struct, frozen=True, kw_only=True):
+    """`position`: up to which the change tells all that happened."""
+
+    position: int
+    changed: list[TicketRow]
+    gone: list[UUID]
+
+
 class ProjectionStatusRow(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     position: int

@@ -210,7 +210,8 @@ _CATEGORIES = {category.value: category for category in StatusCategory}
 
 class Matching:
     """The tickets that a viewer may see, as they stood at a moment, that match a filter and a search.
-    `instead`: a condition that picks the spans of the moment, and among them."""
+    `instead`: a condition that picks the spans of the moment, and among them; `own`: one that picks those that the
+    viewer may see."""
 
     def __init__(
         self,
@@ -219,10 +220,12 @@ class Matching:
         search: str | None,
         moment: Moment,
         instead: sql.Composable | None = None,
+        own: sql.Composable | None = None,
     ) -> None:
         conditions = Conditions()
         at, self.arguments = spans.at(moment)
-        parts: list[sql.Composable] = [sql.SQL("s.workspace = %(workspace)s"), instead or at, spans.own(view, moment)]
+        own = own or spans.own(view, moment)
+        parts: list[sql.Composable] = [sql.SQL("s.workspace = %(workspace)s"), instead or at, own]
         if filter_ is not None:
             if not moment.live and names(filter_, "updated_at"):
                 raise BadInput("filter.updatedAt cannot be combined with asOf: spans do not hold it.")

@@ -203,13 +203,17 @@ _SELECTED = sql.SQL(
 )
 
 
+COLUMNS = _SELECTED.format(reason=sql.SQL("x.reason"))
+"""What `event_row` reads, for those who see everything."""
+
+
 def _selected(view: View) -> sql.Composed:
     """Reasons are written for colleagues: a requester reads their own alone."""
     own = sql.SQL("case when x.actor = %(viewer)s then x.reason end")
-    return _SELECTED.format(reason=sql.SQL("x.reason") if view.actor.reads_all else own)
+    return COLUMNS if view.actor.reads_all else _SELECTED.format(reason=own)
 
 
-def _event_row(row: Sequence[Any], moment: Moment) -> EventRow:
+def event_row(row: Sequence[Any], moment: Moment = NOW) -> EventRow:
     return EventRow(
         position=row[0],
         stream=row[1],
@@ -296,7 +300,7 @@ def _events(
         columns=_selected(view),
         source=sql.SQL("from timeline x where {}").format(condition),
         keys=(("x.position", "bigint"),),
-        row=partial(_event_row, moment=moment),
+        row=partial(event_row, moment=moment),
         arguments=arguments,
     )
 
@@ -325,5 +329,5 @@ async def by_positions(view: View, positions: Sequence[int], moment: Moment = NO
         ),
         {"positions": list(positions)},
     )
-    found = [_event_row(row, moment) for row in rows]
+    found = [event_row(row, moment) for row in rows]
     return {row.position: row for row in found}

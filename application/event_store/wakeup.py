@@ -12,6 +12,9 @@ import psycopg
 from application.event_store.database import Database, Role
 
 CHANNEL = "proteus_events"
+"""Something was appended."""
+PROJECTED = "proteus_projected"
+"""Read models have moved."""
 COALESCE_SECONDS = 0.01
 
 

@@ -50,8 +50,6 @@ LATER = {
     # with the commands that make them
     *("Link", "LinkKind", "LinkConnection", "LinkEdge", "Ticket.links"),
     *("Ticket.watchers", "Ticket.contributors"),
-    # with live updates
-    *("Subscription", "BoardChange"),
 }
 """Of the contract, what is not served yet."""
 

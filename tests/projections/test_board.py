@@ -348,7 +348,7 @@ def test_tickets_that_were_closed_long_ago_cost_a_live_board_nothing(world: Worl
     assert board_of(world).total_count == 22
 
     async def plan(view: View) -> str:
-        on_board = await boards._on_board(view, BoardAsk(), NOW, await directory.workflows(view))
+        on_board = await boards.on_board(view, BoardAsk(), NOW, await directory.workflows(view))
         query = sql.SQL("explain analyze select s.ticket {}").format(on_board.source())
         return "\n".join(row[0] for row in await view.fetch(query, on_board.arguments))
 
