@@ -1,5 +1,6 @@
 """Commands to a workspace's roles, workflows and custom fields."""
 
+from functools import lru_cache
 from uuid import UUID, uuid5
 
 import msgspec
@@ -7,7 +8,7 @@ import msgspec
 from application.event_store.envelope import Stream
 from application.event_store.event_types import NAMES
 from application.event_store.recorder import VersionConflict
-from application.event_store.streams import EventStore, WorkspaceStore
+from application.event_store.streams import CACHED_WORKSPACES, EventStore, WorkspaceStore
 from application.handling import Context, Decision, Outcome, execute, now, state_in
 from domain import workflows
 from domain.access import may
@@ -26,6 +27,7 @@ from domain.workflows import (
 )
 
 
+@lru_cache(CACHED_WORKSPACES)
 def workflows_stream(workspace: UUID) -> UUID:
     return uuid5(workspace, "workflows")
 

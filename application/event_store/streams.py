@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any, cast
 from uuid import UUID
 
-import msgspec
 from eventsourcing.application import Application, LRUCache, Repository
+from eventsourcing.persistence import Recording
 from eventsourcing.utils import Environment
 
 from application.event_store.appender import NOTHING_SEEN, Appended, Appender, Seen
@@ -24,17 +24,6 @@ CACHED_WORKSPACES = 1_000
 NUMBER_BLOCK_LIMIT = 64
 TURNS = 4_096
 POOL_SIZE = 8
-
-
-class Pending(msgspec.Struct, frozen=True):
-    """What a command appends, as the library collects it: all at once, where single events would each be checked
-    against a protocol class, at 8 µs an event."""
-
-    id: UUID
-    envelopes: Sequence[Envelope]
-
-    def collect_events(self) -> Sequence[Envelope]:
-        return self.envelopes
 
 
 class Streams(Repository[UUID]):
@@ -125,6 +114,10 @@ class WorkspaceStore(Application[UUID]):
         self._streams = Streams(self._mapper, self._recorder, event_store=self.events)
         return self._streams
 
+    def save(self, *objs: Any, **kwargs: Any) -> list[Recording[UUID]]:
+        """As the library's, of events alone: it asks of each object which of its protocols it follows, 17 µs each."""
+        return self.events.put(objs, **kwargs)
+
     def turn(self, what: object) -> threading.Lock:
         """For those of this process who would otherwise race for one stream or guard, and lose. Correct without it."""
         return self._turns[hash((self.workspace, what)) % len(self._turns)]
@@ -160,8 +153,7 @@ class WorkspaceStore(Application[UUID]):
         that the decision was made on. Raises VersionConflict, AlreadyRecorded, StoreUnavailable.
         """
         answers: list[Appended] = []
-        pending: Any = Pending(self.workspace, envelopes)
-        recordings = self.save(pending, guards=guards, unchanged=unchanged, seen=seen, answers=answers)
+        recordings = self.save(*envelopes, guards=guards, unchanged=unchanged, seen=seen, answers=answers)
         position = max((recording.notification.id for recording in recordings), default=0)
         followed = envelopes and envelopes[0].originator_version == (before.version if before else 0) + 1
         # Unless the database's clock is behind ours, and had its own word on when it happened.
