@@ -12,13 +12,14 @@ from strawberry.litestar import BaseContext
 from api.runtime import Runtime
 from domain.access import Actor
 from domain.workflows import Workflows
-from projections import attachments, directory, spans, tickets, timeline
+from projections import attachments, directory, search, spans, tickets, timeline
 from projections.reading import Page, View
 from projections.rows import (
     AttachmentRow,
     ChildCounts,
     CommentRow,
     EventRow,
+    HighlightPart,
     PersonRow,
     ServiceRow,
     SpanRow,
@@ -52,6 +53,7 @@ class Loaders:
         self.attachments = loader(lambda ids: attachments.by_ids(view, ids))
         self.attachments_of = loader_by(view, attachments.attachments)
         self.attachment_counts = loader_by(view, attachments.attachment_counts)
+        self.highlights = loader_by(view, search.highlights)
         self.history = loader_by(view, timeline.history)
         self.history_counts = loader_by(view, timeline.history_counts)
         self.spans = loader_by(view, spans.spans)
@@ -74,6 +76,7 @@ class Loaders:
     attachments: DataLoader[UUID, AttachmentRow | None]
     attachments_of: DataLoader[Asked, Page[AttachmentRow]]
     attachment_counts: DataLoader[Asked, int]
+    highlights: DataLoader[Asked, list[HighlightPart] | None]
     history: DataLoader[Asked, Page[EventRow]]
     history_counts: DataLoader[Asked, int]
     spans: DataLoader[Asked, Page[SpanRow]]

@@ -15,6 +15,7 @@ from api.nodes import NodeQueries
 from api.people import PeopleMutations, PeopleQueries
 from api.rows import Rows
 from api.scalars import SCALARS
+from api.search import SearchQueries
 from api.services import ServiceMutations, ServiceQueries
 from api.status import StatusQueries
 from api.teams import TeamMutations, TeamQueries
@@ -28,6 +29,7 @@ class Query(
     ViewerQueries,
     NodeQueries,
     TicketQueries,
+    SearchQueries,
     BoardQueries,
     EventQueries,
     WorkflowQueries,

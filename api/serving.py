@@ -41,7 +41,7 @@ from application.workspaces import Workspace, create_workspace, find_workspace, 
 from domain.access import Scope
 from domain.people import AddPerson, Person
 from projections.engine import Engine
-from projections.registry import PROJECTIONS
+from projections.registry import TOGETHER
 
 TOKEN_LASTS = timedelta(days=90)
 STOP_SECONDS = 20
@@ -83,15 +83,18 @@ def serve(database: Database, host: str, port: int, attachments: Path, *, follow
 
 @contextmanager
 def following(database: Database) -> Generator[Engine]:
-    """Projects in a thread, for as long as the context lasts."""
-    engine = Engine(database, PROJECTIONS)
-    thread = threading.Thread(target=engine.run, name="proteus-engine")
-    thread.start()
+    """Projects in threads, for as long as the context lasts. Yields the first engine."""
+    engines = [Engine(database, together) for together in TOGETHER]
+    threads = [threading.Thread(target=engine.run, name="proteus-engine") for engine in engines]
+    for thread in threads:
+        thread.start()
     try:
-        yield engine
+        yield engines[0]
     finally:
-        engine.stop()
-        thread.join()
+        for engine in engines:
+            engine.stop()
+        for thread in threads:
+            thread.join()
 
 
 @contextmanager
@@ -108,11 +111,11 @@ def sweeping(database: Database, attachments: Path) -> Generator[None]:
 
 def follow(database: Database, attachments: Path) -> None:
     """Projects until SIGTERM or Ctrl-C."""
-    engine = Engine(database, PROJECTIONS)
+    stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _signal, _frame: engine.stop())
-    with metrics.exposed_by_engine(), sweeping(database, attachments):
-        engine.run()
+        signal.signal(number, lambda _signal, _frame: stopping.set())
+    with metrics.exposed_by_engine(), sweeping(database, attachments), following(database):
+        stopping.wait()
 
 
 def worker() -> Litestar:

@@ -26,7 +26,7 @@ from api.workflows import Role, Status, StatusRow, Transition, Workflow, role_ro
 from domain import access, workflows
 from domain import tickets as domain
 from domain.tickets import Priority
-from projections import filters, tickets
+from projections import filters, search, tickets
 from projections.reading import Moment, ReadModelBehind
 from projections.rows import (
     AttachmentRow,
@@ -359,12 +359,13 @@ def attributes(info: Info) -> frozenset[str] | None:
 async def list_tickets(
     info: Info,
     wanted: filters.TicketFilter | None,
-    search: str | None,
+    query: str | None,
     order: Sequence[filters.TicketOrder],
     ask: filters.PageAsk,
     moment: Moment,
 ) -> ConnectionRow[TicketRow]:
     view = info.context.view
-    page = await tickets.tickets(view, wanted, search, order, ask, moment, attributes(info))
+    found = search.condition(view, query, moment)
+    page = await tickets.tickets(view, wanted, found, order, ask, moment, attributes(info))
     await prefetch(info, page.nodes)
-    return ConnectionRow(page, lambda: tickets.count(view, wanted, search, moment))
+    return ConnectionRow(page, lambda: tickets.count(view, wanted, found, moment))

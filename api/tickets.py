@@ -64,7 +64,9 @@ async def _tickets(
     as_of: AsOf | None = UNSET,
     min_position: Position | None = UNSET,
 ) -> ConnectionRow[TicketRow]:
-    """Newest first, unless `orderBy` says otherwise. Null comes last."""
+    """Newest first, unless `orderBy` says otherwise. Null comes last. `search` finds what the query `search` does."""
+    if given(search):
+        await once_passed(info, min_position, "search")
     moment = await moment_of(info, as_of, min_position)
     wanted = asked(filter, filters.TicketFilter)
     order = [filters.TicketOrder(field=one.field, direction=one.direction) for one in given(order_by) or ()]

@@ -24,6 +24,7 @@ from bench.lab import FULL, ROOT, SMOKE, Lab, own_lab
 from bench.mutations import mutations
 from bench.projecting import projecting
 from bench.replaying import replaying
+from bench.search import search
 from bench.starting import starting
 
 PARTS: dict[str, Callable[[Lab], Iterator[Figure]]] = {
@@ -33,6 +34,7 @@ PARTS: dict[str, Callable[[Lab], Iterator[Figure]]] = {
     "projecting": projecting,
     "importing": importing,
     "replaying": replaying,
+    "search": search,
     "starting": starting,
 }
 RESULTS = Path(__file__).with_name("results.json")

@@ -29,6 +29,7 @@ class Projection(msgspec.Struct, frozen=True, kw_only=True):
     `fold` says what to write for a batch; it asks nobody. Events of different streams may be folded in another order
     than they were recorded in (a parked stream is made up for later), those of one stream never.
     `personal`: table -> columns in plain text that an erasure must wipe.
+    `extensions` of PostgreSQL that it needs. `functions`: made anew by every migration, and not by a rebuild.
     """
 
     name: str
@@ -37,17 +38,24 @@ class Projection(msgspec.Struct, frozen=True, kw_only=True):
     indexes: LiteralString
     fold: Callable[[Writes, Sequence[Change]], None]
     personal: dict[str, tuple[str, ...]] = {}
+    extensions: tuple[str, ...] = ()
+    functions: LiteralString = ""
 
 
 def install(connection: Connection, projections: Sequence[Projection]) -> None:
     """Makes the tables that are missing; call it as the owner, with the shard's search_path."""
     for projection in projections:
         known = connection.execute("select 1 from tracking where name = %s", (projection.name,)).fetchone()
+        for extension in projection.extensions:
+            made = sql.SQL("create extension if not exists {}")
+            connection.execute(made.format(sql.Identifier(extension)))
         if known is None:
             connection.execute(projection.ddl)
             secure(connection, projection)
             connection.execute(projection.indexes)
             connection.execute("insert into tracking (name) values (%s)", (projection.name,))
+        if projection.functions:
+            connection.execute(projection.functions)
 
 
 def secure(connection: Connection, projection: Projection) -> None:

@@ -1,7 +1,7 @@
 """Every read model. A new one is its file and a line here."""
 
 from application.event_store.database import Connection
-from projections import attachments, directory, projection, spans, tickets, timeline
+from projections import attachments, directory, projection, search, spans, tickets, timeline
 from projections.projection import Projection
 
 PROJECTIONS: tuple[Projection, ...] = (
@@ -10,7 +10,14 @@ PROJECTIONS: tuple[Projection, ...] = (
     tickets.PROJECTION,
     timeline.PROJECTION,
     attachments.PROJECTION,
+    search.PROJECTION,
 )
+
+TOGETHER: tuple[tuple[Projection, ...], ...] = (
+    tuple(one for one in PROJECTIONS if one is not search.PROJECTION),
+    (search.PROJECTION,),
+)
+"""Which are written in one transaction, by an engine of their own: indexing words must not hold up boards."""
 
 NAMES = tuple(one.name for one in PROJECTIONS)
 

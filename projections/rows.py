@@ -1,6 +1,7 @@
 """What queries return: the rows that the GraphQL types of the same names show."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -85,6 +86,50 @@ class AttachmentRow(msgspec.Struct, frozen=True, kw_only=True):
     attached_at: datetime
     attached_by: UUID
     moment: Moment = NOW
+
+
+class SearchField(StrEnum):
+    """In which text of a ticket something was found."""
+
+    KEY = "KEY"
+    TITLE = "TITLE"
+    DESCRIPTION = "DESCRIPTION"
+    COMMENT = "COMMENT"
+    ATTACHMENT = "ATTACHMENT"
+
+
+class SearchTerm(msgspec.Struct, frozen=True):
+    text: str
+    phrase: bool = False
+    prefix: bool = False
+    excluded: bool = False
+
+
+class TextFound(msgspec.Struct, frozen=True, kw_only=True):
+    """`id`: of the ticket, the comment or the attachment."""
+
+    id: UUID
+    field: SearchField
+
+
+class HighlightPart(msgspec.Struct, frozen=True, kw_only=True):
+    text: str
+    match: bool
+
+
+class HighlightRow(msgspec.Struct, frozen=True, kw_only=True):
+    id: UUID
+    field: SearchField
+    parts: list[HighlightPart]
+
+
+class SearchHitRow(msgspec.Struct, frozen=True, kw_only=True):
+    """`texts`: where it was found, the best first. `asked`: what they were searched for."""
+
+    ticket: TicketRow
+    rank: float
+    texts: tuple[TextFound, ...]
+    asked: tuple[SearchTerm, ...]
 
 
 class ChangeRow(msgspec.Struct, frozen=True, kw_only=True):

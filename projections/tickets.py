@@ -1,6 +1,6 @@
 """Tickets: what spans do not hold (description, comments, counters), and lists over spans with it."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import repeat
 from typing import Any
@@ -208,6 +208,10 @@ def ticket_rows(values: Mapping[str, Sequence[Any]], moment: Moment) -> list[Tic
 _CATEGORIES = {category.value: category for category in StatusCategory}
 
 
+Search = Callable[[Conditions], sql.Composable]
+"""What a search says of spans `s`, as `projections.search.condition` makes it."""
+
+
 class Matching:
     """The tickets that a viewer may see, as they stood at a moment, that match a filter and a search.
     `instead`: a condition that picks the spans of the moment, and among them; `own`: one that picks those that the
@@ -217,7 +221,7 @@ class Matching:
         self,
         view: View,
         filter_: TicketFilter | None,
-        search: str | None,
+        search: Search | None,
         moment: Moment,
         instead: sql.Composable | None = None,
         own: sql.Composable | None = None,
@@ -230,25 +234,21 @@ class Matching:
             if not moment.live and names(filter_, "updated_at"):
                 raise BadInput("filter.updatedAt cannot be combined with asOf: spans do not hold it.")
             parts.append(conditions.ticket(filter_))
-        if search is not None and search.strip():
-            parts.append(_search(conditions, search.strip()))
+        if search is not None:
+            parts.append(search(conditions))
         self.condition = sql.SQL(" and ").join(parts)
         self.arguments |= conditions.arguments
         self.needs_details = filter_ is not None and names(filter_, "updated_at")
 
-    def source(self, *, details: bool = False) -> sql.Composed:
-        joined = sql.SQL("span s join ticket t on t.id = s.ticket and t.workspace = s.workspace")
+    def source(self, *, details: bool = False, among: sql.Composable | None = None) -> sql.Composed:
+        """`among`: what joins only the tickets that it has."""
+        spans_only: sql.Composable = sql.SQL("span s")
+        if among is not None:
+            spans_only = sql.SQL("{0} join span s on s.ticket = {0}.ticket").format(among)
+        joined = sql.SQL("{} join ticket t on t.id = s.ticket and t.workspace = s.workspace").format(spans_only)
         return sql.SQL("from {} where {}").format(
-            joined if details or self.needs_details else sql.SQL("span s"), self.condition
+            joined if details or self.needs_details else spans_only, self.condition
         )
-
-
-def _search(conditions: Conditions, search: str) -> sql.Composable:
-    value = conditions.argument(search)
-    return sql.SQL(
-        "(strpos(lower(s.title), lower({0})) > 0 or upper({0}) = 'T-' || s.number"
-        " or starts_with(lower(s.external_key), lower({0})))"
-    ).format(value)
 
 
 async def ticket(view: View, *, id: UUID | None, key: str | None, moment: Moment) -> TicketRow | None:
@@ -295,7 +295,7 @@ async def by_ids(view: View, ids: Sequence[UUID], moment: Moment) -> dict[UUID, 
 async def tickets(
     view: View,
     filter: TicketFilter | None,
-    search: str | None,
+    search: Search | None,
     order_by: Sequence[TicketOrder],
     ask: PageAsk,
     moment: Moment,
@@ -322,7 +322,7 @@ async def tickets(
     )
 
 
-async def count(view: View, filter: TicketFilter | None, search: str | None, moment: Moment) -> int:
+async def count(view: View, filter: TicketFilter | None, search: Search | None, moment: Moment) -> int:
     matching = Matching(view, filter, search, moment)
     rows = await view.fetch(sql.SQL("select count(*) {}").format(matching.source()), matching.arguments)
     return int(rows[0][0])

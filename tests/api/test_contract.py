@@ -18,6 +18,7 @@ from api.events import Change, Event
 from api.paging import PageInfo, PageInfoRow
 from api.people import Person
 from api.schema import schema as served
+from api.search import Highlight, HighlightPart, SearchHit
 from api.services import Service
 from api.spans import Span
 from api.status import ProjectionStatus, ServerStatus
@@ -35,14 +36,17 @@ from projections.rows import (
     ChangeRow,
     CommentRow,
     EventRow,
+    HighlightRow,
     PersonRow,
     ProjectionStatusRow,
+    SearchHitRow,
     ServerStatusRow,
     ServiceRow,
     SpanRow,
     TeamRow,
     TicketRow,
 )
+from projections.rows import HighlightPart as HighlightPartRow
 
 CONTRACT = Path(os.environ.get("PROTEUS_CONTRACT", Path(__file__).parents[3] / "shared" / "contract.graphql"))
 
@@ -117,7 +121,12 @@ def test_a_removed_field_breaks_clients_unless_it_was_deprecated() -> None:
         *((Person, PersonRow), (Team, TeamRow), (Service, ServiceRow), (Status, StatusRow), (Role, workflows.Role)),
         *((Board, BoardRow), (BoardLine, BoardLineRow), (BoardCell, BoardCellRow), (PageInfo, PageInfoRow)),
         *((ServerStatus, ServerStatusRow), (ProjectionStatus, ProjectionStatusRow), (Workflow, workflows.Workflow)),
-        *((Workspace, WorkspaceRow), (Payload, Done), (Attachment, AttachmentRow)),
+        *(
+            (Workspace, WorkspaceRow),
+            (Payload, Done),
+            (Attachment, AttachmentRow),
+            *((SearchHit, SearchHitRow), (Highlight, HighlightRow), (HighlightPart, HighlightPartRow)),
+        ),
     ],
 )
 def test_what_a_type_shows_without_a_resolver_is_an_attribute_of_its_row(shown: Any, row: type) -> None:

@@ -30,10 +30,10 @@ from domain.services import AddService
 from domain.teams import AddTeam, JoinTeam
 from domain.tickets import AddComment, AttachFile, OpenTicket, SetParent, SetPriority
 from domain.tickets import Priority as Priorities
-from projections import attachments, board, directory, spans, tickets, timeline
+from projections import attachments, board, directory, search, spans, tickets, timeline
 from projections.board import BoardAsk
 from projections.engine import Session
-from projections.filters import BoardAxis, EventFilter, PageAsk
+from projections.filters import BoardAxis, EventFilter, PageAsk, TicketFilter
 from projections.reading import NOW, ReadModels, View
 from projections.registry import PROJECTIONS
 from tests.application.recording import Company
@@ -247,7 +247,9 @@ async def _ask_everything(
         lambda: tickets.ticket(view, id=None, key="T-1", moment=NOW),
         lambda: tickets.by_ids(view, [foreign], NOW),
         lambda: tickets.tickets(view, None, None, [], page, NOW),
-        lambda: tickets.tickets(view, None, "Parent", [], page, NOW),
+        lambda: tickets.tickets(view, None, search.condition(view, "Parent", NOW), [], page, NOW),
+        lambda: search.search(view, "Parent", None, page),
+        lambda: search.count(view, "Child", TicketFilter()),
         lambda: tickets.count(view, None, None, NOW),
         lambda: tickets.details(view, [foreign], NOW),
         lambda: tickets.children(view, [foreign], page, NOW),

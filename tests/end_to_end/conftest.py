@@ -34,4 +34,5 @@ def demo_server(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFac
 
             head = ask("{ status { head } }")["data"]["status"]["head"]
             ask(f'{{ tickets(first: 1, minPosition: "{head}") {{ nodes {{ key }} }} }}')
+            ask(f'{{ search(query: "x", minPosition: "{head}") {{ totalCount }} }}')
             yield ask

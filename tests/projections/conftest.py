@@ -28,6 +28,7 @@ from projections.filters import AsOf, Direction, PageAsk, TicketField, TicketFil
 from projections.reading import NOW, Moment, Page, ReadModels, View
 from projections.registry import PROJECTIONS
 from projections.rows import TicketRow
+from projections.search import condition
 from projections.tickets import tickets as list_tickets
 from tests.conftest import fresh_database
 
@@ -199,7 +200,8 @@ class World:
         moment: Moment = NOW,
     ) -> Page[TicketRow]:
         page_ask = ask or PageAsk(first=100)
-        return self.ask_as(actor or self.admin, list_tickets, filter, search, order, page_ask, moment)
+        found = condition(self.view(actor), search, moment)
+        return self.ask_as(actor or self.admin, list_tickets, filter, found, order, page_ask, moment)
 
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
         """Of the projector, who sees every workspace."""

@@ -28,6 +28,7 @@ from domain.tickets import (
 from projections.filters import Direction, KeyFilter, PageAsk, TicketField, TicketFilter, TicketOrder
 from projections.reading import NOW, BadInput, Moment, Page
 from projections.rows import CommentRow, TicketDetails
+from projections.search import condition
 from projections.tickets import (
     by_ids,
     child_counts,
@@ -98,8 +99,8 @@ def test_search_looks_in_titles_keys_and_external_keys(world: World) -> None:
         world.open(title)
     world.project()
     assert world.titles(search="СЕРВЕР") == ["Сервер недоступен"]
-    assert world.titles(search=" 50%_O ") == ["server: 50%_off"]
-    assert world.titles(search="%") == ["server: 50%_off"]
+    assert world.titles(search=" SERVERS ") == ["server: 50%_off"]
+    assert world.titles(search="%") == []
     assert world.titles(search="Ёлка") == ["ёлка"]
     assert world.titles(search="t-4") == ["Plain"]
     assert len(world.titles(search="  ")) == 4
@@ -318,7 +319,8 @@ def test_as_of_a_moment_updated_at_does_not_sort(crowd: World) -> None:
 def test_the_count_is_of_all_that_match_not_of_the_page(crowd: World) -> None:
     tasks = TicketFilter(role=KeyFilter(eq="TASK"))
     assert crowd.ask(count, tasks, None, NOW) == 8
-    assert crowd.ask(count, tasks, "ж", NOW) == len(crowd.titles(tasks, search="ж")) > 0
+    many = condition(crowd.view(), "B", NOW)
+    assert crowd.ask(count, tasks, many, NOW) == len(crowd.titles(tasks, search="B")) > 0
     assert crowd.ask(count, None, None, Moment(occurred_at=hour(0))) == 5
 
 

@@ -1,0 +1,159 @@
+"""Search at 100,000 tickets with 1,000,000 comments, row-level security on, over HTTP."""
+
+import random
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from uuid import UUID
+
+import msgspec
+
+from application.event_store.database import Database, Role
+from application.event_store.envelope import Cause, Envelope
+from application.handling import new_id
+from bench.company import furnish
+from bench.figures import Figure, in_turns
+from bench.lab import Lab, Server
+from bench.load import Order, load
+from domain import tickets as domain
+from domain.tickets import CommentAdded, Priority, Ticket, TicketEvent, TicketOpened, Visibility
+from domain.workflows import StatusCategory
+from projections import search as texts
+from projections import spans, tickets
+from projections.projection import Change
+from projections.writing import Inserts
+
+TICKETS, COMMENTS = 100_000, 10
+"""Comments of each ticket."""
+BATCH_TICKETS = 200
+VOCABULARY = 30_000
+WORDS_OF_A_COMMENT = 25
+STARTED = datetime(2025, 1, 1, tzinfo=UTC)
+LIMIT_MS = 50.0
+
+ASKED = {
+    "a word of every third text": "сервера",
+    "two words": "сервер принтеры",
+    "a rare word": "дифференциального",
+    "a beginning": "дифф",
+    "a typing error": "дифферинциального",
+    "a phrase": '"дифференциального насоса"',
+    "a word and a filter": "сервера",
+}
+
+
+def search(lab: Lab) -> Iterator[Figure]:
+    with lab.database() as database:
+        furnished = furnish(database, 1)
+        lab.say("search: texts are written")
+        _write(database, furnished.actor.workspace, lab.size.of(TICKETS, 50))
+        with lab.server(database) as server:
+            for what, words in ASKED.items():
+                filtered = 'filter: {priority: {eq: HIGH}, title: {contains: "7"}}' if "filter" in what else ""
+                lab.say(f"search: {what}")
+                [spread] = in_turns(lab.size.rounds, partial(_p50, lab, server, furnished.token, words, filtered))
+                yield Figure(
+                    name=f"search for {what}, {TICKETS:,} tickets, {TICKETS * COMMENTS:,} comments, p50",
+                    unit="ms",
+                    value=spread,
+                    limit=LIMIT_MS,
+                )
+
+
+def _p50(lab: Lab, server: Server, token: str, words: str, filtered: str) -> float:
+    asked = msgspec.json.encode(words).decode()
+    query = (
+        f"{{ search(query: {asked}, first: 20 {filtered}) {{ nodes {{ rank ticket {{ key title }}"
+        " highlights { field parts { text match } } } } }"
+    )
+    body = msgspec.json.encode({"query": query}).decode()
+    return load(
+        Order(
+            port=server.port,
+            path="/graphql",
+            token=token,
+            bodies=[[body]],
+            warm_seconds=lab.size.seconds / 4,
+            seconds=lab.size.seconds / 2,
+            expected='"search":',
+        )
+    ).p50
+
+
+def _write(database: Database, workspace: UUID, count: int) -> None:
+    """As the folds would, but without a log: two hours of commands would say nothing more of a search."""
+    words = _Words(random.Random(7))  # noqa: S311
+    position = 1_000
+    with database.connect(Role.PROJECTOR, synchronous_commit="off") as connection:
+        for first in range(0, count, BATCH_TICKETS):
+            changes: list[Change] = []
+            for number in range(first, min(first + BATCH_TICKETS, count)):
+                position = _ticket(changes, workspace, number + 1_000, position, words)
+            with connection.transaction():
+                for projection in (spans.PROJECTION, tickets.PROJECTION, texts.PROJECTION):
+                    writes = Inserts()
+                    projection.fold(writes, changes)
+                    writes.write(connection)
+        connection.execute("update tracking set position = %s where name = 'search'", (position,))
+    with database.connect(Role.OWNER) as connection:
+        for table in ("span", "ticket", "comment", "search_text", "search_word"):
+            connection.execute(f"vacuum analyze {table}".encode())
+
+
+def _ticket(changes: list[Change], workspace: UUID, number: int, position: int, words: "_Words") -> int:
+    id_, at = new_id(), STARTED + timedelta(minutes=number)
+    opened = TicketOpened(
+        number=number,
+        title=f"{words.some(5)} {number}",
+        role="TASK",
+        workflow="task",
+        workflow_version=1,
+        status="todo",
+        category=StatusCategory.NEW,
+        priority=list(Priority)[number % 4],
+        channel="site",
+    )
+    events: list[TicketEvent] = [opened]
+    for _ in range(COMMENTS):
+        body = words.some(WORDS_OF_A_COMMENT)
+        events.append(CommentAdded(comment=new_id(), body=body, visibility=Visibility.PUBLIC))
+    state: Ticket | None = None
+    for version, event in enumerate(events, start=1):
+        position += 1
+        cause = Cause(actor=workspace, command_id=id_, correlation_id=id_, channel="bench")
+        envelope = Envelope(
+            workspace=workspace,
+            originator_id=id_,
+            originator_version=version,
+            event=event,
+            occurred_at=at,
+            cause=cause,
+            position=position,
+            recorded_at=at,
+        )
+        after = domain.evolve(state, event, at)
+        changes.append(Change(envelope, state, after, at))
+        state = after
+    return position
+
+
+class _Words:
+    """Of which few are common and most are rare, as in every language."""
+
+    def __init__(self, chance: random.Random) -> None:
+        syllables = [consonant + vowel for consonant in "бвгдзклмнпрстфх" for vowel in "аеиоу"]
+        made = {"".join(chance.choices(syllables, k=chance.randint(2, 5))) for _ in range(VOCABULARY)}
+        self._words = sorted(made)
+        chance.shuffle(self._words)
+        self._weights = [1 / (rank + 10) for rank in range(len(self._words))]
+        self._chance = chance
+
+    def some(self, count: int) -> str:
+        words = self._chance.choices(self._words, self._weights, k=count)
+        if self._chance.random() < 0.33:
+            words[0] = "сервер"
+        if self._chance.random() < 0.05:
+            words[1] = "принтер"
+        if self._chance.random() < 0.0002:
+            words[2:4] = ["дифференциальный", "насос"]
+        return " ".join(words)

@@ -1,0 +1,483 @@
+"""Search: every text that people look for, by words in any form, with typing errors, ranked, with what was found.
+
+The words of a text are those of PostgreSQL's configuration `russian`, which takes Latin letters for English. What is
+typed in part or with errors is completed from `search_word`, the words that the workspace's texts have. Under row-level
+security an index of words would not be used, so the functions here run as their owner and name the workspace
+themselves; what a requester must not see is left out before anything is matched, ranked or shown.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from psycopg import sql
+
+from domain.tickets import CommentAdded, FileAttached, FileDetached, Ticket, Visibility
+from projections import tickets
+from projections.conditions import Conditions
+from projections.filters import PageAsk, TicketFilter
+from projections.projection import Change, Projection
+from projections.reading import NOW, BadInput, Moment, Page, View, backwards, decode_cursor, page_of, page_size
+from projections.rows import HighlightPart, SearchField, SearchHitRow, SearchTerm, TextFound
+from projections.writing import Writes
+
+DDL = """
+create table search_text (
+  workspace  uuid not null,
+  id         uuid not null,    -- of the ticket, the comment, the attachment
+  field      text not null,
+  ticket     uuid not null,
+  slice      integer not null, -- grows with time; below 0 for titles
+  internal   boolean not null, -- not for requesters
+  text       text not null,
+  words      tsvector not null,
+  primary key (id, field)
+);
+create table search_word (
+  workspace  uuid not null,
+  word       text collate "C" not null,
+  stem       text collate "C" not null,
+  primary key (workspace, word)
+);
+"""
+
+INDEXES = """
+create index search_text_words on search_text using gin (workspace, slice, words) with (gin_pending_list_limit = 256);
+create index search_text_of_ticket on search_text (workspace, ticket);
+create index search_word_like on search_word using gin (workspace, word gin_trgm_ops)
+  with (gin_pending_list_limit = 64);
+create index search_word_stem on search_word (workspace, stem);
+"""
+
+# Texts that hold what was asked are counted as far as they can be ranked in time. Where there are more, the word says
+# little, and the newest stand for all: slice by slice, half of them titles.
+FUNCTIONS = """
+create or replace function search_query(asked json) returns tsquery language plpgsql stable security definer as
+$$
+declare
+  here uuid := current_workspace();
+  term record;
+  part tsquery;
+  whole tsquery := ''::tsquery;
+  other text;
+  known boolean;
+begin
+  for term in select * from json_to_recordset(asked) as t(text text, phrase boolean, prefix boolean, excluded boolean)
+  loop
+    if term.phrase then
+      part := phraseto_tsquery('russian', term.text);
+    else
+      part := plainto_tsquery('russian', term.text);
+      known := numnode(part) = 0 or exists (
+        select from search_word w
+         where w.workspace = here and w.stem = any(tsvector_to_array(to_tsvector('russian', term.text))));
+      if term.prefix then
+        for other in select w.word from search_word w
+                      where w.workspace = here and w.word >= term.text and w.word < term.text || U&'\\+10FFFF'
+                      order by w.word limit 50 loop
+          part := part || plainto_tsquery('russian', other);
+          known := true;
+        end loop;
+      end if;
+      if not known and length(term.text) between 4 and 60 then
+        for other in select w.word from search_word w
+                      where w.workspace = here and w.word % term.text and levenshtein_less_equal(w.word, term.text, 2)
+                            <= case when length(term.text) < 6 then 1 else 2 end
+                      order by similarity(w.word, term.text) desc, w.word limit 8 loop
+          part := part || plainto_tsquery('russian', other);
+        end loop;
+      end if;
+    end if;
+    whole := whole && case when term.excluded then !! part else part end;
+  end loop;
+  return whole;
+end
+$$;
+
+create or replace function
+  search_texts(asked json, public_only boolean, of_tickets uuid[], most integer, slices integer)
+  returns table (id uuid, field text, ticket uuid, rank real) language plpgsql stable security definer as
+$$
+declare
+  here uuid := current_workspace();
+  wanted tsquery := search_query(asked);
+  part integer;
+  last integer;
+  found_so_far integer := 0;
+  quota integer;
+  got integer;
+begin
+  if numnode(wanted) = 0 then
+    return;
+  end if;
+  if of_tickets is not null then
+    return query
+    select t.id, t.field, t.ticket, search_rank(t.field, t.words, wanted) from search_text t
+     where t.workspace = here and t.ticket = any(of_tickets) and t.words @@ wanted and not (public_only and t.internal)
+     limit most;
+    return;
+  end if;
+  select count(*) into got from (
+    select from search_text t
+     where t.workspace = here and t.words @@ wanted and not (public_only and t.internal) limit most + 1) counted;
+  if got <= most then
+    return query
+    select t.id, t.field, t.ticket, search_rank(t.field, t.words, wanted) from search_text t
+     where t.workspace = here and t.words @@ wanted and not (public_only and t.internal);
+    return;
+  end if;
+  select max(tracking.position) / slices into last from tracking where name = 'search';
+  foreach quota in array array[most / 2, most] loop
+    part := last;
+    while part >= 0 and found_so_far < quota loop
+      return query
+      select t.id, t.field, t.ticket, search_rank(t.field, t.words, wanted) from search_text t
+       where t.workspace = here and t.slice = case when quota < most then -1 - part else part end
+         and t.words @@ wanted and not (public_only and t.internal)
+       limit quota - found_so_far;
+      get diagnostics got = row_count;
+      found_so_far := found_so_far + got;
+      part := part - 1;
+    end loop;
+  end loop;
+end
+$$;
+
+create or replace function search_rank(field text, words tsvector, wanted tsquery) returns real
+  language sql immutable parallel safe as
+$$
+  select ts_rank(words, wanted, 1)
+         * case field when 'TITLE' then 4 when 'ATTACHMENT' then 2 when 'DESCRIPTION' then 1.5 else 1 end::real
+$$;
+
+create or replace function search_highlights(asked json, public_only boolean, ids uuid[], fields text[])
+  returns table (id uuid, field text, shown text) language plpgsql stable security definer as
+$$
+declare
+  here uuid := current_workspace();
+  wanted tsquery := search_query(asked);
+begin
+  return query
+  select t.id, t.field, ts_headline('russian', left(t.text, 20000), wanted,
+           U&'StartSel=\\E000, StopSel=\\E001, '
+           || case when t.field in ('TITLE', 'ATTACHMENT') then 'HighlightAll=true'
+                   else 'MaxFragments=2, MaxWords=24, MinWords=8, FragmentDelimiter=" … "' end)
+    from unnest(ids, fields) w (id, field)
+    join search_text t on t.id = w.id and t.field = w.field
+   where t.workspace = here and not (public_only and t.internal);
+end
+$$;
+"""
+
+SLICE = 65_536
+"""Positions of the log whose texts are looked at together."""
+
+_UPSERT = """
+insert into search_text (workspace, id, field, ticket, slice, internal, text, words)
+select r.workspace, r.id, r.field, r.ticket, r.slice, r.internal, r.text, to_tsvector('russian', r.searched)
+  from json_to_recordset(%s::text::json)
+    as r(workspace uuid, id uuid, field text, ticket uuid, slice int, internal boolean, text text, searched text)
+on conflict (id, field) do update set
+  slice = excluded.slice, internal = excluded.internal, text = excluded.text, words = excluded.words
+"""
+_WORDS = """
+insert into search_word (workspace, word, stem)
+select n.workspace, n.word, coalesce((tsvector_to_array(to_tsvector('russian', n.word)))[1], n.word)
+  from (select distinct r.workspace, w.word
+          from json_to_recordset(%s::text::json) as r(workspace uuid, searched text)
+         cross join lateral unnest(tsvector_to_array(to_tsvector('simple', r.searched))) w (word)
+         where length(w.word) between 2 and 40) n
+ where not exists (select from search_word k where k.workspace = n.workspace and k.word = n.word)
+ order by 1, 2
+on conflict do nothing
+"""
+_DELETE = """
+delete from search_text using unnest(%s::uuid[], %s::text[]) as d(id, field)
+ where search_text.id = d.id and search_text.field = d.field
+"""
+
+_MARKS = str.maketrans("ёЁ", "еЕ", "\ue000\ue001")
+_PARTS = str.maketrans(dict.fromkeys("._-/\\", " "))
+
+
+def fold(write: Writes, changes: Sequence[Change]) -> None:
+    texts: dict[tuple[UUID, SearchField], dict[str, Any] | None] = {}
+    for change in changes:
+        if isinstance(change.after, Ticket):
+            for id_, field, text, internal, also in _texts(change):
+                row = None if text is None else _row(change, id_, field, text, internal, also)
+                texts.pop((id_, field), None)
+                texts[id_, field] = row
+    gone = [key for key, row in texts.items() if row is None]
+    if gone:
+        write.execute(_DELETE, [list(column) for column in zip(*gone, strict=True)])
+    if rows := [row for row in texts.values() if row is not None]:
+        document = msgspec.json.encode(rows).decode()
+        write.execute(_UPSERT, (document,))
+        write.execute(_WORDS, (document,))
+
+
+_Text = tuple[UUID, SearchField, str | None, bool, str]
+"""Id, field, text (None: there is none any more), whether it is internal, what else is searched in its place."""
+
+
+def _texts(change: Change) -> list[_Text]:
+    """What the event said that can be searched."""
+    before, after, event = change.before, change.after, change.envelope.event
+    assert isinstance(after, Ticket)
+    id_ = change.envelope.originator_id
+    if isinstance(event, CommentAdded):
+        return [(event.comment, SearchField.COMMENT, event.body, event.visibility is Visibility.INTERNAL, "")]
+    if isinstance(event, FileAttached):
+        parts = event.name.translate(_PARTS)
+        return [(event.attachment, SearchField.ATTACHMENT, event.name, event.visibility is Visibility.INTERNAL, parts)]
+    if isinstance(event, FileDetached):
+        return [(event.attachment, SearchField.ATTACHMENT, None, False, "")]
+    was = before if isinstance(before, Ticket) else None
+    found: list[_Text] = []
+    if was is None or was.title != after.title:
+        found.append((id_, SearchField.TITLE, after.title, False, after.external_key or ""))
+    if (was.description if was else None) != after.description:
+        found.append((id_, SearchField.DESCRIPTION, after.description, False, ""))
+    return found
+
+
+def _row(change: Change, id_: UUID, field: SearchField, text: str, internal: bool, also: str) -> dict[str, Any]:
+    part = change.envelope.position // SLICE
+    text = _plain(text)
+    return {
+        "workspace": change.envelope.workspace,
+        "id": id_,
+        "field": field,
+        "ticket": change.envelope.originator_id,
+        "slice": -1 - part if field is SearchField.TITLE else part,
+        "internal": internal,
+        "text": text,
+        "searched": f"{text} {_plain(also)}".lower() if also else text.lower(),
+    }
+
+
+def _plain(text: str) -> str:
+    """As texts and questions are compared: ё is е to most who write. The marks of what was found are free."""
+    return text.translate(_MARKS)
+
+
+PROJECTION = Projection(
+    name="search",
+    tables=("search_text", "search_word"),
+    ddl=DDL,
+    indexes=INDEXES,
+    fold=fold,
+    personal={"search_text": ("text", "words"), "search_word": ("word", "stem")},
+    extensions=("pg_trgm", "btree_gin", "fuzzystrmatch"),
+    functions=FUNCTIONS,
+)
+
+
+# ---- what is asked
+
+LONGEST, MOST_TERMS = 500, 20
+RANKED = 2_000
+"""So many texts are ranked; of words that more texts have, the newest."""
+LISTED = 10_000
+"""So many texts can make a list of tickets that is in another order."""
+NARROW = 2_000
+"""Of so few tickets, all texts are looked at one by one."""
+TEXTS_SHOWN = 3
+"""Of one ticket."""
+
+
+Asked = tuple[SearchTerm, ...]
+
+_TERM = re.compile(r'(?P<no>-)?"(?P<phrase>[^"]*)"|(?P<minus>-)?(?P<word>[^\s"]+)')
+
+
+def parsed(query: str) -> Asked:
+    """`"…"` is a phrase, `-` leaves out, `*` completes, as the last word is completed anyway. Raises BadInput."""
+    if len(query) > LONGEST:
+        raise BadInput(f"A search has at most {LONGEST} characters.")
+    found = list(_TERM.finditer(_plain(query).lower().replace("\0", " ")))
+    if len(found) > MOST_TERMS:
+        raise BadInput(f"A search has at most {MOST_TERMS} words.")
+    terms: list[SearchTerm] = []
+    for n, match in enumerate(found, start=1):
+        if match["phrase"] is not None:
+            terms.append(SearchTerm(match["phrase"], phrase=True, excluded=match["no"] is not None))
+        elif word := match["word"].rstrip("*"):
+            excluded = match["minus"] is not None
+            typed_on = n == len(found) and not query[-1:].isspace() and len(word) >= 3
+            prefix = not excluded and (match["word"].endswith("*") or typed_on)
+            terms.append(SearchTerm(word, prefix=prefix, excluded=excluded))
+    return tuple(term for term in terms if term.text.strip())
+
+
+def condition(view: View, query: str | None, moment: Moment) -> tickets.Search | None:
+    """For lists: the ticket has what is asked for, in a text or as its key. Nothing asked: None. Raises BadInput."""
+    if query is None or not query.strip():
+        return None
+    if not moment.live:
+        raise BadInput("search cannot be combined with asOf: it finds texts as they are now. Filter by title instead.")
+    asked = parsed(query)
+    return lambda conditions: _condition(view, conditions, asked, query.strip())
+
+
+def _condition(view: View, conditions: Conditions, asked: Asked, key: str) -> sql.Composable:
+    arguments = {
+        "asked": conditions.argument(_encoded(asked)),
+        "public": sql.Literal(not view.actor.reads_all),
+        "most": sql.Literal(LISTED),
+        "slices": sql.Literal(SLICE),
+        "key": conditions.argument(key),
+    }
+    return sql.SQL(
+        "(s.ticket = any(array("
+        "   select f.ticket from search_texts({asked}::text::json, {public}, {own}, {most}, {slices}) f))"
+        " or upper({key}) = 'T-' || s.number or starts_with(lower(s.external_key), lower({key})))"
+    ).format(**arguments, own=_of_own(view))
+
+
+def _of_own(view: View) -> sql.Composable:
+    if view.actor.reads_all:
+        return sql.SQL("null::uuid[]")
+    return sql.SQL(
+        "array(select o.ticket from span o"
+        " where o.workspace = %(workspace)s and o.closed_position is null and o.requester = %(viewer)s)"
+    )
+
+
+def _encoded(asked: Asked) -> str:
+    return msgspec.json.encode(asked).decode()
+
+
+# ---- queries
+
+
+async def search(view: View, query: str, filter: TicketFilter | None, ask: PageAsk) -> Page[SearchHitRow]:
+    """The best first. Raises BadInput."""
+    if backwards(ask):
+        raise BadInput("A search is read forwards: first and after.")
+    after, start = sql.SQL("true"), {}
+    if ask.after is not None:
+        rank, number = decode_cursor(ask.after, tuple[int, int])
+        after, start = sql.SQL("(h.rank, s.number) < (%(rank)s, %(number)s)"), {"rank": rank, "number": number}
+    found = await _Found.of(view, query, filter)
+    rows = await view.fetch(
+        sql.SQL("{} and {} order by h.rank desc, s.number desc limit {}").format(
+            found.select(sql.SQL("{}, h.rank, h.texts").format(tickets.SELECTED)),
+            after,
+            sql.Literal(page_size(ask) + 1),
+        ),
+        {**found.arguments, **start},
+    )
+    return page_of([(_hit(row, found.asked), (row[-2], row[1])) for row in rows], ask)
+
+
+async def count(view: View, query: str, filter: TicketFilter | None) -> int:
+    """Of the tickets whose texts are ranked."""
+    found = await _Found.of(view, query, filter)
+    return int((await view.fetch(found.select(sql.SQL("count(*)")), found.arguments))[0][0])
+
+
+def _hit(row: Sequence[Any], asked: Asked) -> SearchHitRow:
+    *shown, rank, texts = row
+    found = [text.partition(":") for text in texts[:TEXTS_SHOWN]]
+    return SearchHitRow(
+        ticket=tickets.ticket_row(shown, NOW),
+        rank=rank / _RANKS,
+        texts=tuple(TextFound(id=UUID(id_), field=SearchField(field)) for field, _, id_ in found),
+        asked=asked,
+    )
+
+
+_RANKS = 1_000_000
+"""Ranks are compared as whole numbers, which cursors keep exactly."""
+
+
+class _Found(msgspec.Struct, frozen=True):
+    """The tickets that a search and a filter find."""
+
+    asked: Asked
+    matching: tickets.Matching
+    narrow: list[UUID] | None
+    """Where the filter leaves few tickets: these."""
+    most: int
+    public: bool
+    key: str
+
+    @classmethod
+    async def of(cls, view: View, query: str, filter: TicketFilter | None) -> "_Found":
+        asked = parsed(query)
+        matching = tickets.Matching(view, filter, None, NOW)
+        narrow, most = None, RANKED
+        if filter is not None or not view.actor.reads_all:
+            few = sql.SQL("select s.ticket {} limit {}").format(matching.source(), sql.Literal(NARROW + 1))
+            found = [row[0] for row in await view.fetch(few, matching.arguments)]
+            narrow, most = (found if len(found) <= NARROW else None), LISTED
+        return cls(asked, matching, narrow, most, not view.actor.reads_all, query.strip())
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        number = self.key.upper().removeprefix("T-")
+        numbered = number.isascii() and number.isdigit() and len(number) < 19
+        return {
+            **self.matching.arguments,
+            "asked": _encoded(self.asked),
+            "public": self.public,
+            "of_tickets": self.narrow,
+            "most": self.most,
+            "slices": SLICE,
+            "key_number": int(number) if numbered else None,
+            "key": self.key,
+        }
+
+    def select(self, columns: sql.Composable) -> sql.Composed:
+        return sql.SQL(_SELECT).format(columns=columns, source=self.matching.source(among=sql.SQL("h")))
+
+
+_SELECT = """
+with f as (
+  select f.id, f.field, f.ticket, f.rank
+    from search_texts(%(asked)s::text::json, %(public)s, %(of_tickets)s::uuid[], %(most)s, %(slices)s) f
+  union all
+  select k.ticket, 'KEY', k.ticket, 1000 from span k
+   where k.workspace = %(workspace)s and k.closed_position is null
+     and (k.number = %(key_number)s or k.external_key = %(key)s)
+), h as (
+  select f.ticket, round((max(f.rank) + 0.1 * (sum(f.rank) - max(f.rank))) * 1000000)::bigint as rank,
+         array_agg(f.field || ':' || f.id order by f.rank desc, f.id) as texts
+    from f group by f.ticket
+)
+select {columns} {source}
+"""
+
+
+async def highlights(view: View, texts: Sequence[TextFound], asked: Asked) -> dict[TextFound, list[HighlightPart]]:
+    """What of these texts shows what was asked for."""
+    wanted = [text for text in texts if text.field is not SearchField.KEY]
+    rows = await view.fetch(
+        "select h.id, h.field, h.shown"
+        "  from search_highlights(%(asked)s::text::json, %(public)s, %(ids)s, %(fields)s::text[]) h",
+        {
+            "asked": _encoded(asked),
+            "public": not view.actor.reads_all,
+            "ids": [text.id for text in wanted],
+            "fields": [text.field for text in wanted],
+        },
+    )
+    return {TextFound(id=id_, field=SearchField(field)): _parts(shown) for id_, field, shown in rows}
+
+
+def _parts(shown: str) -> list[HighlightPart]:
+    parts: list[HighlightPart] = []
+    for n, piece in enumerate(shown.split(_START)):
+        match, end, rest = piece.partition(_STOP) if n else ("", "", piece)
+        if end or match:
+            parts.append(HighlightPart(text=match, match=True))
+        if rest:
+            parts.append(HighlightPart(text=rest, match=False))
+    return parts
+
+
+_START, _STOP = "\ue000", "\ue001"
