@@ -1,6 +1,6 @@
 """How a mutation becomes a command: input by names into the domain's command, handled in a thread, told as payload."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from types import NoneType
 from typing import Any, TypeVar, get_args
@@ -78,12 +78,24 @@ class Payload:
 C = TypeVar("C", bound=msgspec.Struct)
 
 
-async def perform(
-    info: Info, input: CommandInput, command: type[C] | C, handle: Callable[[EventStore, Context, C], Outcome]
-) -> Done:
+Handle = Callable[[EventStore, Context, C], Outcome]
+
+
+async def perform(info: Info, input: CommandInput, command: type[C] | C, handle: Handle[C]) -> Done:
     """`command`, or its type: then it is made of the input by names.
 
     Raises StoreUnavailable. What a person can mend is in the answer."""
+
+    async def prepared(_: C) -> Handle[C]:
+        return handle
+
+    return await perform_prepared(info, input, command, prepared)
+
+
+async def perform_prepared(
+    info: Info, input: CommandInput, command: type[C] | C, prepare: Callable[[C], Awaitable["Handle[C]"]]
+) -> Done:
+    """As `perform`, where the handler is to know what read models say of the command."""
     runtime = info.context.runtime
     name = command.__name__ if isinstance(command, type) else type(command).__name__
     with tracing.span(name), metrics.counted(name) as count:
@@ -91,6 +103,7 @@ async def perform(
             context = _context(info, input)
             if isinstance(command, type):
                 command = _command(info, input, command)
+            handle = await prepare(command)
             outcome = await to_thread.run_sync(
                 handle, runtime.store, context, command, abandon_on_cancel=True, limiter=runtime.command_threads
             )

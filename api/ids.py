@@ -27,6 +27,8 @@ class Kind(Enum):
 NAMED_BY: Mapping[str, Kind] = {
     "ticket": Kind.TICKET,
     "parent": Kind.TICKET,
+    "after": Kind.TICKET,
+    "before": Kind.TICKET,
     "person": Kind.PERSON,
     "assignee": Kind.PERSON,
     "requester": Kind.PERSON,

@@ -13,6 +13,7 @@ from api.limits import Limits
 from api.live import Subscription
 from api.nodes import NodeQueries
 from api.people import PeopleMutations, PeopleQueries
+from api.ranking import RankingMutations
 from api.rows import Rows
 from api.scalars import SCALARS
 from api.search import SearchQueries
@@ -44,7 +45,13 @@ class Query(
 
 @strawberry.type
 class Mutation(
-    TicketMutations, PeopleMutations, TeamMutations, ServiceMutations, DefinitionMutations, CustomFieldMutations
+    TicketMutations,
+    RankingMutations,
+    PeopleMutations,
+    TeamMutations,
+    ServiceMutations,
+    DefinitionMutations,
+    CustomFieldMutations,
 ):
     pass
 

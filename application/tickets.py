@@ -20,10 +20,12 @@ from domain.people import Person
 from domain.services import Service
 from domain.teams import Team
 from domain.text import FieldValue
+from domain.ticket_state import Beside
 from domain.tickets import (
     AssignTicket,
     AttachFile,
     OpenTicket,
+    RankTicket,
     SetField,
     SetParent,
     Surroundings,
@@ -37,10 +39,18 @@ HIERARCHY = "hierarchy"
 """Guard row of a workspace: moved by every command that gives a ticket another parent."""
 
 UUID_LENGTH = 36
+NOTHING_BESIDE = Beside()
 
 
-def handle(store: EventStore, context: Context, command: TicketCommand, contents: Contents | None = None) -> Outcome:
-    """`contents`: for AttachFile. Raises Refused, StoreUnavailable, StorageFull."""
+def handle(
+    store: EventStore,
+    context: Context,
+    command: TicketCommand,
+    contents: Contents | None = None,
+    beside: Beside = NOTHING_BESIDE,
+) -> Outcome:
+    """`contents`: for AttachFile. `beside`: for a move that names one neighbour alone.
+    Raises Refused, StoreUnavailable, StorageFull."""
     workspace = store.workspace(context.actor.workspace)
     if isinstance(command, OpenTicket) and not may(context.actor, command):
         raise Forbidden("open such a ticket")
@@ -68,6 +78,7 @@ def handle(store: EventStore, context: Context, command: TicketCommand, contents
             tickets=_of(Ticket, loaded),
             ancestors=_ancestors(workspace, command) if isinstance(command, SetParent) else (),
             upload=upload,
+            beside=beside,
         )
         events = tickets.decide(ticket, command, around)
         at = tickets.occurred_at(ticket, events, around)
@@ -75,13 +86,14 @@ def handle(store: EventStore, context: Context, command: TicketCommand, contents
             _keep(contents, context, command, ticket, upload)
         return Decision(events=events, occurred_at=at, subject=_subject(ticket, events))
 
+    neighbours = (beside.after, beside.before)
     guard = HIERARCHY if isinstance(command, SetParent) else None
     return execute(
         store,
         context,
         command,
         id_,
-        [catalogue, *_named(command)],
+        [catalogue, *_named(command), *neighbours],
         decide,
         guard=guard,
         new=isinstance(command, OpenTicket),
@@ -114,6 +126,8 @@ def _named(command: TicketCommand) -> list[UUID | None]:
             return [*_in_fields([value])]
         case AssignTicket(assignee=assignee, team=team):
             return [id_ for id_ in (assignee, team) if isinstance(id_, UUID)]
+        case RankTicket(after=after, before=before, assignee=assignee):
+            return [after, before, assignee if isinstance(assignee, UUID) else None]
         case SetParent(parent=parent):
             return [parent]
         case _:

@@ -62,6 +62,7 @@ _ALLOWED: dict[type[Command], tuple[Scope, ...]] = {
     tickets.AssignTicket: _STAFF,
     tickets.SetPriority: _STAFF,
     tickets.SetField: _STAFF,
+    tickets.RankTicket: _STAFF,
     tickets.SetParent: _STAFF,
     tickets.AddComment: _STAFF,
     tickets.AttachFile: _STAFF,

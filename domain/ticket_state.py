@@ -67,6 +67,7 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     last_at: datetime
     comments: tuple[tuple[UUID, Visibility], ...] = ()
     attachments: tuple[Attachment, ...] = ()
+    ranked: str | None = None
 
     @property
     def key(self) -> str:
@@ -78,12 +79,21 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def rank(self) -> str:
-        """Order within a board cell: of opening. Fixed width, so that strings sort as the numbers do."""
-        return f"a{self.number:012d}"
+        """Order within a board cell: where it was put, else that of opening. The latter has a fixed width, so that
+        strings sort as the numbers do, and no 0 at its end, so that there is room before each."""
+        return self.ranked or f"a{self.number:012d}1"
 
 
 def ticket_key(number: int) -> str:
     return f"T-{number}"
+
+
+class Beside(msgspec.Struct, frozen=True, kw_only=True):
+    """Neighbours that the command does not name, as a read model shows them: where they have moved meanwhile, they only
+    say where about."""
+
+    after: UUID | None = None
+    before: UUID | None = None
 
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,6 +115,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     tickets: Mapping[UUID, Ticket] = {}
     ancestors: tuple[UUID, ...] = ()
     upload: Upload | None = None
+    beside: Beside = Beside()
 
 
 def must_be_open(ticket: Ticket) -> None:

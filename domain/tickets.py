@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain import assignment, attachments, attributes, comments, field_values, hierarchy, text, transitions
+from domain import assignment, attachments, attributes, comments, field_values, hierarchy, ranking, text, transitions
 from domain.assignment import (
     AssignmentEvent,
     AssignTicket,
@@ -34,6 +34,7 @@ from domain.comments import AddComment, CommentAdded, CommentEvent
 from domain.errors import OccurredBeforeLast, OccurredInFuture, TicketNotFound
 from domain.field_values import FieldSet, SetField
 from domain.hierarchy import HierarchyEvent, ParentRemoved, ParentSet, SetParent
+from domain.ranking import Place, RankTicket, TicketRanked
 from domain.text import FieldValue, FreeText, SealedFields
 from domain.ticket_state import (
     Priority,
@@ -91,6 +92,7 @@ TicketEvent = (
     | FieldSet
     | AssignmentEvent
     | AttributeEvent
+    | TicketRanked
     | HierarchyEvent
     | CommentEvent
     | AttachmentEvent
@@ -117,7 +119,15 @@ class OpenTicket(msgspec.Struct, frozen=True, kw_only=True):
 
 
 CommandToTicket = (
-    TransitionCommand | AssignTicket | SetPriority | SetField | SetParent | AddComment | AttachFile | DetachFile
+    TransitionCommand
+    | AssignTicket
+    | SetPriority
+    | SetField
+    | RankTicket
+    | SetParent
+    | AddComment
+    | AttachFile
+    | DetachFile
 )
 TicketCommand = OpenTicket | CommandToTicket
 
@@ -157,6 +167,8 @@ def decide(ticket: Ticket | None, command: TicketCommand, around: Surroundings) 
             return [*attributes.decide(ticket, command, around)]
         case SetField():
             return [*field_values.decide(ticket, command, around)]
+        case RankTicket():
+            return [*ranking.decide(ticket, command, around)]
         case SetParent():
             return [*hierarchy.decide(ticket, command, around)]
         case AddComment():
@@ -222,6 +234,8 @@ def evolve(ticket: Ticket | None, event: TicketEvent, at: datetime) -> Ticket:
             return transitions.evolve(ticket, event, at)
         case FieldSet():
             return field_values.evolve(ticket, event, at)
+        case TicketRanked():
+            return ranking.evolve(ticket, event, at)
         case TicketAssigned() | TicketUnassigned() | TeamAssigned() | TeamUnassigned():
             return assignment.evolve(ticket, event, at)
         case PriorityChanged() | ServiceBound() | ServiceUnbound() | RequesterChanged():

@@ -75,6 +75,7 @@ TICKET_PATHS: tuple[tuple[str, str], ...] = (
     ("fields", "fields"),
     ("dueAt", "due_at"),
     ("closedAt", "closed_at"),
+    ("rank", "ranked"),
     ("externalKey", "external_key"),
 )
 """What counts as a change: the path that the API shows, the attribute of the domain's state."""

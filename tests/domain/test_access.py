@@ -39,6 +39,7 @@ WORK: list[access.Command] = [
     tickets.AssignTicket(ticket=TICKET, assignee=ANNA),
     tickets.SetPriority(ticket=TICKET, priority=tickets.Priority.HIGH),
     tickets.SetField(ticket=TICKET, field="room", value="12"),
+    tickets.RankTicket(ticket=TICKET, after=PARENT),
     tickets.SetParent(ticket=TICKET, parent=PARENT),
     COMMENT,
     INTERNAL,
