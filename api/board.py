@@ -6,7 +6,7 @@ import strawberry
 from strawberry import UNSET, Parent
 
 from api.fields import Info, by, given
-from api.filters import AsOf, TicketFilter, asked
+from api.filters import AsOf, TicketFilter, asked_tickets
 from api.paging import Connection, ConnectionRow, page_ask
 from api.people import Person, person
 from api.prefetch import prefetch
@@ -16,10 +16,11 @@ from api.teams import Team, team
 from api.ticket_fields import Ticket, attributes
 from api.tickets import moment_of
 from api.workflows import Status, StatusRow
-from projections import board, filters
+from projections import board
 from projections.board import BoardAsk
 from projections.filters import BoardAxis
 from projections.rows import BoardCellRow, BoardLineRow, BoardRow, TicketRow
+from projections.wip_limits import marked
 
 
 def _line_status(line: Parent[BoardLineRow], info: Info) -> StatusRow | None:
@@ -50,17 +51,16 @@ def _line_service(line: Parent[BoardLineRow], info: Info) -> Any:
     return service(info, line.service)
 
 
-def _no_limit() -> None:
-    """Null until limits on work in progress can be set."""
-
-
 @strawberry.type(description='The line of tickets that have no value on the axis (unassigned, …) has the key "".')
 class BoardLine:
     key: str
     name: str
     count: int
-    wip_limit: int | None = by(_no_limit)
-    wip_exceeded: bool = by(lambda: False, description="False until limits on work in progress can be set.")
+    wip_limit: int | None = strawberry.field(description="Of a board of one workflow, as it stands now.")
+    wip_hard: bool = strawberry.field(description="The limit refuses whoever would come on top.")
+    wip_exceeded: bool = strawberry.field(
+        description="More stand there than the limit allows, whatever the board's filter leaves out."
+    )
     status: Status | None = by(_line_status)
     person: Person | None = by(_line_person)
     team: Team | None = by(_line_team)
@@ -81,7 +81,8 @@ class BoardCell:
     column: str
     row: str | None
     count: int
-    wip_limit: int | None = by(_no_limit)
+    wip_limit: int | None
+    wip_exceeded: bool
     cards: Connection[Ticket] = by(_cards)
 
 
@@ -112,10 +113,12 @@ async def _board(
         workflow=given(workflow),
         columns=columns,
         rows=given(rows),
-        filter=asked(filter, filters.TicketFilter),
+        filter=asked_tickets(info, filter),
         cards_per_cell=50 if cards_per_cell is None else cards_per_cell,
     )
     shown = await board.board(info.context.view, ask, moment, attributes(info))
+    if moment.live and ask.workflow is not None:
+        shown = await marked(info.context.view, shown, ask, info.context.workflows)
     await prefetch(info, [card for cell in shown.cells for card in cell.cards])
     return shown
 
@@ -139,7 +142,7 @@ async def _board_cell(
         workflow=given(workflow),
         columns=columns,
         rows=given(rows),
-        filter=asked(filter, filters.TicketFilter),
+        filter=asked_tickets(info, filter),
         cards_per_cell=0,
     )
     view = info.context.view

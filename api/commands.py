@@ -47,6 +47,23 @@ class ExpectingInput(CommandInput):
     )
 
 
+_OVER = "Go over a hard limit on work in progress: for managers, with a reason."
+
+
+@strawberry.input
+class MovingInput(ExpectingInput):
+    """Of commands that may bring a ticket to a place with a limit."""
+
+    override_wip_limit: bool | None = strawberry.field(default=UNSET, description=_OVER)
+
+
+@strawberry.input
+class ArrivingInput(CommandInput):
+    """As MovingInput, of a ticket that is new."""
+
+    override_wip_limit: bool | None = strawberry.field(default=UNSET, description=_OVER)
+
+
 class Done(msgspec.Struct, frozen=True):
     """What became of a command; shown by the payloads."""
 
@@ -133,6 +150,7 @@ def _context(info: Info, input: CommandInput) -> Context:
         expected_version=given(input.expected_version) if isinstance(input, ExpectingInput) else None,
         reason=given(input.reason),
         occurred_at=given(input.occurred_at),
+        override_wip_limit=isinstance(input, MovingInput | ArrivingInput) and given(input.override_wip_limit) is True,
         on_behalf_of=None if on_behalf_of is None else _id(on_behalf_of, Kind.PERSON, "onBehalfOf"),
     )
 

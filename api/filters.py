@@ -9,12 +9,16 @@ from strawberry import ID, UNSET
 from strawberry.scalars import JSON
 from strawberry.utils.str_converters import to_camel_case
 
-from api.fields import is_list
+from api.field_values import value_inward
+from api.fields import Info, is_list
 from api.ids import NAMED_BY, Kind, decode
 from api.scalars import Position
+from domain.custom_fields import FieldType, value_of
+from domain.errors import InvalidValue
 from domain.people import PersonKind
+from domain.text import FieldValue
 from domain.tickets import Priority
-from domain.workflows import StatusCategory
+from domain.workflows import StatusCategory, Workflows
 from projections import filters
 from projections.filters import BoardAxis, Direction, TicketField
 from projections.reading import BadInput
@@ -179,3 +183,47 @@ def _plain(value: Any, path: str) -> Any:
         if not isinstance(one, str | int | float | bool | None):
             raise BadInput(f"{path}: custom fields hold texts, numbers, truth values or null.")
     return value
+
+
+def asked_tickets(info: Info, given: TicketFilter | None) -> filters.TicketFilter | None:
+    """As `asked`; values of custom fields are taken as their definitions say. Raises BadInput, WrongId."""
+    wanted = asked(given, filters.TicketFilter)
+    return None if wanted is None else _typed(wanted, info.context.workflows)
+
+
+def _typed(wanted: filters.TicketFilter, known: Workflows) -> filters.TicketFilter:
+    changes: dict[str, Any] = {}
+    for name in ("and_", "or_"):
+        parts = getattr(wanted, name)
+        if parts is not msgspec.UNSET:
+            changes[name] = [_typed(part, known) for part in parts]
+    if wanted.not_ is not msgspec.UNSET:
+        changes["not_"] = _typed(wanted.not_, known)
+    if wanted.field is not msgspec.UNSET:
+        changes["field"] = [_typed_field(one, known) for one in wanted.field]
+    return msgspec.structs.replace(wanted, **changes) if changes else wanted
+
+
+_COMPARED = (FieldType.INTEGER, FieldType.NUMBER, FieldType.DATE, FieldType.TIME, FieldType.PERSON, FieldType.TEAM)
+"""Types whose values have another spelling than the client's, or none at all."""
+
+
+def _typed_field(wanted: filters.FieldFilter, known: Workflows) -> filters.FieldFilter:
+    field = known.fields.get(wanted.key)
+    if field is None or field.type not in _COMPARED:
+        return wanted
+
+    def taken(value: Any) -> FieldValue:
+        try:
+            return value_of(field, value_inward(known, wanted.key, value))
+        except InvalidValue as error:
+            raise BadInput(f"filter.field: {error.message}") from None
+
+    changes: dict[str, Any] = {
+        name: taken(value)
+        for name in ("eq", "gt", "gte", "lt", "lte")
+        if (value := getattr(wanted, name)) is not msgspec.UNSET
+    }
+    if wanted.in_ is not msgspec.UNSET:
+        changes["in_"] = [taken(value) for value in wanted.in_]
+    return msgspec.structs.replace(wanted, **changes)

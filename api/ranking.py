@@ -5,7 +5,7 @@ from functools import partial
 import strawberry
 from strawberry import ID, UNSET
 
-from api.commands import Done, ExpectingInput, Handle, perform_prepared
+from api.commands import Done, Handle, MovingInput, perform_prepared
 from api.fields import Info, by
 from api.tickets import TicketPayload
 from application.tickets import handle
@@ -21,7 +21,7 @@ strawberry.enum(Place, description="First or last of the whole workspace, and so
         " another cell on the way, by the rules of a transition and an assignment; a null assignee unassigns."
     )
 )
-class RankTicketInput(ExpectingInput):
+class RankTicketInput(MovingInput):
     ticket: ID
     after: ID | None = UNSET
     before: ID | None = UNSET

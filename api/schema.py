@@ -22,6 +22,7 @@ from api.status import StatusQueries
 from api.teams import TeamMutations, TeamQueries
 from api.tickets import TicketMutations, TicketQueries
 from api.viewer import ViewerQueries
+from api.wip_limits import WipLimitMutations, WipLimitQueries
 from api.workflows import WorkflowQueries
 
 
@@ -35,6 +36,7 @@ class Query(
     EventQueries,
     WorkflowQueries,
     CustomFieldQueries,
+    WipLimitQueries,
     PeopleQueries,
     TeamQueries,
     ServiceQueries,
@@ -52,6 +54,7 @@ class Mutation(
     ServiceMutations,
     DefinitionMutations,
     CustomFieldMutations,
+    WipLimitMutations,
 ):
     pass
 

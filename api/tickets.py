@@ -7,9 +7,17 @@ from strawberry import ID, UNSET, Parent
 from strawberry.scalars import JSON
 
 from api.attachments import attach_file, detach_file
-from api.commands import CommandInput, Done, ExpectingInput, Payload, perform, wait_until_readable
+from api.commands import (
+    ArrivingInput,
+    Done,
+    ExpectingInput,
+    MovingInput,
+    Payload,
+    perform,
+    wait_until_readable,
+)
 from api.fields import Info, by, given, once_passed
-from api.filters import AsOf, TicketFilter, TicketOrder, asked
+from api.filters import AsOf, TicketFilter, TicketOrder, asked, asked_tickets
 from api.ids import Kind, decode_given
 from api.paging import Connection, ConnectionRow, page_ask
 from api.scalars import Position
@@ -68,7 +76,7 @@ async def _tickets(
     if given(search):
         await once_passed(info, min_position, "search")
     moment = await moment_of(info, as_of, min_position)
-    wanted = asked(filter, filters.TicketFilter)
+    wanted = asked_tickets(info, filter)
     order = [filters.TicketOrder(field=one.field, direction=one.direction) for one in given(order_by) or ()]
     return await list_tickets(info, wanted, given(search), order, page_ask(first, after, last, before), moment)
 
@@ -83,7 +91,7 @@ class TicketQueries:
 
 
 @strawberry.input
-class OpenTicketInput(CommandInput):
+class OpenTicketInput(ArrivingInput):
     title: str
     description: str | None = UNSET
     role: str
@@ -100,21 +108,21 @@ class OpenTicketInput(CommandInput):
 
 
 @strawberry.input(description="Without `status` the new role's workflow says where the ticket lands.")
-class ChangeRoleInput(ExpectingInput):
+class ChangeRoleInput(MovingInput):
     ticket: ID
     role: str
     status: str | None = UNSET
 
 
 @strawberry.input(description="`fields` sets custom fields on the way, such as those that the transition requires.")
-class TransitionTicketInput(ExpectingInput):
+class TransitionTicketInput(MovingInput):
     ticket: ID
     status: str
     fields: JSON | None = UNSET
 
 
 @strawberry.input(description="What is absent stays; null unassigns.")
-class AssignTicketInput(ExpectingInput):
+class AssignTicketInput(MovingInput):
     ticket: ID
     assignee: ID | None = UNSET
     team: ID | None = UNSET

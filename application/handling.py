@@ -31,6 +31,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
     occurred_at: datetime | None = None
     on_behalf_of: UUID | None = None
+    override_wip_limit: bool = False
     channel: str = "api"
     source: str | None = None
     correlation_id: UUID | None = None
@@ -46,12 +47,22 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     replayed: bool = False
 
 
+class Further(msgspec.Struct, frozen=True, kw_only=True):
+    """What a command appends to another stream, which stood as `before` when it was decided."""
+
+    stream: UUID
+    before: Stream | None
+    events: Sequence[DomainEvent]
+
+
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """`subject`: whose key seals the free text; None is the workspace itself."""
+    """`subject`: whose key seals the free text; None is the workspace itself. `further`: appended together with the
+    events, all or nothing; only where there are events."""
 
     events: Sequence[DomainEvent]
     occurred_at: datetime
     subject: UUID | None = None
+    further: Sequence[Further] = ()
 
 
 Decide = Callable[[dict[UUID, Stream]], Decision]
@@ -90,8 +101,25 @@ def execute(
                     return attempt.after_loading(guard)
                 except VersionConflict:
                     metrics.LOST_RACES.inc()
+                if attempt.meets_others_at is not None:
+                    break
         except AlreadyRecorded as error:
             return _replayed(error.first, attempt.digest, resent=error.resent)
+    if attempt.meets_others_at is not None:
+        return _at_a_further_stream(attempt, attempt.meets_others_at, workspace)
+    raise Conflict(None, None)
+
+
+def _at_a_further_stream(attempt: "_Attempt", stream: UUID, workspace: WorkspaceStore) -> Outcome:
+    """Once a race was lost there: in the turn of that stream instead, since no two turns are ever held at once."""
+    with workspace.turn(stream):
+        for _ in range(ATTEMPTS):
+            try:
+                return attempt.after_loading(None)
+            except VersionConflict:
+                metrics.LOST_RACES.inc()
+            except AlreadyRecorded as error:
+                return _replayed(error.first, attempt.digest, resent=error.resent)
     raise Conflict(None, None)
 
 
@@ -111,6 +139,8 @@ class _Attempt:
         self._stream, self._needed = stream, needed
         self._command_id = context.command_id or uuid4()
         self.digest = fingerprint(workspace, context, command)
+        self.meets_others_at: UUID | None = None
+        """The further stream that the last decision appends to: where it meets commands on other streams."""
 
     def at_once(self, *, new: bool) -> Outcome | None:
         """On what this process knows, without asking: the append checks that nobody else has moved any of it since.
@@ -123,6 +153,8 @@ class _Attempt:
             return None
         try:
             decision = self._decided(known)
+            if decision.further:  # their append checks no more than the streams that it appends to
+                return None
             return self._record(known, decision, []) if decision.events else None
         except VersionConflict:
             metrics.LOST_RACES.inc()
@@ -138,6 +170,7 @@ class _Attempt:
         if earlier is not None:
             raise AlreadyRecorded(earlier)
         decision = self._decided(loaded)
+        self.meets_others_at = decision.further[0].stream if decision.further and guard is None else None
         return self._record(loaded, decision, held) if decision.events else self._unchanged(loaded)
 
     def _decided(self, loaded: dict[UUID, Stream]) -> Decision:
@@ -170,23 +203,25 @@ class _Attempt:
     def _record(self, loaded: dict[UUID, Stream], decision: Decision, guards: Sequence[Guard]) -> Outcome:
         version, _ = self._place(loaded)
         cause = self._cause()
+        own = Further(stream=self._stream, before=loaded.get(self._stream), events=decision.events)
         envelopes = [
             Envelope(
                 workspace=self._workspace.workspace,
-                originator_id=self._stream,
-                originator_version=version + n,
+                originator_id=one.stream,
+                originator_version=(one.before.version if one.before else 0) + n,
                 event=event,
                 occurred_at=decision.occurred_at,
                 cause=cause,
                 subject=decision.subject,
-                command_hash=self.digest if n == 1 else None,
+                command_hash=self.digest if one is own and n == 1 else None,
             )
-            for n, event in enumerate(decision.events, start=1)
+            for one in (own, *decision.further)
+            for n, event in enumerate(one.events, start=1)
         ]
         seen = {id_: known.version if (known := loaded.get(id_)) else 0 for id_ in self._needed if id_ != self._stream}
         with tracing.span("append"):
             position = self._workspace.append(envelopes, before=loaded.get(self._stream), guards=guards, seen=seen)
-        return Outcome(stream=self._stream, version=version + len(envelopes), position=position)
+        return Outcome(stream=self._stream, version=version + len(decision.events), position=position)
 
     def _cause(self) -> Cause:
         context = self._context
@@ -272,6 +307,7 @@ def fingerprint(workspace: WorkspaceStore, context: Context, command: Command) -
         context.reason,
         context.occurred_at,
         context.on_behalf_of,
+        *(("override",) if context.override_wip_limit else ()),
     )
     return hashlib.blake2b(_ENCODER.encode(said), key=workspace.subject_key(), digest_size=16).digest()
 

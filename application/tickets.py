@@ -1,16 +1,18 @@
 """Commands to tickets."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
 
 from msgspec.structs import replace
 
+from application import wip_limits
 from application.attachments.contents import Contents
 from application.event_store.envelope import Stream
 from application.event_store.streams import EventStore, WorkspaceStore
-from application.handling import Context, Decision, Outcome, execute, new_id, now, state_in
+from application.handling import Context, Decision, Further, Outcome, execute, new_id, now, state_in
 from application.workflows import workflows_in, workflows_stream
 from domain import tickets
 from domain.access import may, sees
@@ -34,6 +36,7 @@ from domain.tickets import (
     TicketOpened,
     TransitionTicket,
 )
+from domain.workflows import Workflows
 
 HIERARCHY = "hierarchy"
 """Guard row of a workspace: moved by every command that gives a ticket another parent."""
@@ -84,7 +87,8 @@ def handle(
         at = tickets.occurred_at(ticket, events, around)
         if upload is not None:
             _keep(contents, context, command, ticket, upload)
-        return Decision(events=events, occurred_at=at, subject=_subject(ticket, events))
+        further = _arrivals(workspace, context, id_, ticket, events, at, around.workflows)
+        return Decision(events=events, occurred_at=at, subject=_subject(ticket, events), further=further)
 
     neighbours = (beside.after, beside.before)
     guard = HIERARCHY if isinstance(command, SetParent) else None
@@ -98,6 +102,25 @@ def handle(
         guard=guard,
         new=isinstance(command, OpenTicket),
     )
+
+
+def _arrivals(
+    workspace: WorkspaceStore,
+    context: Context,
+    id_: UUID,
+    before: Ticket | None,
+    events: Sequence[tickets.TicketEvent],
+    at: datetime,
+    known: Workflows,
+) -> list[Further]:
+    """Places with a hard limit are told who comes; where there are none, nothing is done."""
+    if not events or not any(limit.hard for limit in known.wip_limits.values()):
+        return []
+    after = before
+    for event in events:
+        after = tickets.evolve(after, event, at)
+    assert after is not None, "there were events"
+    return wip_limits.arrivals(workspace, context, id_, before, after, known)
 
 
 def _own_request(command: OpenTicket, context: Context) -> OpenTicket:

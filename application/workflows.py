@@ -9,7 +9,7 @@ from application.event_store.envelope import Stream
 from application.event_store.event_types import NAMES
 from application.event_store.recorder import VersionConflict
 from application.event_store.streams import CACHED_WORKSPACES, EventStore, WorkspaceStore
-from application.handling import Context, Decision, Outcome, execute, now, state_in
+from application.handling import Context, Decision, Outcome, execute, must_be_active, now, state_in
 from domain import workflows
 from domain.access import may
 from domain.errors import Conflict, Forbidden
@@ -19,6 +19,7 @@ from domain.workflows import (
     NOBODY,
     Census,
     RoleRetired,
+    SetWipLimit,
     Standing,
     WorkflowDefined,
     WorkflowRetired,
@@ -45,9 +46,12 @@ def handle(store: EventStore, context: Context, command: WorkflowsCommand, count
     if not may(context.actor, command):
         raise Forbidden("define roles, workflows and fields")
     stream = workflows_stream(context.actor.workspace)
+    person = command.person if isinstance(command, SetWipLimit) and command.limit is not None else None
 
     def decide(loaded: dict[UUID, Stream]) -> Decision:
         state = workflows_in(loaded, context.actor.workspace)
+        if person is not None:
+            must_be_active(loaded, person, "person")
         census = NOBODY if counted is None else counted.census
         events = workflows.decide(state, command, census)
         if counted is not None and any(isinstance(event, _TAKING_AWAY) for event in events):
@@ -55,7 +59,7 @@ def handle(store: EventStore, context: Context, command: WorkflowsCommand, count
             events = workflows.decide(state, command, census)
         return Decision(events=events, occurred_at=context.occurred_at or now())
 
-    return execute(store, context, command, stream, [], decide)
+    return execute(store, context, command, stream, [person], decide)
 
 
 _TAKING_AWAY = (WorkflowDefined, WorkflowRetired, RoleRetired)

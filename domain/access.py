@@ -84,6 +84,7 @@ _ALLOWED: dict[type[Command], tuple[Scope, ...]] = {
     workflows.DefineField: (Scope.ADMIN,),
     workflows.RetireField: (Scope.ADMIN,),
     workflows.SetFieldPolicy: (Scope.ADMIN,),
+    workflows.SetWipLimit: _HEADS,
 }
 
 

@@ -226,6 +226,16 @@ class KeyTaken(Refused):
         super().__init__(f"There is a {what} with the key {key!r} already.", ("key",))
 
 
+class WipLimitReached(Refused):
+    code = ErrorCode.WIP_LIMIT_REACHED
+
+    def __init__(self, limit: int, where: str) -> None:
+        super().__init__(
+            f"{limit} {'ticket is' if limit == 1 else 'tickets are'} in progress {where}: the limit. Finish one first.",
+            ("ticket",),
+        )
+
+
 class InUse(Refused):
     """A definition would leave tickets behind; the message says how many, and where."""
 

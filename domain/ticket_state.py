@@ -15,7 +15,7 @@ from domain.people import Person
 from domain.services import Service
 from domain.teams import Team
 from domain.text import FieldValue
-from domain.workflows import Role, StatusCategory, Workflows
+from domain.workflow_state import Role, StatusCategory, Workflows
 
 
 class Priority(StrEnum):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
+from uuid import UUID
 
 import msgspec
 
@@ -112,6 +113,26 @@ class Role(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     requires: tuple[str, ...] = ()
 
 
+class WipLimit(msgspec.Struct, frozen=True, kw_only=True):
+    """How many open tickets may stand in a column (`status`), with a person, or in a cell of both. A hard one refuses
+    who would come on top."""
+
+    workflow: str
+    status: str | None
+    person: UUID | None
+    limit: int
+    hard: bool
+
+    @property
+    def place(self) -> str:
+        return place(self.workflow, self.status, self.person)
+
+
+def place(workflow: str, status: str | None, person: UUID | None) -> str:
+    """The key of a column, of a person's share of a workflow, or of a cell."""
+    return f"{workflow}/{status or ''}/{person or ''}"
+
+
 class Workflows(msgspec.Struct, frozen=True, kw_only=True):
     """Every role, field and version of every workflow of one workspace, retired ones too. `mapped`: by workflow, from
     a status that the newest version lacks to the one that stands for it."""
@@ -121,6 +142,7 @@ class Workflows(msgspec.Struct, frozen=True, kw_only=True):
     mapped: dict[str, dict[str, str]] = {}
     fields: dict[str, Field] = {}
     strict_fields: bool = False
+    wip_limits: dict[str, WipLimit] = {}
     retired_roles: frozenset[str] = frozenset()
     retired_workflows: frozenset[str] = frozenset()
     retired_fields: frozenset[str] = frozenset()

@@ -15,7 +15,7 @@ from typing import assert_never
 
 import msgspec
 
-from domain import custom_fields, text
+from domain import custom_fields, text, wip_limits
 from domain.custom_fields import (
     DefineField,
     Field,
@@ -26,6 +26,7 @@ from domain.custom_fields import (
     SetFieldPolicy,
 )
 from domain.errors import FieldNotFound, InUse, InvalidValue
+from domain.wip_limits import SetWipLimit, WipLimitRemoved, WipLimitSet
 from domain.workflow_state import (
     ANY,
     CLOSED,
@@ -42,6 +43,7 @@ from domain.workflow_state import (
     Transition,
     Workflow,
     Workflows,
+    place,
 )
 
 WORKFLOWS_LIMIT, ROLES_LIMIT, FIELDS_LIMIT, STATUSES_LIMIT = 200, 200, 200, 100
@@ -82,6 +84,8 @@ WorkflowsEvent = (
     | FieldDefined
     | FieldRetired
     | FieldPolicySet
+    | WipLimitSet
+    | WipLimitRemoved
 )
 
 
@@ -113,7 +117,7 @@ class RetireRole(msgspec.Struct, frozen=True, kw_only=True):
 
 
 WorkflowsCommand = (
-    DefineWorkflow | DefineRole | RetireWorkflow | RetireRole | DefineField | RetireField | SetFieldPolicy
+    DefineWorkflow | DefineRole | RetireWorkflow | RetireRole | DefineField | RetireField | SetFieldPolicy | SetWipLimit
 )
 
 
@@ -136,6 +140,8 @@ def decide(state: Workflows, command: WorkflowsCommand, census: Census = NOBODY)
             return [] if key in state.retired_fields else [FieldRetired(key=key)]
         case SetFieldPolicy(strict=strict):
             return [] if strict is state.strict_fields else [FieldPolicySet(strict=strict)]
+        case SetWipLimit():
+            return [*wip_limits.decide(state, command)]
         case _:
             assert_never(command)
 
@@ -278,6 +284,11 @@ def evolve(state: Workflows | None, event: WorkflowsEvent, at: datetime) -> Work
             return change(state, retired_fields=state.retired_fields | {key})
         case FieldPolicySet(strict=strict):
             return change(state, strict_fields=strict)
+        case WipLimitSet(limit=limit):
+            return change(state, wip_limits={**state.wip_limits, limit.place: limit})
+        case WipLimitRemoved(workflow=key, status=status, person=person):
+            gone = place(key, status, person)
+            return change(state, wip_limits={at: one for at, one in state.wip_limits.items() if at != gone})
         case _:
             assert_never(event)
 

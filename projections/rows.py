@@ -211,6 +211,9 @@ class BoardLineRow(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     name: str
     count: int
+    wip_limit: int | None = None
+    wip_hard: bool = False
+    wip_exceeded: bool = False
     status: Status | None = None
     person: UUID | None = None
     team: UUID | None = None
@@ -223,6 +226,8 @@ class BoardCellRow(msgspec.Struct, frozen=True, kw_only=True):
     column: str
     row: str | None
     count: int
+    wip_limit: int | None = None
+    wip_exceeded: bool = False
     cards: list[TicketRow]
 
     @property

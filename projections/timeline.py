@@ -17,6 +17,7 @@ from domain.teams import Team
 from domain.text import same_value
 from domain.ticket_state import Attachment
 from domain.tickets import CommentAdded, FileAttached, FileDetached, Ticket, Visibility
+from domain.wip_limits import Ledger
 from domain.workflows import Workflows
 from projections import conditions
 from projections.filters import EventFilter, PageAsk
@@ -82,10 +83,12 @@ TICKET_PATHS: tuple[tuple[str, str], ...] = (
 
 
 def _paths(*pairs: tuple[str, str]) -> tuple[tuple[str, ...], Callable[[State], tuple[Any, ...]]]:
-    return tuple(path for path, _ in pairs), attrgetter(*(attribute for _, attribute in pairs))
+    values = attrgetter(*(attribute for _, attribute in pairs))
+    return tuple(path for path, _ in pairs), values if len(pairs) > 1 else lambda state: (values(state),)
 
 
 _PATHS = {
+    Ledger: _paths(("cards", "cards")),
     Ticket: _paths(*TICKET_PATHS),
     Person: _paths(("name", "name"), ("kind", "kind"), ("email", "email"), ("active", "active")),
     Team: _paths(("key", "key"), ("name", "name"), ("members", "members")),
@@ -96,6 +99,7 @@ _PATHS = {
         ("mapped", "mapped"),
         ("fields", "fields"),
         ("strictFields", "strict_fields"),
+        ("wipLimits", "wip_limits"),
         ("retiredRoles", "retired_roles"),
         ("retiredWorkflows", "retired_workflows"),
         ("retiredFields", "retired_fields"),

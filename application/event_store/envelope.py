@@ -12,10 +12,11 @@ from domain.people import Person, PersonEvent
 from domain.services import Service, ServiceEvent
 from domain.teams import Team, TeamEvent
 from domain.tickets import Ticket, TicketEvent
+from domain.wip_limits import Ledger, LedgerEvent
 from domain.workflows import Workflows, WorkflowsEvent
 
-DomainEvent = TicketEvent | PersonEvent | TeamEvent | ServiceEvent | WorkflowsEvent
-State = Ticket | Person | Team | Service | Workflows
+DomainEvent = TicketEvent | PersonEvent | TeamEvent | ServiceEvent | WorkflowsEvent | LedgerEvent
+State = Ticket | Person | Team | Service | Workflows | Ledger
 
 
 class Cause(msgspec.Struct, frozen=True, kw_only=True):

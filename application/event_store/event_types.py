@@ -11,7 +11,7 @@ from typing import Any, cast
 import msgspec
 
 from application.event_store.envelope import DomainEvent, Envelope, State, Stream
-from domain import people, services, teams, tickets, workflows
+from domain import people, services, teams, tickets, wip_limits, workflows
 from domain.text import SEALED
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
@@ -59,6 +59,7 @@ EVENT_TYPES: Mapping[str, EventType] = {
         *_types(teams.evolve, teams.TeamEvent),
         *_types(services.evolve, services.ServiceEvent),
         *_types(workflows.evolve, workflows.WorkflowsEvent),
+        *_types(wip_limits.evolve, wip_limits.LedgerEvent),
     )
 }
 """By stored name. The name happens to be the class's; renaming a class keeps the name by an entry of its own."""

@@ -127,6 +127,7 @@ def test_all_free_text_is_marked_for_sealing() -> None:
         "channel",
         "external_key",
         "key",
+        "rank",
         "mapping",  # from status to status
         "media_type",
         "content",  # where a file lies: a keyed digest

@@ -59,6 +59,7 @@ CATALOGUES: list[access.Command] = [
     services.AddService(key="a", name="A"),
     services.RenameService(service=HOSTING, name="A"),
 ]
+LIMITS: list[access.Command] = [workflows.SetWipLimit(workflow="support", status="new", limit=3)]
 DEFINITIONS: list[access.Command] = [
     workflows.DefineWorkflow(workflow=SUPPORT),
     workflows.DefineRole(role=INQUIRY),
@@ -68,7 +69,7 @@ DEFINITIONS: list[access.Command] = [
     workflows.RetireField(field="room"),
     workflows.SetFieldPolicy(strict=True),
 ]
-EVERYTHING = [*WORK, *CATALOGUES, *DEFINITIONS]
+EVERYTHING = [*WORK, *CATALOGUES, *LIMITS, *DEFINITIONS]
 
 THEIRS = tickets.evolve(None, OPENED, START)  # Boris asked for it
 NOBODYS = msgspec.structs.replace(THEIRS, requester=None)
@@ -96,11 +97,11 @@ def test_every_command_that_there_is_has_its_rule() -> None:
 
 def test_an_agent_works_on_every_ticket_and_leaves_the_rest() -> None:
     assert allowed(actor(Scope.AGENT), WORK) == {True}
-    assert allowed(actor(Scope.AGENT), [*CATALOGUES, *DEFINITIONS]) == {False}
+    assert allowed(actor(Scope.AGENT), [*CATALOGUES, *LIMITS, *DEFINITIONS]) == {False}
 
 
 def test_a_manager_also_keeps_people_teams_and_services() -> None:
-    assert allowed(actor(Scope.MANAGER), [*WORK, *CATALOGUES]) == {True}
+    assert allowed(actor(Scope.MANAGER), [*WORK, *CATALOGUES, *LIMITS]) == {True}
     assert allowed(actor(Scope.MANAGER), DEFINITIONS) == {False}
 
 

@@ -1,0 +1,100 @@
+"""Limits on work in progress: the ledgers of places that have a hard one."""
+
+from collections.abc import Sequence
+from uuid import UUID, uuid5
+
+import msgspec
+
+from application import workflows
+from application.event_store.envelope import Stream
+from application.event_store.event_types import NAMES
+from application.event_store.recorder import VersionConflict
+from application.event_store.streams import EventStore, WorkspaceStore
+from application.handling import Context, Decision, Further, Outcome, execute, now, state_in
+from domain import wip_limits
+from domain.access import may_act_for_others
+from domain.errors import Conflict, Forbidden, InUse, ReasonRequired
+from domain.tickets import RoleChanged, StatusChanged, Ticket, TicketAssigned, TicketOpened
+from domain.wip_limits import Ledger, SetWipLimit
+from domain.workflow_state import WipLimit, Workflows
+
+CARDS_LIMIT = 1_000
+ARRIVALS = tuple(NAMES[cls].name for cls in (TicketOpened, StatusChanged, RoleChanged, TicketAssigned))
+
+
+class Cards(msgspec.Struct, frozen=True, kw_only=True):
+    """Tickets that stood in a place when all up to `position` was recorded."""
+
+    ids: Sequence[UUID]
+    position: int
+
+
+def ledger_stream(workspace: UUID, limit: WipLimit) -> UUID:
+    return uuid5(workspace, f"wip:{limit.place}")
+
+
+def handle(store: EventStore, context: Context, command: SetWipLimit, cards: Cards) -> Outcome:
+    """Sets the limit first, so that whoever comes from then on is in the ledger, then tells the ledger who stood there
+    by then: those counted and, from the log itself, who came since. Safe to repeat after an interruption.
+    Raises Refused, StoreUnavailable."""
+    if command.limit is None or not command.hard:
+        return workflows.handle(store, context, command)
+    if len(cards.ids) > CARDS_LIMIT:
+        raise InUse(f"More than {CARDS_LIMIT} tickets stand there: set a soft limit until they are fewer.", ("limit",))
+    workspace = store.workspace(context.actor.workspace)
+    _came_since(workspace, cards.position)
+    outcome = workflows.handle(store, context, command)
+    limit = wip_limits.limit_of(command)
+    there = [*cards.ids, *_came_since(workspace, cards.position)]
+    stream = ledger_stream(workspace.workspace, limit)
+
+    def decide(loaded: dict[UUID, Stream]) -> Decision:
+        ledger = state_in(loaded, stream, Ledger) or Ledger()
+        return Decision(events=wip_limits.counted(ledger, there), occurred_at=now())
+
+    execute(
+        store, msgspec.structs.replace(context, command_id=None, expected_version=None), command, stream, [], decide
+    )
+    return outcome
+
+
+def _came_since(workspace: WorkspaceStore, position: int) -> list[UUID]:
+    """Tickets that moved after a position, wherever they are now: the ledger asks them."""
+    try:
+        return workspace.moved_since(position, ARRIVALS)
+    except VersionConflict:
+        raise Conflict(None, None) from None
+
+
+def arrivals(
+    workspace: WorkspaceStore, context: Context, id_: UUID, before: Ticket | None, after: Ticket, known: Workflows
+) -> list[Further]:
+    """What the ledgers of the places that the ticket comes to are told.
+    Raises WipLimitReached, Forbidden, ReasonRequired."""
+    limits = wip_limits.entered(before, after, known)
+    if not limits:
+        return []
+    over = _may_go_over(context)
+    streams = [ledger_stream(workspace.workspace, limit) for limit in limits]
+    found = workspace.load(streams)
+    ledgers = [state_in(found, stream, Ledger) or Ledger() for stream in streams]
+    loaded = workspace.load({card for ledger in ledgers for card in ledger.cards})
+    tickets = {card: one.state for card, one in loaded.items() if isinstance(one.state, Ticket)}
+    return [
+        Further(
+            stream=stream,
+            before=found.get(stream),
+            events=[wip_limits.enter(limit, ledger, id_, tickets, over=over)],
+        )
+        for limit, stream, ledger in zip(limits, streams, ledgers, strict=True)
+    ]
+
+
+def _may_go_over(context: Context) -> bool:
+    if not context.override_wip_limit:
+        return False
+    if not may_act_for_others(context.actor):
+        raise Forbidden("go over a limit on work in progress", "overrideWipLimit")
+    if context.reason is None:
+        raise ReasonRequired("to go over a limit on work in progress")
+    return True
