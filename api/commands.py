@@ -187,6 +187,8 @@ def _converted(info: Info, input: CommandInput, value: Any, name: str, path: str
     if name == "value":
         key: str = vars(input)["field"]
         return inward(info.context.workflows, {key: value}, path)[key]
+    if name == "definition":
+        return value.written(info)
     if name in NAMED_BY:
         return _id(value, NAMED_BY[name], path)
     return tuple(value) if is_list(value) else value
@@ -197,6 +199,7 @@ _NOT_FOUND = {
     Kind.PERSON: ErrorCode.PERSON_NOT_FOUND,
     Kind.TEAM: ErrorCode.TEAM_NOT_FOUND,
     Kind.SERVICE: ErrorCode.SERVICE_NOT_FOUND,
+    Kind.VIEW: ErrorCode.VIEW_NOT_FOUND,
     Kind.COMMENT: ErrorCode.COMMENT_NOT_FOUND,
     Kind.UPLOAD: ErrorCode.UPLOAD_NOT_FOUND,
     Kind.ATTACHMENT: ErrorCode.ATTACHMENT_NOT_FOUND,

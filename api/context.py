@@ -12,7 +12,7 @@ from strawberry.litestar import BaseContext
 from api.runtime import Runtime
 from domain.access import Actor
 from domain.workflows import Workflows
-from projections import attachments, directory, search, spans, tickets, timeline
+from projections import attachments, directory, search, spans, tickets, timeline, views
 from projections.reading import Page, View
 from projections.rows import (
     AttachmentRow,
@@ -26,6 +26,7 @@ from projections.rows import (
     TeamRow,
     TicketDetails,
     TicketRow,
+    ViewRow,
 )
 
 K = TypeVar("K", bound=Hashable)
@@ -42,6 +43,7 @@ class Loaders:
         self.teams = loader(lambda ids: directory.teams_by_ids(view, ids))
         self.services = loader(lambda ids: directory.services_by_ids(view, ids))
         self.teams_of = loader(lambda ids: directory.teams_of(view, ids))
+        self.views = loader(lambda ids: views.views_by_ids(view, ids))
         self.events = loader_by(view, timeline.by_positions)
         self.comments = loader(lambda ids: tickets.comments_by_ids(view, ids))
         self.tickets = loader_by(view, tickets.by_ids)
@@ -65,6 +67,7 @@ class Loaders:
     teams: DataLoader[UUID, TeamRow | None]
     services: DataLoader[UUID, ServiceRow | None]
     teams_of: DataLoader[UUID, list[TeamRow] | None]
+    views: DataLoader[UUID, ViewRow | None]
     events: DataLoader[Asked, EventRow | None]
     comments: DataLoader[UUID, CommentRow | None]
     tickets: DataLoader[Asked, TicketRow | None]

@@ -10,7 +10,7 @@ import msgspec
 from api import demo_story
 from api.demo_files import attach_files
 from api.demo_story import LENGTH, SYSTEM, Ids, Step
-from application import people, services, teams, tickets, workflows
+from application import people, services, teams, tickets, views, workflows
 from application.attachments.contents import Contents
 from application.event_store.envelope import Envelope
 from application.event_store.streams import EventStore
@@ -21,6 +21,7 @@ from domain.people import PersonCommand
 from domain.services import ServiceCommand
 from domain.teams import TeamCommand
 from domain.tickets import Ticket, TicketCommand
+from domain.views import ViewCommand
 from domain.workflows import WorkflowsCommand
 
 HERO = "ticket 1"
@@ -136,6 +137,8 @@ def _handle(store: EventStore, context: Context, command: Command) -> Outcome:
         return teams.handle(store, context, command)
     if isinstance(command, ServiceCommand):
         return services.handle(store, context, command)
+    if isinstance(command, ViewCommand):
+        return views.handle(store, context, command)
     if isinstance(command, WorkflowsCommand):
         return workflows.handle(store, context, command)
     assert isinstance(command, TicketCommand)

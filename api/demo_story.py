@@ -15,6 +15,7 @@ from uuid import UUID
 
 import msgspec
 
+from api import demo_board
 from domain.access import Command
 from domain.people import AddPerson, PersonKind
 from domain.services import AddService
@@ -203,6 +204,10 @@ class _Play:
                 self._join(team.key, key)
         for service in self._scenes.services:
             self._add(f"service {service.key}", AddService(key=service.key, name=service.name))
+        for n, command in enumerate(demo_board.settings()):
+            self._add(f"setting {n}", command)
+        for team in self._scenes.teams:
+            self._save_view(team)
 
     def _add_person(self, key: str, name: str, kind: PersonKind, domain: str) -> None:
         self._add(f"person {key}", AddPerson(name=name, kind=kind, email=f"{key}@{domain}"))
@@ -215,6 +220,12 @@ class _Play:
 
     def _add(self, makes: str, command: Command) -> None:
         self._steps.append(Step(at=self._start, actor=SYSTEM, command=lambda _: command, makes=makes))
+
+    def _save_view(self, team: TeamOfDemo) -> None:
+        def command(ids: Ids) -> Command:
+            return demo_board.team_s_view(team.name, ids[f"team {team.key}"])
+
+        self._steps.append(Step(at=self._start, actor=SYSTEM, command=command, makes=f"view {team.key}"))
 
     def _programme(self) -> list[tuple[datetime, Scene]]:
         """When each scene begins; there are more of them towards the end. What comes first, and every project, begins
@@ -328,6 +339,7 @@ class _Play:
                 title=title,
                 description=text,
                 role=scene.role,
+                fields=demo_board.fields(scene.role, scene.priority),
                 service=ids[f"service {scene.service}"],
                 requester=ids[f"person {requester}"] if requester else None,
                 channel=channel,

@@ -22,6 +22,7 @@ class Kind(Enum):
     UPLOAD = b"u"
     EVENT = b"e"
     WORKSPACE = b"w"
+    VIEW = b"v"
 
 
 NAMED_BY: Mapping[str, Kind] = {
@@ -36,6 +37,7 @@ NAMED_BY: Mapping[str, Kind] = {
     "members": Kind.PERSON,
     "team": Kind.TEAM,
     "service": Kind.SERVICE,
+    "view": Kind.VIEW,
     "in_reply_to": Kind.COMMENT,
     "upload": Kind.UPLOAD,
     "attachment": Kind.ATTACHMENT,

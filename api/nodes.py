@@ -25,6 +25,8 @@ async def _node(info: Info, id: ID) -> object | None:
             return await loaders.services.load(number)
         case Kind.COMMENT:
             return await loaders.comments.load(number)
+        case Kind.VIEW:
+            return await loaders.views.load(number)
         case Kind.ATTACHMENT:
             return await loaders.attachments.load(number)
         case _:

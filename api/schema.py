@@ -22,6 +22,7 @@ from api.status import StatusQueries
 from api.teams import TeamMutations, TeamQueries
 from api.tickets import TicketMutations, TicketQueries
 from api.viewer import ViewerQueries
+from api.views import ViewMutations, ViewQueries
 from api.wip_limits import WipLimitMutations, WipLimitQueries
 from api.workflows import WorkflowQueries
 
@@ -37,6 +38,7 @@ class Query(
     WorkflowQueries,
     CustomFieldQueries,
     WipLimitQueries,
+    ViewQueries,
     PeopleQueries,
     TeamQueries,
     ServiceQueries,
@@ -55,6 +57,7 @@ class Mutation(
     DefinitionMutations,
     CustomFieldMutations,
     WipLimitMutations,
+    ViewMutations,
 ):
     pass
 

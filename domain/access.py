@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain import people, services, teams, tickets, workflows
+from domain import people, services, teams, tickets, views, workflows
 from domain.tickets import Ticket
 
 
@@ -50,6 +50,7 @@ Command = (
     | teams.TeamCommand
     | services.ServiceCommand
     | workflows.WorkflowsCommand
+    | views.ViewCommand
 )
 
 _STAFF = (Scope.AGENT, Scope.MANAGER, Scope.ADMIN)
@@ -85,6 +86,11 @@ _ALLOWED: dict[type[Command], tuple[Scope, ...]] = {
     workflows.RetireField: (Scope.ADMIN,),
     workflows.SetFieldPolicy: (Scope.ADMIN,),
     workflows.SetWipLimit: _HEADS,
+    views.SaveView: _STAFF,
+    views.UpdateView: _STAFF,
+    views.DeleteView: _STAFF,
+    views.FavouriteView: _STAFF,
+    views.UnfavouriteView: _STAFF,
 }
 
 

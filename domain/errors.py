@@ -18,6 +18,7 @@ class ErrorCode(StrEnum):
     COMMENT_NOT_FOUND = "COMMENT_NOT_FOUND"
     WORKFLOW_NOT_FOUND = "WORKFLOW_NOT_FOUND"
     FIELD_NOT_FOUND = "FIELD_NOT_FOUND"
+    VIEW_NOT_FOUND = "VIEW_NOT_FOUND"
     UPLOAD_NOT_FOUND = "UPLOAD_NOT_FOUND"
     ATTACHMENT_NOT_FOUND = "ATTACHMENT_NOT_FOUND"
     FORBIDDEN = "FORBIDDEN"
@@ -101,6 +102,13 @@ class WorkflowNotFound(Refused):
         super().__init__(
             f"There is no workflow {workflow[:80]!r}. Known workflows: {', '.join(sorted(known))}.", ("workflow",)
         )
+
+
+class ViewNotFound(Refused):
+    code = ErrorCode.VIEW_NOT_FOUND
+
+    def __init__(self, view: UUID) -> None:
+        super().__init__(f"There is no view {view} that you could see.", ("view",))
 
 
 class FieldNotFound(Refused):

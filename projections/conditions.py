@@ -154,6 +154,10 @@ def _fields(conditions: Conditions, asked: Sequence[FieldFilter]) -> sql.Composa
     return _all([_field(conditions, one) for one in asked])
 
 
+_AMONG: LiteralString = "(jsonb_typeof({0}) = 'array' and jsonb_typeof({1}) <> 'array' and {0} @> {1})"
+"""One of several choices."""
+
+
 def _field(conditions: Conditions, asked: FieldFilter) -> sql.Composable:
     """Compares JSON values of one type: a number is never greater than a text. A field that is not there is null."""
     value = sql.SQL("coalesce(s.fields -> {}, 'null')").format(conditions.argument(asked.key))
@@ -163,12 +167,14 @@ def _field(conditions: Conditions, asked: FieldFilter) -> sql.Composable:
         if other is UNSET:
             continue
         wanted = conditions.argument(Jsonb(other, dumps=msgspec.json.encode))
-        parts.append(
-            sql.SQL("(jsonb_typeof({0}) = jsonb_typeof({1}) and {0} " + operator + " {1})").format(value, wanted)
-        )
+        same = sql.SQL("(jsonb_typeof({0}) = jsonb_typeof({1}) and {0} " + operator + " {1})").format(value, wanted)
+        parts.append(_any([same, sql.SQL(_AMONG).format(value, wanted)]) if name == "eq" else same)
     if asked.in_ is not UNSET:
         wanted = conditions.argument([Jsonb(one, dumps=msgspec.json.encode) for one in asked.in_])
-        parts.append(sql.SQL("{} = any({}::jsonb[])").format(value, wanted))
+        among = sql.SQL("exists (select from unnest({}::jsonb[]) one where {})").format(
+            wanted, sql.SQL(_AMONG).format(value, sql.SQL("one"))
+        )
+        parts.append(_any([sql.SQL("{} = any({}::jsonb[])").format(value, wanted), among]))
     if asked.is_null is not UNSET:
         parts.append(sql.SQL("{} = 'null'" if asked.is_null else "{} <> 'null'").format(value))
     return _all(parts)

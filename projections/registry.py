@@ -1,7 +1,7 @@
 """Every read model. A new one is its file and a line here."""
 
 from application.event_store.database import Connection
-from projections import attachments, directory, projection, search, spans, tickets, timeline
+from projections import attachments, directory, projection, search, spans, tickets, timeline, views
 from projections.projection import Projection
 
 PROJECTIONS: tuple[Projection, ...] = (
@@ -11,6 +11,7 @@ PROJECTIONS: tuple[Projection, ...] = (
     timeline.PROJECTION,
     attachments.PROJECTION,
     search.PROJECTION,
+    views.PROJECTION,
 )
 
 TOGETHER: tuple[tuple[Projection, ...], ...] = (

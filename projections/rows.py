@@ -11,6 +11,7 @@ from domain.people import PersonKind
 from domain.text import FieldValue
 from domain.tickets import Priority, Visibility, ticket_key
 from domain.workflows import Status, StatusCategory
+from projections.filters import BoardAxis, TicketOrder
 from projections.reading import NOW, Keys, Moment, Page
 
 
@@ -203,6 +204,28 @@ class ServiceRow(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     name: str
     active: bool
+
+
+class ViewDefinition(msgspec.Struct, frozen=True, kw_only=True):
+    """`filter`: in the client's own words, as it gives it back."""
+
+    workflow: str | None
+    columns: BoardAxis | None
+    rows: BoardAxis | None
+    filter: Any
+    search: str | None
+    order_by: list[TicketOrder]
+
+
+class ViewRow(msgspec.Struct, frozen=True, kw_only=True):
+    """`person`: whose own it is; `team`: whose it is; neither: the workspace's. `favourite`: of the viewer."""
+
+    id: UUID
+    name: str
+    definition: ViewDefinition
+    person: UUID | None
+    team: UUID | None
+    favourite: bool
 
 
 class BoardLineRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ from domain.teams import Team
 from domain.text import same_value
 from domain.ticket_state import Attachment
 from domain.tickets import CommentAdded, FileAttached, FileDetached, Ticket, Visibility
+from domain.views import View as SavedView
 from domain.wip_limits import Ledger
 from domain.workflows import Workflows
 from projections import conditions
@@ -89,6 +90,14 @@ def _paths(*pairs: tuple[str, str]) -> tuple[tuple[str, ...], Callable[[State], 
 
 _PATHS = {
     Ledger: _paths(("cards", "cards")),
+    SavedView: _paths(
+        ("name", "name"),
+        ("definition", "definition"),
+        ("person", "person"),
+        ("team", "team"),
+        ("deleted", "deleted"),
+        ("favourites", "favourites"),
+    ),
     Ticket: _paths(*TICKET_PATHS),
     Person: _paths(("name", "name"), ("kind", "kind"), ("email", "email"), ("active", "active")),
     Team: _paths(("key", "key"), ("name", "name"), ("members", "members")),

@@ -12,11 +12,12 @@ from domain.people import Person, PersonEvent
 from domain.services import Service, ServiceEvent
 from domain.teams import Team, TeamEvent
 from domain.tickets import Ticket, TicketEvent
+from domain.views import View, ViewEvent
 from domain.wip_limits import Ledger, LedgerEvent
 from domain.workflows import Workflows, WorkflowsEvent
 
-DomainEvent = TicketEvent | PersonEvent | TeamEvent | ServiceEvent | WorkflowsEvent | LedgerEvent
-State = Ticket | Person | Team | Service | Workflows | Ledger
+DomainEvent = TicketEvent | PersonEvent | TeamEvent | ServiceEvent | WorkflowsEvent | LedgerEvent | ViewEvent
+State = Ticket | Person | Team | Service | Workflows | Ledger | View
 
 
 class Cause(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
-from application import services, teams, tokens
+from application import services, teams, tokens, views
 from application.attachments.attaching import attach
 from application.attachments.contents import Contents
 from application.embedded_postgres import EmbeddedPostgres
@@ -30,6 +30,7 @@ from domain.services import AddService
 from domain.teams import AddTeam, JoinTeam
 from domain.tickets import AddComment, AttachFile, OpenTicket, SetParent, SetPriority
 from domain.tickets import Priority as Priorities
+from domain.views import FavouriteView, SaveView
 from projections import attachments, board, directory, search, spans, tickets, timeline
 from projections.board import BoardAsk
 from projections.engine import Session
@@ -39,6 +40,7 @@ from projections.registry import PROJECTIONS
 from tests.application.recording import Company
 
 SCHEMAS = ["proteus", "proteus_keys"]
+NO_DEFINITION = '{"workflow":null,"columns":null,"rows":null,"filter":null,"search":null,"order_by":[]}'
 
 
 @pytest.fixture
@@ -65,6 +67,8 @@ def _fill(database: Database, company: Company) -> None:
     company.give(AddComment(ticket=child, body="Comment"))
     _attach(company, child)
     company.give(SetPriority(ticket=child, priority=Priorities.NORMAL), command_id=uuid4())  # changes nothing
+    saved = views.handle(company.store, context, SaveView(name="All", definition=NO_DEFINITION, shared=True)).stream
+    views.handle(company.store, context, FavouriteView(view=saved))
     issue_token(database, company.workspace.id, requester, [Scope.AGENT], "Token", timedelta(days=1))
 
 

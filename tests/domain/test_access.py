@@ -5,7 +5,7 @@ from typing import get_args
 import msgspec
 import pytest
 
-from domain import access, people, services, teams, tickets, workflows
+from domain import access, people, services, teams, tickets, views, workflows
 from domain.access import Actor, Scope
 from domain.custom_fields import Field, FieldType
 from domain.tickets import Visibility
@@ -59,6 +59,13 @@ CATALOGUES: list[access.Command] = [
     services.AddService(key="a", name="A"),
     services.RenameService(service=HOSTING, name="A"),
 ]
+VIEWS: list[access.Command] = [
+    views.SaveView(name="Mine", definition="{}"),
+    views.UpdateView(view=an_id(5), name="Ours"),
+    views.DeleteView(view=an_id(5)),
+    views.FavouriteView(view=an_id(5)),
+    views.UnfavouriteView(view=an_id(5)),
+]
 LIMITS: list[access.Command] = [workflows.SetWipLimit(workflow="support", status="new", limit=3)]
 DEFINITIONS: list[access.Command] = [
     workflows.DefineWorkflow(workflow=SUPPORT),
@@ -69,7 +76,7 @@ DEFINITIONS: list[access.Command] = [
     workflows.RetireField(field="room"),
     workflows.SetFieldPolicy(strict=True),
 ]
-EVERYTHING = [*WORK, *CATALOGUES, *LIMITS, *DEFINITIONS]
+EVERYTHING = [*WORK, *VIEWS, *CATALOGUES, *LIMITS, *DEFINITIONS]
 
 THEIRS = tickets.evolve(None, OPENED, START)  # Boris asked for it
 NOBODYS = msgspec.structs.replace(THEIRS, requester=None)
@@ -101,7 +108,7 @@ def test_an_agent_works_on_every_ticket_and_leaves_the_rest() -> None:
 
 
 def test_a_manager_also_keeps_people_teams_and_services() -> None:
-    assert allowed(actor(Scope.MANAGER), [*WORK, *CATALOGUES, *LIMITS]) == {True}
+    assert allowed(actor(Scope.MANAGER), [*WORK, *VIEWS, *CATALOGUES, *LIMITS]) == {True}
     assert allowed(actor(Scope.MANAGER), DEFINITIONS) == {False}
 
 

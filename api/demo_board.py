@@ -1,0 +1,60 @@
+"""How the demo company has set its boards up: custom fields, limits on work in progress, saved views."""
+
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from api.ids import Kind, encode
+from domain.custom_fields import Choice, DefineField, Field, FieldType
+from domain.text import FieldValue
+from domain.tickets import Priority
+from domain.views import SaveView
+from domain.workflows import SetWipLimit, WorkflowsCommand
+from projections.filters import BoardAxis, Direction, TicketField, TicketOrder
+from projections.rows import ViewDefinition
+
+_SEVERITY = {Priority.CRITICAL: "s1", Priority.HIGH: "s2", Priority.NORMAL: "s3", Priority.LOW: "s4"}
+
+
+def settings() -> list[WorkflowsCommand | SaveView]:
+    choices = ("Everything stands still", "Many are hindered", "One is hindered", "It can wait")
+    severity = Field(
+        key="severity",
+        name="Severity",
+        type=FieldType.CHOICE,
+        choices=tuple(Choice(key=f"s{n}", name=name) for n, name in enumerate(choices, start=1)),
+        roles=("INCIDENT", "PROBLEM", "ALERT"),
+    )
+    return [
+        DefineField(field=severity),
+        DefineField(field=Field(key="estimate", name="Estimate, hours", type=FieldType.NUMBER, roles=("TASK", "BUG"))),
+        DefineField(field=Field(key="go_live", name="Goes live on", type=FieldType.DATE, roles=("PROJECT",))),
+        SetWipLimit(workflow="support", status="in_progress", limit=3),
+        SetWipLimit(workflow="task", status="review", limit=100, hard=True),
+        _view("Urgent, and nobody has it", {"priority": {"in": ["CRITICAL", "HIGH"]}, "assignee": {"isNull": True}}),
+        _view("Everything stands still", {"field": [{"key": "severity", "eq": "s1"}]}),
+    ]
+
+
+def team_s_view(name: str, team: UUID) -> SaveView:
+    definition = _defined(
+        {"team": {"eq": encode(Kind.TEAM, team)}}, columns=BoardAxis.ASSIGNEE, rows=BoardAxis.CATEGORY
+    )
+    return SaveView(name=f"{name}: who does what", definition=definition, team=team)
+
+
+def fields(role: str, priority: Priority) -> dict[str, FieldValue]:
+    return {"severity": _SEVERITY[priority]} if role in ("INCIDENT", "PROBLEM", "ALERT") else {}
+
+
+def _view(name: str, filter_: dict[str, Any]) -> SaveView:
+    return SaveView(name=name, definition=_defined(filter_), shared=True)
+
+
+def _defined(filter_: dict[str, Any], columns: BoardAxis | None = None, rows: BoardAxis | None = None) -> str:
+    order = [TicketOrder(field=TicketField.PRIORITY), TicketOrder(field=TicketField.DUE_AT, direction=Direction.ASC)]
+    definition = ViewDefinition(
+        workflow=None, columns=columns, rows=rows, filter=filter_, search=None, order_by=[] if columns else order
+    )
+    return msgspec.json.encode(definition).decode()
