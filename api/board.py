@@ -19,6 +19,7 @@ from api.workflows import Status, StatusRow
 from projections import board
 from projections.board import BoardAsk
 from projections.filters import BoardAxis
+from projections.reading import NOW
 from projections.rows import BoardCellRow, BoardLineRow, BoardRow, TicketRow
 from projections.wip_limits import marked
 
@@ -47,6 +48,11 @@ def _line_team(line: Parent[BoardLineRow], info: Info) -> Any:
     return team(info, line.team)
 
 
+async def _line_ticket(line: Parent[BoardLineRow], info: Info) -> TicketRow | None:
+    """Of a line by PARENT."""
+    return None if line.ticket is None else await info.context.loaders.tickets.load((line.ticket, NOW))
+
+
 def _line_service(line: Parent[BoardLineRow], info: Info) -> Any:
     return service(info, line.service)
 
@@ -65,6 +71,7 @@ class BoardLine:
     person: Person | None = by(_line_person)
     team: Team | None = by(_line_team)
     service: Service | None = by(_line_service)
+    ticket: Ticket | None = by(_line_ticket)
 
 
 def _cards(cell: Parent[BoardCellRow]) -> ConnectionRow[TicketRow]:
@@ -104,6 +111,8 @@ async def _board(
     cards_per_cell: int | None = 50,
     as_of: AsOf | None = UNSET,
     min_position: Position | None = UNSET,
+    columns_field: str | None = UNSET,
+    rows_field: str | None = UNSET,
 ) -> BoardRow:
     """A board is a table: columns, and rows if asked for. By process: columns STATUS. By person: columns ASSIGNEE,
     rows STATUS. Each cell has its exact count and its first min(cardsPerCell, 500 / cells) cards in rank order.
@@ -113,6 +122,8 @@ async def _board(
         workflow=given(workflow),
         columns=columns,
         rows=given(rows),
+        columns_field=given(columns_field),
+        rows_field=given(rows_field),
         filter=asked_tickets(info, filter),
         cards_per_cell=50 if cards_per_cell is None else cards_per_cell,
     )
@@ -135,6 +146,8 @@ async def _board_cell(
     after: str | None = UNSET,
     as_of: AsOf | None = UNSET,
     min_position: Position | None = UNSET,
+    columns_field: str | None = UNSET,
+    rows_field: str | None = UNSET,
 ) -> ConnectionRow[TicketRow]:
     """More cards of one cell; the same arguments as the board, and the cell's keys."""
     moment = await moment_of(info, as_of, min_position)
@@ -142,6 +155,8 @@ async def _board_cell(
         workflow=given(workflow),
         columns=columns,
         rows=given(rows),
+        columns_field=given(columns_field),
+        rows_field=given(rows_field),
         filter=asked_tickets(info, filter),
         cards_per_cell=0,
     )

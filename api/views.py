@@ -57,6 +57,8 @@ class ViewDefinition:
     workflow: str | None
     columns: BoardAxis | None
     rows: BoardAxis | None
+    columns_field: str | None
+    rows_field: str | None
     filter: JSON | None
     search: str | None
     order_by: list[ViewOrder]
@@ -104,6 +106,8 @@ class ViewDefinitionInput:
     workflow: str | None = UNSET
     columns: BoardAxis | None = UNSET
     rows: BoardAxis | None = UNSET
+    columns_field: str | None = UNSET
+    rows_field: str | None = UNSET
     filter: TicketFilter | None = UNSET
     search: str | None = UNSET
     order_by: list[TicketOrder] | None = UNSET
@@ -125,6 +129,8 @@ class ViewDefinitionInput:
             workflow=workflow,
             columns=given(self.columns),
             rows=given(self.rows),
+            columns_field=given(self.columns_field),
+            rows_field=given(self.rows_field),
             filter=_plain(given(self.filter)),
             search=given(self.search),
             order_by=[filters.TicketOrder(field=one.field, direction=one.direction) for one in order],

@@ -2,12 +2,13 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import timedelta
-from typing import Any, LiteralString
+from typing import Any, Literal, LiteralString
 from uuid import UUID
 
 import msgspec
 from psycopg import sql
 
+from domain.custom_fields import FieldType
 from domain.errors import StatusNotFound
 from domain.workflows import Status, StatusCategory, Workflows
 from projections import directory, tickets
@@ -43,6 +44,11 @@ _AXES: dict[BoardAxis, LiteralString] = {
     BoardAxis.SERVICE: "coalesce(s.service::text, '')",
     BoardAxis.ROLE: "s.role",
     BoardAxis.WORKFLOW: "s.workflow",
+    BoardAxis.PARENT: "coalesce(s.parent::text, '')",
+}
+_FIELDS: dict[str, LiteralString] = {
+    "columns": "coalesce(s.fields ->> %(columns_field)s::text, '')",
+    "rows": "coalesce(s.fields ->> %(rows_field)s::text, '')",
 }
 
 
@@ -52,6 +58,12 @@ class BoardAsk(msgspec.Struct, frozen=True, kw_only=True):
     workflow: str | None = None
     filter: TicketFilter | None = None
     cards_per_cell: int = 50
+    columns_field: str | None = None
+    rows_field: str | None = None
+
+    def field(self, axis: str) -> str | None:
+        """Of the axis `columns` or `rows`: the custom field that it goes by."""
+        return self.columns_field if axis == "columns" else self.rows_field
 
 
 async def board(view: View, ask: BoardAsk, moment: Moment, wanted: Collection[str] | None = None) -> BoardRow:
@@ -64,18 +76,21 @@ async def board(view: View, ask: BoardAsk, moment: Moment, wanted: Collection[st
     columns = tickets.columns(wanted)
     rows = await view.fetch(
         sql.SQL(_BOARD).format(
-            column=_axis(ask.columns), row=_axis(ask.rows), source=standing.source(), columns=tickets.select(columns)
+            column=_axis(ask, "columns"),
+            row=_axis(ask, "rows"),
+            source=standing.source(),
+            columns=tickets.select(columns),
         ),
         {**standing.arguments, "per_cell": ask.cards_per_cell, "cards_limit": CARDS_LIMIT},
     )
     cells = _cells(rows, columns, moment, by_row=ask.rows is not None)
-    lines = _Lines(view, ask, workflows)
+    lines = _Lines(view, ask, workflows, moment)
     return BoardRow(
         columns=await lines.along(
-            ask.columns, _sums((cell.column, cell.count) for cell in cells), _versions_by_key(rows, _COLUMN)
+            "columns", _sums((cell.column, cell.count) for cell in cells), _versions_by_key(rows, _COLUMN)
         ),
         rows=await lines.along(
-            ask.rows, _sums((cell.row or NOTHING, cell.count) for cell in cells), _versions_by_key(rows, _ROW)
+            "rows", _sums((cell.row or NOTHING, cell.count) for cell in cells), _versions_by_key(rows, _ROW)
         ),
         cells=cells,
         total_count=sum(cell.count for cell in cells),
@@ -162,10 +177,11 @@ async def on_board(
     """The tickets that stand on a board. `own`: what says whose they are, if not as usual. Raises BadInput."""
     if ask.workflow is not None and ask.workflow not in workflows.versions:
         raise BadInput(f"There is no workflow {ask.workflow[:80]!r}. There are: {', '.join(workflows.versions)}.")
+    _check_fields(ask, workflows)
     filter_ = ask.filter or TicketFilter()
     instead: sql.Composable | None = None
     also: list[sql.Composable] = []
-    arguments: dict[str, Any] = {}
+    arguments: dict[str, Any] = {"columns_field": ask.columns_field, "rows_field": ask.rows_field}
     if not names(filter_, "status", "category", "closed_at"):
         arguments |= {"instant": await view.instant(moment), "closed_stay": CLOSED_STAY}
         if moment.live:
@@ -193,15 +209,28 @@ async def _cell(
         raise BadInput("A cell of a board with rows is named by column and row, of one without by column alone.")
     matching = await on_board(view, ask, moment, await directory.workflows(view))
     arguments = {**matching.arguments, "column": column}
-    condition = sql.SQL("{} and {} = %(column)s").format(matching.source(), _axis(ask.columns))
+    condition = sql.SQL("{} and {} = %(column)s").format(matching.source(), _axis(ask, "columns"))
     if ask.rows is not None and row is not None:
-        condition = sql.SQL("{} and {} = %(row)s").format(condition, _axis(ask.rows))
+        condition = sql.SQL("{} and {} = %(row)s").format(condition, _axis(ask, "rows"))
         arguments["row"] = row
     return condition, arguments
 
 
-def _axis(axis: BoardAxis | None) -> sql.Composable:
-    return sql.SQL("null::text") if axis is None else sql.SQL(_AXES[axis])
+def _axis(ask: BoardAsk, name: Literal["columns", "rows"]) -> sql.Composable:
+    axis = ask.columns if name == "columns" else ask.rows
+    if axis is None:
+        return sql.SQL("null::text")
+    return sql.SQL(_FIELDS[name] if axis is BoardAxis.FIELD else _AXES[axis])
+
+
+def _check_fields(ask: BoardAsk, workflows: Workflows) -> None:
+    """An axis by a field names one that has choices; no other axis names any. Raises BadInput."""
+    for name, axis, key in (("columns", ask.columns, ask.columns_field), ("rows", ask.rows, ask.rows_field)):
+        if (axis is BoardAxis.FIELD) is (key is None):
+            raise BadInput(f"{name}Field goes with {name}: FIELD.")
+        field = workflows.fields.get(key) if key is not None else None
+        if key is not None and (field is None or field.type is not FieldType.CHOICE):
+            raise BadInput(f"{name}Field names a custom field of type CHOICE; {key[:80]!r} is none.")
 
 
 def _cells(
@@ -247,11 +276,13 @@ class _Lines:
     """Names and orders the lines along an axis. Statuses of the board's workflow, categories and priorities are
     shown even where they are empty."""
 
-    def __init__(self, view: View, ask: BoardAsk, workflows: Workflows) -> None:
-        self._view, self._ask, self._workflows = view, ask, workflows
+    def __init__(self, view: View, ask: BoardAsk, workflows: Workflows, moment: Moment) -> None:
+        self._view, self._ask, self._workflows, self._moment = view, ask, workflows, moment
 
-    async def along(self, axis: BoardAxis | None, counts: dict[str, int], versions: _Versions) -> list[BoardLineRow]:
-        match axis:
+    async def along(
+        self, name: Literal["columns", "rows"], counts: dict[str, int], versions: _Versions
+    ) -> list[BoardLineRow]:
+        match self._ask.columns if name == "columns" else self._ask.rows:
             case None:
                 return []
             case BoardAxis.STATUS:
@@ -274,6 +305,20 @@ class _Lines:
             case BoardAxis.SERVICE:
                 services = await directory.services_by_ids(self._view, _ids(counts))
                 return _by_name(counts, {str(id_): row.name for id_, row in services.items()}, "No service", "service")
+            case BoardAxis.PARENT:
+                parents = await tickets.by_ids(self._view, _ids(counts), self._moment)
+                return _by_name(counts, {str(id_): row.title for id_, row in parents.items()}, "No parent", "ticket")
+            case BoardAxis.FIELD:
+                return self._choices(self._ask.field(name), counts)
+
+    def _choices(self, key: str | None, counts: dict[str, int]) -> list[BoardLineRow]:
+        """All of the field, in their order, then those that tickets have from earlier definitions."""
+        field = self._workflows.fields[key or ""]
+        choices = {choice.key: choice.name for choice in field.choices}
+        lines = [
+            _line(key, choices.get(key, key), counts) for key in {**choices, **dict.fromkeys(sorted(counts))} if key
+        ]
+        return [_line(NOTHING, f"No {field.name}", counts), *lines] if NOTHING in counts else lines
 
     def _statuses(self, counts: dict[str, int], versions: _Versions) -> list[BoardLineRow]:
         """Of the named workflow all, in its own order, then those that only older versions have. Else those that

@@ -140,6 +140,8 @@ class BoardAxis(StrEnum):
     SERVICE = "SERVICE"
     ROLE = "ROLE"
     WORKFLOW = "WORKFLOW"
+    PARENT = "PARENT"
+    FIELD = "FIELD"
 
 
 class AsOf(msgspec.Struct, frozen=True, kw_only=True):

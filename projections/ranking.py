@@ -16,7 +16,7 @@ async def beside(view: View, command: RankTicket) -> Beside:
     up to the head of the log: who puts one card after another sees each time what the last move came to."""
     if command.after is not None and command.before is not None:
         return Beside()
-    head = await view.fetch("select head from follower_status() where name = 'spans'")
+    head = await view.fetch("select log_head()")
     with suppress(ReadModelBehind):  # then as far as it is known: that matters to the eye, and to nothing else
         await view.models.wait_for(head[0][0], "spans")
     if command.after is not None:

@@ -215,6 +215,8 @@ class ViewDefinition(msgspec.Struct, frozen=True, kw_only=True):
     filter: Any
     search: str | None
     order_by: list[TicketOrder]
+    columns_field: str | None = None
+    rows_field: str | None = None
 
 
 class ViewRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -241,6 +243,7 @@ class BoardLineRow(msgspec.Struct, frozen=True, kw_only=True):
     person: UUID | None = None
     team: UUID | None = None
     service: UUID | None = None
+    ticket: UUID | None = None
 
 
 class BoardCellRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -295,6 +295,13 @@ begin
 end
 $$;
 
+-- The real head of the log, over all workspaces: a number only.
+create function log_head() returns bigint language sql stable security definer as
+$$ select coalesce(max(position), 0) from event $$;
+alter function log_head() set search_path from current;
+revoke execute on function log_head() from public;
+grant execute on function log_head() to proteus_app, proteus_reader, proteus_projector;
+
 -- How far each follower is behind the real head of the log, over all workspaces: numbers only.
 create function follower_status()
   returns table (name text, "position" bigint, head bigint, lag_events bigint, lag_seconds double precision,

@@ -14,6 +14,8 @@ from api.board import Board, BoardCell, BoardLine
 from api.command_line import main
 from api.commands import Done, Payload
 from api.comments import Comment
+from api.custom_fields import Choice, Field
+from api.definitions import StatusPreview, WorkflowPreview
 from api.events import Change, Event
 from api.paging import PageInfo, PageInfoRow
 from api.people import Person
@@ -25,8 +27,12 @@ from api.status import ProjectionStatus, ServerStatus
 from api.teams import Team
 from api.ticket_fields import Ticket
 from api.viewer import Workspace
-from api.workflows import Role, Status, StatusRow, Workflow
-from domain import workflows
+from api.views import View, ViewDefinition
+from api.wip_limits import WipLimit
+from api.workflows import Role, Status, StatusRow, Way, Workflow
+from domain import custom_fields, workflow_preview, workflow_state, workflows
+from domain.workflow_preview import Preview
+from projections import rows
 from projections.directory import WorkspaceRow
 from projections.rows import (
     AttachmentRow,
@@ -45,6 +51,7 @@ from projections.rows import (
     SpanRow,
     TeamRow,
     TicketRow,
+    ViewRow,
 )
 from projections.rows import HighlightPart as HighlightPartRow
 
@@ -127,6 +134,9 @@ def test_a_removed_field_breaks_clients_unless_it_was_deprecated() -> None:
             (Attachment, AttachmentRow),
             *((SearchHit, SearchHitRow), (Highlight, HighlightRow), (HighlightPart, HighlightPartRow)),
         ),
+        *((View, ViewRow), (ViewDefinition, rows.ViewDefinition), (WipLimit, workflow_state.WipLimit)),
+        *((Field, custom_fields.Field), (Choice, custom_fields.Choice), (Way, workflows.Transition)),
+        *((WorkflowPreview, Preview), (StatusPreview, workflow_preview.StatusPreview)),
     ],
 )
 def test_what_a_type_shows_without_a_resolver_is_an_attribute_of_its_row(shown: Any, row: type) -> None:
