@@ -6,6 +6,7 @@ import string
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
+from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any, get_args, get_type_hints
 from uuid import UUID, uuid4
@@ -14,12 +15,15 @@ import msgspec
 from msgspec import inspect
 
 import application
+from application.attachments.attaching import attach
+from application.attachments.contents import Contents
 from application.event_store.database import Database, Role
 from application.event_store.event_types import EVENT_TYPES
 from application.event_store.streams import EventStore
 from application.handling import Context, Outcome
 from domain import workflows
 from domain.access import Actor, Command
+from domain.attachments import AttachFile
 from domain.tickets import OpenTicket
 from domain.workflows import defaults
 
@@ -69,8 +73,9 @@ def feature(command: type[Any]) -> str:
 class Commander:
     """Gives commands in one workspace, as one person. What its chance makes is the same for the same seed."""
 
-    def __init__(self, store: EventStore, actor: Actor, seed: object) -> None:
+    def __init__(self, store: EventStore, actor: Actor, files: Path, seed: object) -> None:
         self._store = store
+        self._files = Contents(files, store.mapper.sealer.keyring, reserve=0)
         self._actor = actor
         self._chance = random.Random(str(seed))
         self._known: dict[str, list[UUID]] = {}
@@ -104,7 +109,12 @@ class Commander:
 
     def give(self, command: Any, context: Context) -> Outcome:
         """Raises Refused, StoreUnavailable."""
-        outcome: Outcome = HANDLERS[type(command)](self._store, context, command)
+        if isinstance(command, AttachFile):
+            try:
+                return attach(self._files, self._store, context, command)
+            finally:
+                self._files.forget(self._actor.workspace, self._actor.person, command.upload)
+        outcome = HANDLERS[type(command)](self._store, context, command)
         if outcome.version == 1:
             self._known.setdefault(feature(type(command)), []).append(outcome.stream)
         return outcome
@@ -191,11 +201,20 @@ class Commander:
                 return self._text()
 
     def _id(self, name: str, inside: dict[str, Any]) -> UUID:
+        if name == "upload":
+            return self._upload()
         if name in inside:
             ticket: UUID = inside[name]
             return ticket
         known = self._known.get(FEATURES.get(name, ""), []) or inside.get("") or []
         return self._chance.choice(known) if known and self._chance.random() < 0.98 else uuid4()
+
+    def _upload(self) -> UUID:
+        receiving = self._files.receive(self._actor.workspace, self._actor.person)
+        with receiving.writer as writer:
+            writer.write(self._chance.randbytes(self._chance.choice((1, 1_000, 100_000))))
+            writer.finish()
+        return receiving.upload
 
     def _text(self) -> str:
         words = self._chance.choices(WORDS, k=self._chance.choice((0, 1, 2, 3, 3, 5, 40)))

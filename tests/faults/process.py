@@ -72,14 +72,14 @@ def comment(database: Database, workspace: UUID, ticket: UUID, threads: int, com
             list(pool.map(write, range(threads)))
 
 
-def command(database: Database, workspace: UUID, person: UUID) -> None:
+def command(database: Database, workspace: UUID, person: UUID, files: Path) -> None:
     """For each line "SEED NUMBER" of its input gives so many pseudo-random commands; says of each when it was
     acknowledged, and at the end how many were refused. Every twentieth is sent twice."""
     actor = Actor(workspace=workspace, person=person, scopes=frozenset({Scope.ADMIN}))
     with EventStore(database) as store:
         for line in sys.stdin:
             seed, number = line.split()
-            commander, refused = Commander(store, actor, seed), 0
+            commander, refused = Commander(store, actor, files, seed), 0
             commander.look_around(database)
             for n in range(int(number)):
                 order, given = commander.draw(), commander.context()
@@ -95,11 +95,11 @@ def command(database: Database, workspace: UUID, person: UUID) -> None:
             print("refused", refused, flush=True)
 
 
-def steadily(database: Database, workspace: UUID, person: UUID, rate: float) -> None:
+def steadily(database: Database, workspace: UUID, person: UUID, files: Path, rate: float) -> None:
     """So many pseudo-random commands a second, until it is ended; says of each where it left which stream."""
     actor = Actor(workspace=workspace, person=person, scopes=frozenset({Scope.ADMIN}))
     with EventStore(database) as store:
-        commander = Commander(store, actor, rate)
+        commander = Commander(store, actor, files, rate)
         commander.look_around(database)
         begun = time.monotonic()
         for n in itertools.count():
@@ -148,10 +148,10 @@ def main(what: str, url: str, *arguments: str) -> None:
             hold(database, UUID(workspace))
         case "comment", (workspace, ticket, threads, comments):
             comment(database, UUID(workspace), UUID(ticket), int(threads), int(comments))
-        case "command", (workspace, person):
-            command(database, UUID(workspace), UUID(person))
-        case "steadily", (workspace, person, rate):
-            steadily(database, UUID(workspace), UUID(person), float(rate))
+        case "command", (workspace, person, files):
+            command(database, UUID(workspace), UUID(person), Path(files))
+        case "steadily", (workspace, person, files, rate):
+            steadily(database, UUID(workspace), UUID(person), Path(files), float(rate))
         case "rebuild", ():
             rebuild(database)
         case "project", (batch,):

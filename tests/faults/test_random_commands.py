@@ -2,6 +2,7 @@
 read models and the answers over GraphQL are what a replay of the events gives."""
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from uuid import UUID
 
 import psycopg
@@ -23,8 +24,8 @@ COMMANDS = 100
 class Giver:
     """A process that gives commands. What is left to do when it is killed, its successor does."""
 
-    def __init__(self, database: Database, company: Company) -> None:
-        self._arguments = (database, company.workspace.id, company.manager.person)
+    def __init__(self, database: Database, company: Company, files: Path) -> None:
+        self._arguments = (database, company.workspace.id, company.manager.person, files)
         self._process = process.start("command", *self._arguments)
         self.acknowledged: list[UUID] = []
         self.refused = 0
@@ -64,11 +65,11 @@ class Giver:
 
 
 def test_whatever_is_commanded_and_whoever_is_killed_the_answers_are_what_a_replay_gives(
-    database: Database, postgres: EmbeddedPostgres, company: Company, rounds: Rounds
+    database: Database, postgres: EmbeddedPostgres, company: Company, rounds: Rounds, tmp_path: Path
 ) -> None:
     """In each round two of the processes are killed and started again; in most, the engine and a connection to
     PostgreSQL are killed too. A soak gives 100,000 commands."""
-    givers = [Giver(database, company) for _ in range(PROCESSES)]
+    givers = [Giver(database, company, tmp_path) for _ in range(PROCESSES)]
     following = process.start("project", database, 500)
     with psycopg.connect(postgres.dsn, autocommit=True) as killer, ThreadPoolExecutor(PROCESSES) as pool:
         for chance in rounds(test=1, soak=125):

@@ -4,6 +4,7 @@ live one serving."""
 import asyncio
 import threading
 import time
+from pathlib import Path
 from typing import Self
 from uuid import UUID
 
@@ -27,8 +28,8 @@ RATE = 200
 class Load:
     """Two processes that give commands. `last`: the stream that was written last, and its position."""
 
-    def __init__(self, database: Database, company: Company) -> None:
-        arguments = (company.workspace.id, company.manager.person, RATE / 2)
+    def __init__(self, database: Database, company: Company, files: Path) -> None:
+        arguments = (company.workspace.id, company.manager.person, files, RATE / 2)
         self._processes = [process.start("steadily", database, *arguments) for _ in range(2)]
         self.last: tuple[UUID, int] | None = None
         self.given = 0
@@ -122,11 +123,13 @@ async def see(view: View, load: Load, before: tuple[int, int]) -> tuple[int, int
     return counts
 
 
-def test_while_read_models_are_rebuilt_readers_see_no_gap(database: Database, company: Company, rounds: Rounds) -> None:
+def test_while_read_models_are_rebuilt_readers_see_no_gap(
+    database: Database, company: Company, rounds: Rounds, tmp_path: Path
+) -> None:
     for n in range(30):
         company.ticket(f"Ticket {n}")
     following = process.start("project", database, 2_000)
-    with Load(database, company) as load, Readers(database, company, load, 3) as readers:
+    with Load(database, company, tmp_path) as load, Readers(database, company, load, 3) as readers:
         until(lambda: load.given > RATE, "a beginning")
         readers.have_looked_again()
         began, before = time.monotonic(), load.given
