@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 BATCH_LIMIT = 256
 QUEUE_LIMIT = 10_000
+TRANSACTION_LIMIT = "10s"
+"""PostgreSQL ends an append that takes longer, since readers wait behind it."""
 RETRY_SECONDS = 15.0
 """How long an append outlives a lost connection before its command is told that the store is away."""
 
@@ -243,7 +245,7 @@ class Appender:
     def _connected(self) -> Connection:
         if self._connection is None:
             try:
-                self._connection = self._database.connect(Role.APP, transaction_timeout="10s")
+                self._connection = self._database.connect(Role.APP, transaction_timeout=TRANSACTION_LIMIT)
             except psycopg.Error as error:
                 raise _ConnectionLost(str(error)) from None
         return self._connection

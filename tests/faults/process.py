@@ -1,12 +1,16 @@
 """A process of its own that works on a test's database, to be killed: `python -m tests.faults.process WHAT URL …`."""
 
 import itertools
+import os
+import random
+import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -41,12 +45,50 @@ def start(what: str, database: Database, *arguments: object) -> Process:
     )
 
 
-def hold(database: Database, workspace: UUID) -> None:
-    """Inserts an event and never commits it."""
+def hold(database: Database, workspace: UUID, limit: str = "0") -> None:
+    """Inserts an event and never commits it. `limit`: after which PostgreSQL ends the transaction."""
     with writer(database, workspace) as undecided:
+        undecided.execute("select set_config('transaction_timeout', %s, false)", (limit,))
+        undecided.commit()
         undecided.execute(*insertion(workspace=workspace))
         print("holding", flush=True)
         sys.stdin.read()
+
+
+def misbehave(database: Database, workspace: UUID) -> None:
+    """For each line of its input, which is a seed, writes some transactions: long ones, rolled back ones, with
+    savepoints and pauses of their backend in them. Says first which backend that is."""
+    with writer(database, workspace) as connection:
+        print(connection.info.backend_pid, flush=True)
+        for line in sys.stdin:
+            chance = random.Random(line)
+            for _ in range(25):
+                for _ in range(chance.randint(1, 4)):
+                    connection.execute(*insertion(workspace=workspace))
+                if chance.random() < 0.2:
+                    connection.execute("savepoint one")
+                    connection.execute(*insertion(workspace=workspace))
+                    connection.execute("rollback to one")
+                if chance.random() < 0.3:
+                    time.sleep(chance.random() * 0.02)
+                if chance.random() < 0.2:
+                    with paused(connection.info.backend_pid):
+                        time.sleep(chance.random() * 0.02)
+                if chance.random() < 0.3:
+                    connection.rollback()
+                else:
+                    connection.commit()
+            print("done", flush=True)
+
+
+@contextmanager
+def paused(pid: int) -> Iterator[None]:
+    """The process is stopped in its tracks; it goes on whatever comes of it meanwhile."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def comment(database: Database, workspace: UUID, ticket: UUID, threads: int, comments: int) -> None:
@@ -144,8 +186,10 @@ def project(database: Database, batch: int) -> None:
 def main(what: str, url: str, *arguments: str) -> None:
     database = Database(url)
     match what, arguments:
-        case "hold", (workspace,):
-            hold(database, UUID(workspace))
+        case "hold", (workspace, *limit):
+            hold(database, UUID(workspace), *limit)
+        case "misbehave", (workspace,):
+            misbehave(database, UUID(workspace))
         case "comment", (workspace, ticket, threads, comments):
             comment(database, UUID(workspace), UUID(ticket), int(threads), int(comments))
         case "command", (workspace, person, files):

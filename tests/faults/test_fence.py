@@ -1,21 +1,21 @@
 """Readers miss nothing, whatever happens to a writer between its INSERT and its commit."""
 
 import os
-import random
 import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from uuid import uuid4
 
 import psycopg
 import pytest
 
 from application.embedded_postgres import EmbeddedPostgres
+from application.event_store import appender
 from application.event_store.database import Database, Role
 from application.event_store.follower import LogReader
-from application.event_store.streams import WorkspaceStore
+from application.event_store.streams import EventStore, WorkspaceStore
 from tests.application.recording import added, drain, envelopes, insertion, positions, renamed, writer
 from tests.faults import process
 from tests.faults.rounds import WAIT, Rounds, until
@@ -25,16 +25,6 @@ from tests.faults.rounds import WAIT, Rounds, until
 def readers(database: Database) -> Iterator[tuple[LogReader, LogReader]]:
     with database.connect(Role.PROJECTOR) as one, database.connect(Role.PROJECTOR) as two:
         yield LogReader(one), LogReader(two)
-
-
-@contextmanager
-def paused(pid: int) -> Iterator[None]:
-    """The backend is stopped in its tracks; it goes on whatever the test comes to."""
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
 
 
 def append(here: WorkspaceStore, events: int = 2) -> None:
@@ -59,7 +49,7 @@ def test_behind_a_paused_writer_readers_wait_and_skip_nothing(
     before = positions(database, start)
     with writer(database, here.workspace) as undecided:
         undecided.execute(*insertion(workspace=here.workspace))
-        with paused(undecided.info.backend_pid):
+        with process.paused(undecided.info.backend_pid):
             for _ in range(3):
                 append(here)
             for reader in readers:
@@ -88,7 +78,7 @@ def test_a_writer_paused_in_the_middle_of_its_commit_is_waited_for(
     start = positions(database)[-1]
     with writer(database, here.workspace) as undecided:
         undecided.execute(*insertion(workspace=here.workspace))
-        with paused(undecided.info.backend_pid):
+        with process.paused(undecided.info.backend_pid):
             committing = threading.Thread(target=undecided.commit, daemon=True)
             committing.start()
             append(here)
@@ -126,40 +116,111 @@ def test_an_unrelated_transaction_delays_nobody(
         with writer(database, here.workspace) as gone:
             gone.execute(*insertion(workspace=here.workspace))
             gone.rollback()
-        with paused(idle.info.backend_pid):
+        with process.paused(idle.info.backend_pid):
             append(here, 4)
             assert drain(readers[0], start) == positions(database, start)
 
 
-def test_two_readers_see_what_the_table_holds_whatever_the_writers_do(
+def test_an_append_that_takes_too_long_is_ended_by_postgresql(
+    database: Database, here: WorkspaceStore, readers: tuple[LogReader, LogReader], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has its position, and waits for somebody who has written the same version of the stream and does not commit.
+    The limit of 10 seconds is made a short one here."""
+    monkeypatch.setattr(appender, "TRANSACTION_LIMIT", "300ms")
+    start, stream = positions(database)[-1], uuid4()
+    with EventStore(database) as impatient, writer(database, here.workspace) as other:
+        other.execute(*insertion(workspace=here.workspace, stream=stream))
+        tried: set[int] = set()
+
+        def backends() -> set[int]:
+            rows = other.execute(
+                "select pid from pg_locks where granted and locktype = 'relation' and relation = 'event'::regclass"
+                " and mode = 'RowExclusiveLock' and pid <> pg_backend_pid()"
+            ).fetchall()
+            tried.update(pid for (pid,) in rows)
+            return tried
+
+        one = envelopes(here.workspace, stream, added())
+        appending = threading.Thread(target=impatient.workspace(here.workspace).append, args=(one,), daemon=True)
+        appending.start()
+        until(lambda: len(backends()) > 1, "a second try, after the first was ended")
+        assert drain(readers[0], start) == []
+        other.rollback()
+        appending.join(WAIT)
+        assert not appending.is_alive()
+    assert drain(readers[0], start) == positions(database, start)
+    assert len(positions(database, start)) == 1
+
+
+def test_readers_pass_a_writer_whom_postgresql_has_ended(
+    database: Database, here: WorkspaceStore, readers: tuple[LogReader, LogReader]
+) -> None:
+    """Its client is paused in the middle of a transaction, as long as it likes: the server's own limit ends it."""
+    start = positions(database)[-1]
+    with process.start("hold", database, here.workspace, "500ms") as client:
+        assert client.stdout is not None
+        assert client.stdout.readline() == "holding\n"
+        with process.paused(client.pid):
+            append(here)
+            assert drain(readers[0], start) == []
+            until(lambda: readers[0].read(start, 100))
+            assert drain(readers[0], start) == positions(database, start)
+        client.kill()
+    assert len(positions(database, start)) == 2
+
+
+def test_two_readers_see_every_event_once_and_in_order_whatever_eight_writers_do(
     database: Database, here: WorkspaceStore, readers: tuple[LogReader, LogReader], rounds: Rounds
 ) -> None:
-    """Commits, rollbacks, savepoints, pauses of clients and of backends, ordinary commands among them."""
-    for chance in rounds(test=2, soak=60):
-        start = positions(database)[-1]
-        done = threading.Event()
-        seen: tuple[list[int], list[int]] = ([], [])
-        following = [
-            threading.Thread(target=_follow, args=(reader, start, found, done), daemon=True)
-            for reader, found in zip(readers, seen, strict=True)
-        ]
-        writing = [
-            threading.Thread(target=_misbehave, args=(database, here, random.Random(chance.random())), daemon=True)
-            for n in range(5)
-        ]
-        writing += [threading.Thread(target=_behave, args=(here,), daemon=True)]
-        for thread in (*following, *writing):
-            thread.start()
-        for thread in writing:
-            thread.join(WAIT)
-        done.set()
-        for thread in following:
-            thread.join(WAIT)
-        expected = positions(database, start)
-        assert len(expected) > 200
-        assert expected[-1] - start > len(expected), "there were gaps"
-        assert seen[0] == expected
-        assert seen[1] == expected
+    """Processes that commit, roll back, pause and are killed, with ordinary commands among them, and a transaction of
+    somebody else open all the time."""
+
+    def start_one() -> tuple[process.Process, int]:
+        one = process.start("misbehave", database, here.workspace)
+        assert one.stdout is not None
+        return one, int(one.stdout.readline())
+
+    writers = [start_one() for _ in range(8)]
+    with writer(database, here.workspace) as unrelated:
+        unrelated.execute("insert into guard (workspace, name, version) values (%s, 'x', 1)", (here.workspace,))
+        for chance in rounds(test=1, soak=60):
+            start = positions(database)[-1]
+            done = threading.Event()
+            seen: tuple[list[int], list[int]] = ([], [])
+            following = [
+                threading.Thread(target=_follow, args=(reader, start, found, done), daemon=True)
+                for reader, found in zip(readers, seen, strict=True)
+            ]
+            for thread in following:
+                thread.start()
+            for one, _ in writers:
+                assert one.stdin is not None
+                print(chance.random(), file=one.stdin, flush=True)
+            append(here, 3)
+            time.sleep(chance.random() * 0.1)
+            victim = chance.randrange(8)
+            killed, backend = writers[victim]
+            killed.kill()
+            killed.communicate()
+            with suppress(ProcessLookupError):
+                os.kill(backend, signal.SIGCONT)  # its writer may have been killed while it was paused
+            for _ in range(20):
+                append(here, 3)
+            for n, (one, _) in enumerate(writers):
+                if n != victim:
+                    assert one.stdout is not None
+                    assert one.stdout.readline() == "done\n"
+            writers[victim] = start_one()
+            done.set()
+            for thread in following:
+                thread.join(WAIT)
+            expected = positions(database, start)
+            rounds.measure("events", len(expected))
+            assert expected[-1] - start > len(expected), "there were gaps"
+            assert seen[0] == expected
+            assert seen[1] == expected
+    for one, _ in writers:
+        one.communicate(timeout=WAIT)
 
 
 def _follow(reader: LogReader, start: int, seen: list[int], done: threading.Event) -> None:
@@ -169,28 +230,3 @@ def _follow(reader: LogReader, start: int, seen: list[int], done: threading.Even
         seen += found
         if last and not found:
             return
-
-
-def _behave(here: WorkspaceStore) -> None:
-    for _ in range(60):
-        append(here, 3)
-
-
-def _misbehave(database: Database, here: WorkspaceStore, chance: random.Random) -> None:
-    with writer(database, here.workspace) as connection:
-        for _ in range(25):
-            for _ in range(chance.randint(1, 4)):
-                connection.execute(*insertion(workspace=here.workspace))
-            if chance.random() < 0.2:
-                connection.execute("savepoint one")
-                connection.execute(*insertion(workspace=here.workspace))
-                connection.execute("rollback to one")
-            if chance.random() < 0.3:
-                time.sleep(chance.random() * 0.02)
-            if chance.random() < 0.2:
-                with paused(connection.info.backend_pid):
-                    time.sleep(chance.random() * 0.02)
-            if chance.random() < 0.3:
-                connection.rollback()
-            else:
-                connection.commit()

@@ -16,7 +16,7 @@ def test_eight_writers_of_one_ticket_lose_nothing(
 ) -> None:
     """Four processes of two threads each."""
     company = Company.of(store, workspace)
-    for _ in rounds(test=2, soak=30):
+    for _ in rounds(test=1, soak=30):
         ticket = company.ticket()
         writers = [process.start("comment", database, workspace.id, ticket, 2, 12) for _ in range(4)]
         acknowledged = [UUID(line) for writer in writers for line in writer.communicate(timeout=WAIT)[0].split()]
@@ -32,7 +32,7 @@ def test_what_a_killed_writer_was_told_is_done_is_done(
     database: Database, store: EventStore, workspace: Workspace, rounds: Rounds
 ) -> None:
     company = Company.of(store, workspace)
-    for _ in rounds(test=2, soak=30):
+    for _ in rounds(test=1, soak=30):
         ticket = company.ticket()
         with (
             process.start("comment", database, workspace.id, ticket, 2, 10_000) as doomed,

@@ -133,7 +133,7 @@ def test_while_read_models_are_rebuilt_readers_see_no_gap(
         until(lambda: load.given > RATE, "a beginning")
         readers.have_looked_again()
         began, before = time.monotonic(), load.given
-        for chance in rounds(test=2, soak=40):
+        for chance in rounds(test=1, soak=40):
             at = time.monotonic()
             rebuild_all(database, chance.sample(PROJECTIONS, len(PROJECTIONS)))
             rounds.took("all rebuilt in", at)
@@ -156,7 +156,7 @@ def test_a_rebuild_killed_at_any_moment_leaves_the_live_one_serving(
         company.ticket(f"Ticket {n}")
     assert_equal_to_a_replay(database)
     live = digests(database)
-    for chance in rounds(test=3, soak=100):
+    for chance in rounds(test=2, soak=100):
         with process.start("rebuild", database) as rebuilding:
             assert rebuilding.stdout is not None
             rebuilding.stdout.readline()
