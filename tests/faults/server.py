@@ -65,14 +65,14 @@ def worker(database: Database, said: Path) -> Iterator[Proteus]:
 
 
 @contextmanager
-def serve(place: Database | Path, said: Path, *arguments: str) -> Iterator[tuple[Proteus, str]]:
+def serve(place: Database | Path, said: Path, *arguments: str, **environment: str) -> Iterator[tuple[Proteus, str]]:
     """On a database, or on an embedded one in a folder. Yields its address when it is ready."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     where = {DATABASE_VARIABLE: place.url} if isinstance(place, Database) else {HOME_VARIABLE: str(place)}
     address = f"http://127.0.0.1:{port}"
-    with proteus(said, "serve", "--port", str(port), *arguments, **where) as running:
+    with proteus(said, "serve", "--port", str(port), *arguments, **where, **environment) as running:
 
         def ready() -> bool:
             assert running.process.poll() is None, running.lines()[-20:]
@@ -97,6 +97,7 @@ def token(database: Database, company: Company) -> str:
 
 COMMENT = "mutation($input: AddCommentInput!) { addComment(input: $input) { position userErrors { code } } }"
 OPEN = "mutation($input: OpenTicketInput!) { openTicket(input: $input) { ticket { id } position userErrors { code } } }"
+ATTACH = "mutation($input: AttachFileInput!) { attachFile(input: $input) { position userErrors { code } } }"
 SEEN = "query($ticket: ID!, $position: Position!) { ticket(id: $ticket, minPosition: $position) { commentCount } }"
 
 
@@ -137,6 +138,11 @@ class Client:
             assert time.monotonic() < deadline, self.told
             time.sleep(0.02)
         return answer
+
+    def upload(self, content: bytes) -> tuple[int, dict[str, Any]]:
+        """Status and answer."""
+        answer = self._http.post("/attachments", content=content)
+        return answer.status_code, answer.json()
 
     def command(self, mutation: str, **input: Any) -> dict[str, Any]:
         command = uuid4()

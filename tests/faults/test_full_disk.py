@@ -14,12 +14,16 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from api.ids import Kind, decode
+from api.runtime import ATTACHMENTS_VARIABLE
 from application.embedded_postgres import EmbeddedPostgres
 from application.event_store.database import Database
 from application.workspaces import find_workspace
+from domain.tickets import Ticket
+from tests.application.recording import Company
 from tests.faults.replay import assert_equal_to_a_replay, assert_recorded_once
 from tests.faults.rounds import Rounds, until
-from tests.faults.server import COMMENT, Client, serve
+from tests.faults.server import ATTACH, COMMENT, Client, serve, token
 
 SIZE = "400m"
 LINES_A_SECOND = 40
@@ -98,3 +102,41 @@ def test_on_a_full_disk_commands_are_refused_and_with_space_again_they_are_taken
         assert workspace is not None
         assert_recorded_once(database, workspace.id, client.acknowledged)
         assert_equal_to_a_replay(database)
+
+
+def test_on_a_full_disk_files_are_refused_and_all_else_goes_on(
+    small_disk: Path, database: Database, company: Company, rounds: Rounds, tmp_path: Path
+) -> None:
+    """The disk of attachments, which is not that of PostgreSQL."""
+    where = {ATTACHMENTS_VARIABLE: str(small_disk)}
+    with (
+        serve(database, tmp_path / "said", **where) as (_, address),
+        Client(address, token(database, company)) as client,
+    ):
+        ticket, kept = client.open(), 0
+
+        def attach() -> None:
+            status, answer = client.upload(os.urandom(1_000_000))
+            assert status < 300, answer
+            client.command(ATTACH, ticket=ticket, upload=answer["upload"], name="a.bin")
+
+        for chance in rounds(test=1, soak=20):
+            attach()
+            kept += 1
+            before = sorted(small_disk.rglob("*"))
+            ballast = small_disk / "ballast"
+            fill(ballast, leave=chance.choice([0, 500_000, 100_000_000]))
+            status, answer = client.upload(os.urandom(3_000_000))
+            assert status == 507
+            assert answer["errors"][0]["extensions"]["code"] == "STORAGE_FULL"
+            client.comment(ticket)
+            ballast.unlink()
+            assert sorted(small_disk.rglob("*")) == before, "nothing is half written"
+            freed = time.monotonic()
+            attach()
+            kept += 1
+            rounds.took("files are taken after", freed)
+        [row] = company.store.workspace(company.workspace.id).load([decode(ticket, Kind.TICKET)]).values()
+        assert isinstance(row.state, Ticket)
+        assert len(row.state.attachments) == kept
+    assert_recorded_once(database, company.workspace.id, client.acknowledged)
