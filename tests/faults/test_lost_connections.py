@@ -17,7 +17,7 @@ from tests.faults.replay import assert_equal_to_a_replay, assert_recorded_once
 from tests.faults.rounds import Rounds, until
 from tests.faults.server import COMMENT, SEEN, Client, clients, serve, token
 
-RECOVERS_IN = 10
+RECOVERS_IN = 30
 """Seconds, as promised: a busy machine included."""
 LINES = 20
 """At most so many, of the server's log, for each connection that is ended."""
