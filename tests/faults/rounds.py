@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from statistics import median
 
-WAIT = 60
+WAIT = 120
 """Seconds after which a test gives up rather than hang; none is measured against them."""
 
 SOAKING = bool(os.environ.get("PROTEUS_SOAK"))
