@@ -190,6 +190,8 @@ def _table(summary: Summary, rejects: Path, *, dry_run: bool) -> Table:
         table.add_section()
         for name, number in summary.ignored.most_common():
             table.add_row(f"{number:,}", f"changes of {name} after the opening, which no event says, were passed over")
+    for column in summary.unseen:
+        table.add_row("", f"no row of the file has {column!r}, which the mapping names")
     table.add_section()
     if summary.first_at is not None and summary.last_at is not None:
         table.add_row("", f"from {summary.first_at.isoformat()} to {summary.last_at.isoformat()}")

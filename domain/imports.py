@@ -11,7 +11,9 @@ from msgspec import UNSET, UnsetType
 
 from domain import text
 from domain.errors import InvalidValue
+from domain.text import FieldValue
 from domain.tickets import (
+    FieldSet,
     Priority,
     PriorityChanged,
     RequesterChanged,
@@ -48,6 +50,8 @@ class ImportRow(msgspec.Struct, frozen=True, kw_only=True):
     priority: Priority | UnsetType = UNSET
     service: UUID | UnsetType | None = UNSET
     requester: UUID | UnsetType | None = UNSET
+    tags: tuple[str, ...] | UnsetType = UNSET
+    fields: dict[str, FieldValue] = {}
     number: int = 0
     external_key: str = ""
     title: str = ""
@@ -86,6 +90,11 @@ def decide(ticket: Ticket | None, row: ImportRow, origin: Origin) -> list[Ticket
         events.append(PriorityChanged(priority=row.priority))
     if row.service is not UNSET and row.service != ticket.service:
         events.append(ServiceUnbound() if row.service is None else ServiceBound(service=row.service))
+    events += [
+        FieldSet(key=key, value=value)
+        for key, value in row.fields.items()
+        if not text.same_value(ticket.fields.get(key), value)
+    ]
     return events
 
 
@@ -107,6 +116,8 @@ def _opened(row: ImportRow, origin: Origin) -> TicketOpened:
         assignee=_or_none(row.assignee),
         team=_or_none(row.team),
         service=_or_none(row.service),
+        tags=() if row.tags is UNSET else row.tags,
+        fields={key: value for key, value in row.fields.items() if value is not None},
         external_key=row.external_key,
     )
 

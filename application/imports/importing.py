@@ -1,8 +1,8 @@
 """Import of another system's history. Every row is one command, whose id is derived from the row: what was recorded
 before is known and skipped, so that an import can be interrupted, repeated and continued.
 
-Beside this module, by behaviour: mapping (what columns mean), source (reading), spool (ordering), names (people, teams,
-services), workflow, planning (deciding), rejects.
+Beside this module, by behaviour: mapping (what columns mean), source, json_lines and xes (reading), spool (ordering),
+names (people, teams, services), workflow, planning (deciding), rejects.
 """
 
 import time
@@ -17,13 +17,15 @@ import msgspec
 from application.event_store.recorder import AlreadyRecorded, VersionConflict
 from application.event_store.streams import EventStore, WorkspaceStore
 from application.handling import ATTEMPTS, Context, now
-from application.imports.mapping import ImportMapping, check_columns
+from application.imports.json_lines import JsonLines
+from application.imports.mapping import ImportMapping, check_columns, check_seen
 from application.imports.names import Known, Names
 from application.imports.planning import CHANNEL, Counts, Plan, Planner
 from application.imports.rejects import Rejects
-from application.imports.source import Source
+from application.imports.source import Csv, Source
 from application.imports.spool import Fault, RowReader, Said, Spool, SpooledRow
 from application.imports.workflow import define_workflow
+from application.imports.xes import Xes
 from domain.access import Actor, may_import
 from domain.errors import Conflict, Forbidden
 from domain.imports import Origin
@@ -47,10 +49,11 @@ class Progress(Protocol):
 
 class Summary(Counts, kw_only=True):
     """What an import came to. `rows` = imported + unchanged + duplicates + rejected. `first_at` and `last_at`: of the
-    rows that could be read. `seconds`: of the whole import."""
+    rows that could be read. `unseen`: columns of the mapping that no row had. `seconds`: of the whole import."""
 
     rows: int = 0
     rejected: int = 0
+    unseen: list[str] = msgspec.field(default_factory=list[str])
     first_at: datetime | None = None
     last_at: datetime | None = None
     seconds: float = 0.0
@@ -91,11 +94,13 @@ def import_file(
     summary = Summary()
     workspace = store.workspace(actor.workspace)
     secret = workspace.subject_key()
-    with Source(path, mapping.file) as source, Spool() as spool:
+    with _opened(path, mapping) as source, Spool() as spool:
         check_columns(mapping, source.header)
         reader = RowReader(mapping, source.header, secret, now())
         with Rejects(rejects_path, source.header) as rejects:
             spool.fill(_read(source, reader, rejects, summary, progress))
+            summary.unseen = source.unseen()
+            check_seen(mapping, summary.unseen)
             planner = _planner(store, actor, path.name, mapping, reader, secret, known, dry_run=dry_run)
             readable = summary.rows - rejects.count
             done = 0
@@ -109,6 +114,18 @@ def import_file(
             summary.rejected = rejects.count
     summary.seconds = time.monotonic() - started
     return summary
+
+
+def _opened(path: Path, mapping: ImportMapping) -> Source:
+    """Raises InvalidValue."""
+    columns = list(dict.fromkeys(column for _, column in mapping.named_columns()))
+    match mapping.file.format:
+        case "csv":
+            return Csv(path, mapping.file)
+        case "jsonl":
+            return JsonLines(path, mapping.file, columns)
+        case "xes":
+            return Xes(path, mapping.file, columns)
 
 
 def _planner(
@@ -143,6 +160,8 @@ def _read(
     source: Source, reader: RowReader, rejects: Rejects, summary: Summary, progress: Progress
 ) -> Iterator[tuple[int, str, datetime, bytes, Said, bytes]]:
     for row in source.rows():
+        if reader.passes_over(row):
+            continue
         summary.rows += 1
         if summary.rows % PROGRESS_ROWS == 0:
             progress("reading", source.bytes_read, source.bytes)

@@ -32,8 +32,10 @@ class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class FileFormat(_Table, frozen=True, kw_only=True):
-    """How the bytes become cells."""
+    """How the bytes become cells. `format`: in JSON Lines a column is a path ("user.login", "labels[].name"), in XES
+    the key of an attribute, of the trace with "case:" before it. `encoding`: XES says itself. `delimiter`: of CSV."""
 
+    format: Literal["csv", "jsonl", "xes"] = "csv"
     encoding: str = "utf-8"
     delimiter: str = ","
 
@@ -110,6 +112,27 @@ class Columns(_Table, frozen=True, kw_only=True):
     actor: str | None = None
 
 
+class TagsColumn(_Table, frozen=True, kw_only=True):
+    """`separator`: between the tags of a cell; a list in JSON Lines has its own."""
+
+    column: str
+    separator: str = ","
+
+
+class FieldColumn(_Table, frozen=True, kw_only=True):
+    """A custom field. Values that are none of the type go to the rejects."""
+
+    column: str
+    type: Literal["text", "number", "boolean"] = "text"
+
+
+class OnlyRows(_Table, frozen=True, kw_only=True):
+    """Rows with another value are passed over."""
+
+    column: str
+    values: tuple[str, ...]
+
+
 class WorkflowName(_Table, frozen=True, kw_only=True):
     key: str
     name: str
@@ -136,6 +159,9 @@ class ImportMapping(_Table, frozen=True, kw_only=True):
     role: RoleColumn
     priority: PriorityColumn | None = None
     title: TitleColumn = TitleColumn()
+    tags: TagsColumn | None = None
+    fields: dict[str, FieldColumn] = {}
+    only: OnlyRows | None = None
 
     def named_columns(self) -> list[tuple[str, str]]:
         """Every column of the file that is meant, with the place in the mapping that names it."""
@@ -144,6 +170,9 @@ class ImportMapping(_Table, frozen=True, kw_only=True):
         named += [("role.column", self.role.column), ("title.column", self.title.column)]
         named += [("priority.column", self.priority.column if self.priority else None)]
         named += [("title.template", column) for column in self.title.parts()[1::2]]
+        named += [("tags.column", self.tags.column if self.tags else None)]
+        named += [("only.column", self.only.column if self.only else None)]
+        named += [(f"fields.{key}.column", field.column) for key, field in self.fields.items()]
         named += [("identity", column) for column in self.identity or ()]
         return [(place, column) for place, column in named if column is not None]
 
@@ -184,6 +213,17 @@ def check_columns(mapping: ImportMapping, header: list[str]) -> None:
             _refuse(place, f"the file has {count} columns named {column!r}.")
 
 
+_NEEDED = ("columns.key", "time.column", "status.column")
+
+
+def check_seen(mapping: ImportMapping, unseen: Iterable[str]) -> None:
+    """Raises InvalidValue where no row of the file has a column that every row must have."""
+    missing = set(unseen)
+    for place, column in mapping.named_columns():
+        if column in missing and place in _NEEDED:
+            _refuse(place, f"no row of the file has {column!r}.")
+
+
 def _check(mapping: ImportMapping) -> None:
     """What types alone cannot say. Raises InvalidValue."""
     _within("source", partial(text.key, mapping.source, "source"))
@@ -195,6 +235,8 @@ def _check(mapping: ImportMapping) -> None:
     _check_role(mapping.role)
     if mapping.priority is not None and not mapping.priority.values and mapping.priority.default is None:
         _refuse("priority", "needs a table `values`, a `default`, or both.")
+    for key in mapping.fields:
+        _within(f"fields.{key}", partial(text.key, key))
     if mapping.title.column is not None and mapping.title.template is not None:
         _refuse("title", "has both a column and a template; keep one.")
     if any(brace in text for text in mapping.title.parts()[::2] for brace in "{}"):
@@ -282,6 +324,9 @@ _TABLES: Mapping[str, type[_Table]] = {
     "role": RoleColumn,
     "priority": PriorityColumn,
     "title": TitleColumn,
+    "tags": TagsColumn,
+    "fields[...]": FieldColumn,
+    "only": OnlyRows,
 }
 
 

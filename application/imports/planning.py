@@ -212,6 +212,8 @@ class Planner:
             priority=said.priority,
             service=_id(said.service, names.services),
             requester=_id(said.requester, names.people),
+            tags=said.tags,
+            fields=said.fields,
         )
         if ticket is not None:
             return resolved

@@ -1,5 +1,5 @@
-"""A CSV file, plain or compressed, as a stream of rows; what cannot be read goes aside with its reason, and the rest
-goes on."""
+"""A file, plain or compressed, as a stream of rows; what cannot be read goes aside with its reason, and the rest goes
+on. Here what all formats share, and CSV."""
 
 import csv
 import gzip
@@ -8,7 +8,7 @@ import lzma
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Self, cast
+from typing import IO, Protocol, Self, cast
 
 import msgspec
 
@@ -21,6 +21,10 @@ _MAGIC: Mapping[bytes, Callable[[IO[bytes]], IO[bytes]]] = {
 }
 
 
+WHOLE = "(whole)"
+"""The last column of formats that have no fixed ones: all that the row says, as JSON."""
+
+
 class SourceRow(msgspec.Struct, frozen=True):
     """`line`: the first of the row's lines in the file, counted from 1. `fault`: why it cannot be read."""
 
@@ -29,32 +33,95 @@ class SourceRow(msgspec.Struct, frozen=True):
     fault: str | None = None
 
 
-class Source:
-    """The rows of a file. `header`: its first row. Raises InvalidValue where the file itself cannot be read."""
+class Source(Protocol):
+    """`header`: names of the cells of its rows. `bytes`, `bytes_read`: of the file as it lies there, compressed or not,
+    for a progress bar."""
 
-    def __init__(self, path: Path, form: FileFormat) -> None:
+    header: list[str]
+    bytes: int
+
+    @property
+    def bytes_read(self) -> int: ...
+
+    def rows(self) -> Iterator[SourceRow]:
+        """Raises InvalidValue where the file is damaged."""
+        ...
+
+    def unseen(self) -> list[str]:
+        """Of the columns that were asked for, those that no row had."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+class Opened:
+    """`data`: what the file holds, unpacked. Raises InvalidValue where it cannot be opened."""
+
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self.form = form
         self._raw = _open(path)
         self.bytes = path.stat().st_size
-        wide = form.encoding.casefold().startswith(("utf-16", "utf16", "utf-32", "utf32"))
-        self._bad = _BAD_WIDE if wide else _BAD_UTF8
-        self._lines = _Lines(_decoded(self._raw, form.encoding, "replace" if wide else "surrogateescape"))
-        self.header = self._header()
+        # Told from its first bytes, not from its name, whether it is compressed.
+        magic = self._raw.read(8)
+        self._raw.seek(0)
+        unpack = next((unpack for start, unpack in _MAGIC.items() if magic.startswith(start)), None)
+        self.data = self._raw if unpack is None else unpack(self._raw)
 
     @property
     def bytes_read(self) -> int:
-        """Of the file as it lies there, compressed or not: for a progress bar."""
         return self._raw.tell()
-
-    def close(self) -> None:
-        self._raw.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        self._raw.close()
+
+
+class TextSource(Opened):
+    """Lines of text. A bad byte must not end the import; it is marked, and its row goes to the rejects."""
+
+    def __init__(self, path: Path, form: FileFormat) -> None:
+        super().__init__(path)
+        self.form = form
+        wide = form.encoding.casefold().startswith(("utf-16", "utf16", "utf-32", "utf32"))
+        self._bad = _BAD_WIDE if wide else _BAD_UTF8
+        encoding = form.encoding
+        if encoding.replace("_", "-").casefold() in ("utf-8", "utf8"):
+            encoding = "utf-8-sig"  # a byte order mark is no part of the first column's name
+        self.lines = io.TextIOWrapper(self.data, encoding, "replace" if wide else "surrogateescape", newline="")
+
+    def text_lines(self) -> Iterator[str]:
+        """Raises InvalidValue where a compressed file is damaged."""
+        number = 0
+        try:
+            for number, line in enumerate(self.lines, start=1):  # noqa: B007
+                yield line
+        except DAMAGED as error:
+            raise InvalidValue(f"{self.path.name} is damaged after line {number}: {error}.") from None
+
+    def fault_of(self, line: str) -> str | None:
+        found = self._bad.search(line)
+        if found is None:
+            return None
+        return "a NUL character" if found[0] == "\0" else f"bytes that are no {self.form.encoding} text"
+
+
+DAMAGED = (EOFError, lzma.LZMAError, gzip.BadGzipFile, OSError, UnicodeError)
+
+
+class Csv(TextSource):
+    """`header`: its first row. Raises InvalidValue where the file itself cannot be read."""
+
+    def __init__(self, path: Path, form: FileFormat) -> None:
+        super().__init__(path, form)
+        self._lines = _Lines(self.lines)
+        self.header = self._header()
+
+    def unseen(self) -> list[str]:
+        return []  # the header tells before the first row
 
     def _header(self) -> list[str]:
         for row in self._records():
@@ -89,16 +156,13 @@ class Source:
                 self._lines.take_back()
                 yield SourceRow(line, [raw], str(error))
                 continue
-            except (EOFError, lzma.LZMAError, gzip.BadGzipFile, OSError, UnicodeError) as error:
+            except DAMAGED as error:
                 raise InvalidValue(f"{self.path.name} is damaged after line {line}: {error}.") from None
             if cells:
                 yield SourceRow(line, cells, self._fault())
 
     def _fault(self) -> str | None:
-        for line in self._lines.taken:
-            if found := self._bad.search(line):
-                return "a NUL character" if found[0] == "\0" else f"bytes that are no {self.form.encoding} text"
-        return None
+        return next((fault for line in self._lines.taken if (fault := self.fault_of(line))), None)
 
 
 _BAD_UTF8 = re.compile("[\udc80-\udcff\0]")
@@ -145,15 +209,3 @@ def _open(path: Path) -> IO[bytes]:
         return path.open("rb")
     except OSError as error:
         raise InvalidValue(f"{path} cannot be read: {error.strerror}.") from None
-
-
-def _decoded(raw: IO[bytes], encoding: str, errors: str) -> IO[str]:
-    """Told from its first bytes, not from its name, whether it is compressed. `errors`: a bad byte must not end the
-    import; it is marked, and its row goes to the rejects."""
-    magic = raw.read(8)
-    raw.seek(0)
-    unpack = next((unpack for start, unpack in _MAGIC.items() if magic.startswith(start)), None)
-    data = raw if unpack is None else unpack(raw)
-    if encoding.replace("_", "-").casefold() in ("utf-8", "utf8"):
-        encoding = "utf-8-sig"  # a byte order mark is no part of the first column's name
-    return io.TextIOWrapper(data, encoding, errors, newline="")

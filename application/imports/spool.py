@@ -11,9 +11,10 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from application.imports.mapping import ImportMapping, StatusColumn, slug
-from application.imports.source import SourceRow
+from application.imports.source import WHOLE, SourceRow
 from domain import text
 from domain.errors import InvalidValue
+from domain.text import FieldValue
 from domain.tickets import Priority
 from domain.workflows import Status
 
@@ -41,6 +42,8 @@ class Said(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     channel: str | None = None
     title: str = ""
     description: str | None = None
+    tags: tuple[str, ...] | UnsetType = UNSET
+    fields: dict[str, FieldValue] = {}
 
 
 class SpooledRow(msgspec.Struct, frozen=True):
@@ -118,6 +121,8 @@ class RowReader:
             place: header.index(column) for place, column in mapping.named_columns() if place != "identity"
         }
         self._identity = None if mapping.identity is None else self._identifying(mapping.identity, header)
+        if mapping.identity is None and header[-1] == WHOLE:
+            self._identity = [len(header) - 1]
         parts = mapping.title.parts()
         self._title = [(part, header.index(column)) for part, column in zip(parts[::2], parts[1::2], strict=False)]
         self._title_end = parts[-1] if len(parts) % 2 else ""
@@ -125,6 +130,13 @@ class RowReader:
         self._keys = lru_cache(1024)(partial(_line, limit=text.TITLE_LIMIT))
         self._key = self._columns["columns.key"]
         self._at = self._columns["time.column"]
+
+    def passes_over(self, row: SourceRow) -> bool:
+        """Whether the mapping leaves such rows alone."""
+        only = self._mapping.only
+        if only is None or row.fault is not None:
+            return False
+        return row.cells[self._columns["only.column"]].strip() not in only.values
 
     def _identifying(self, identity: tuple[str, ...], header: list[str]) -> list[int]:
         return sorted({*self._columns.values(), *(header.index(column) for column in identity)})
@@ -166,6 +178,8 @@ class RowReader:
             channel=self._read_text(cells, "columns.channel"),
             title="".join([part + cells[column] for part, column in self._title]) + self._title_end,
             description=self._read_text(cells, "columns.description"),
+            tags=self._read_tags(cells),
+            fields=self._read_fields(cells),
         )
 
     def _read_status(self, cells: list[str]) -> str | UnsetType:
@@ -220,10 +234,51 @@ class RowReader:
         note(name)
         return name
 
+    def _read_tags(self, cells: list[str]) -> tuple[str, ...] | UnsetType:
+        tags = self._mapping.tags
+        if tags is None:
+            return UNSET
+        cell = cells[self._columns["tags.column"]]
+        if not cell.strip() and not self._snapshot:
+            return UNSET
+        parts = cell.split("\n" if "\n" in cell else tags.separator)
+        found = [part for part in (part.strip() for part in parts) if part and part not in self._none]
+        if len(found) > text.TAGS_LIMIT:
+            raise Fault(f"{len(found)} tags; {text.TAGS_LIMIT} is the limit")
+        return tuple(dict.fromkeys(_line(part, "tags", text.KEY_LIMIT) for part in found))
+
+    def _read_fields(self, cells: list[str]) -> dict[str, FieldValue]:
+        """An empty cell of an event says nothing, of a snapshot that there is none."""
+        found: dict[str, FieldValue] = {}
+        for key, field in self._mapping.fields.items():
+            cell = cells[self._columns[f"fields.{key}.column"]].strip()
+            if cell in self._none or not cell:
+                if self._snapshot:
+                    found[key] = None
+                continue
+            try:
+                found[key] = text.field_value(key, _typed(cell, field.type))
+            except (ValueError, InvalidValue):
+                raise Fault(f"fields.{key}: {cell[:80]!r} is no {field.type}") from None
+        return found
+
     def _read_text(self, cells: list[str], place: str) -> str | None:
         column = self._columns.get(place)
         cell = "" if column is None else cells[column].strip()
         return None if cell in self._none or not cell else cell
+
+
+def _typed(cell: str, kind: str) -> FieldValue:
+    """Raises ValueError."""
+    if kind == "number":
+        number = float(cell)
+        return int(cell) if cell.lstrip("+-").isdigit() else number
+    if kind == "boolean":
+        return _BOOLEANS[cell.casefold()] if cell.casefold() in _BOOLEANS else bool(int(cell))
+    return cell
+
+
+_BOOLEANS = {"true": True, "yes": True, "false": False, "no": False}
 
 
 def _line(cell: str, field: str, limit: int = text.TITLE_LIMIT) -> str:

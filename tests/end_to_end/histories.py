@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("PROTEUS_TEST_DATA") or ROOT.parent / "shared" / "data")
 UCI_INCIDENT = DATA / "uci_incident" / "incident_event_log.csv.xz"
 HELPDESK_ITALY = DATA / "helpdesk_italy" / "helpdesk.csv.xz"
+HELPDESK_ITALY_XES = DATA / "helpdesk_italy" / "helpdesk.xes.gz"
 
 
 def truth_of(history: Path) -> dict[str, Any]:
