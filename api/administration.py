@@ -5,6 +5,8 @@ import difflib
 import os
 import re
 import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
@@ -20,7 +22,7 @@ from api.ids import Kind, WrongId, decode, encode
 from api.imports import choose_workspace
 from api.runtime import DATABASE_VARIABLE, attachments_folder, home, open_contents, open_database
 from api.schema import schema as served
-from application import people, tokens, workflows
+from application import people, tokens, transfers, workflows
 from application.attachments.sweeping import sweep
 from application.event_store.database import Database
 from application.event_store.streams import EventStore
@@ -33,8 +35,9 @@ from projections import directory
 from projections import status as stands
 from projections.filters import PageAsk, PersonFilter, TextFilter
 from projections.reading import ReadModels
+from projections.rebuild import digests_of, rebuild_all
 from projections.rebuild import rebuild as rebuild_read_model
-from projections.registry import NAMES, find, install
+from projections.registry import NAMES, PROJECTIONS, find, install
 from projections.rows import PersonRow, ServerStatusRow
 from projections.workflows import census
 
@@ -228,6 +231,63 @@ def create(key: str, name: str) -> None:
     with open_database(home()) as database, EventStore(database) as store:
         made = create_workspace(database, store, key, name)
     click.echo(f"Workspace {made.key} is there. Next: proteus token create --workspace {made.key} --help")
+
+
+@workspace.command("export")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@_workspace_option
+def export(file: Path, key: str | None) -> None:
+    """Write all that a workspace has recorded to FILE (compressed if it ends with .gz), and its keys to FILE.keys.
+
+    Whoever has both can read everything: guard FILE.keys as the database. Files that are attached to tickets lie in a
+    folder of their own, see the operator's guide.
+    """
+    with open_database(home()) as database, _bar("Exporting") as progress:
+        done = transfers.export_workspace(database, choose_workspace(database, key), file, progress)
+    click.echo(
+        f"{done.events:,} events of {done.workspace.key} are in {file}, their keys in {transfers.keys_of(file)}."
+    )
+    click.echo(f"log {done.log}")
+
+
+@workspace.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--key", help="Another key for it here.")
+def import_(file: Path, key: str | None) -> None:
+    """Record a workspace that was exported to FILE, with its ids, positions and times. Needs FILE.keys beside it.
+
+    It may be interrupted, and run again. Then all read models are rebuilt, beside the live ones.
+    """
+    with open_database(home()) as database:
+        with _bar("Importing") as progress:
+            done = transfers.import_workspace(database, file, progress, key)
+        with _bar("Rebuilding") as progress:
+            rebuild_all(database, PROJECTIONS, progress)
+        transfers.arrived(database, done.workspace)
+    click.echo(f"{done.events:,} events are in {done.workspace.key}. Next: proteus token create --help")
+    click.echo(f"log {done.log}")
+
+
+@workspace.command("digest")
+@_workspace_option
+def digest_(key: str | None) -> None:
+    """Print digests of a workspace's log and read models: equal ones hold the same."""
+    with open_database(home()) as database:
+        chosen = choose_workspace(database, key)
+        with _bar("Reading") as progress:
+            done = transfers.digest(database, chosen, progress)
+        found = digests_of(database, chosen.id, PROJECTIONS)
+    click.echo(f"log {done.log}")
+    for name, one in found.items():
+        click.echo(f"{name} {one}")
+
+
+@contextmanager
+def _bar(what: str) -> Generator[Callable[[int, int], None]]:
+    columns = (TextColumn(f"{what:>10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        task = bars.add_task("", total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=max(done, total))
 
 
 @workspace.command("list")

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
+from uuid import UUID
 
 import msgspec
 import psycopg
@@ -222,3 +223,11 @@ def digest(connection: Connection, table: str, schema: str) -> str:
     ).fetchone()
     assert row is not None
     return str(row[0])
+
+
+def digests_of(database: Database, workspace: UUID, projections: Sequence[Projection]) -> dict[str, str]:
+    """Of the rows that a workspace has in each table."""
+    with database.connect(Role.READER) as connection:
+        connection.execute("select set_config('proteus.workspace', %s, false)", (str(workspace),))
+        tables = [table for projection in projections for table in projection.tables]
+        return {table: digest(connection, table, database.schema) for table in tables}

@@ -10,6 +10,8 @@ alter table subject_key enable row level security;
 alter table subject_key force row level security;
 create policy own on subject_key to proteus_app, proteus_reader
   using (workspace = nullif(current_setting('proteus.workspace', true), '')::uuid);
+create policy arrive on subject_key for insert to proteus_owner
+  with check (workspace = nullif(current_setting('proteus.workspace', true), '')::uuid);
 create policy follow on subject_key for select to proteus_projector using (true);
 grant select, insert on subject_key to proteus_app;
 grant select on subject_key to proteus_projector, proteus_reader;

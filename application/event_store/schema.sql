@@ -6,7 +6,8 @@ create table workspace (
   name        text not null,
   shard_dsn   text,          -- null: this server
   shard       text not null, -- the Postgres schema that holds its events and read models
-  created_at  timestamptz not null default clock_timestamp()
+  created_at  timestamptz not null default clock_timestamp(),
+  arriving    boolean not null default false -- it is being moved here, and nobody is let in yet
 );
 
 create table token (
@@ -101,6 +102,15 @@ begin
     execute format('alter table %I enable row level security', t);
     execute format('alter table %I force row level security', t);
     execute format('create policy administer on %I to proteus_owner using (true)', t);
+  end loop;
+end $$;
+-- A workspace that moves here brings its positions and times of recording; nobody else sets them, and no other time.
+do $$
+declare t text;
+begin
+  foreach t in array array['event', 'command', 'guard', 'ticket_number'] loop
+    execute format('create policy arrive on %I for insert to proteus_owner with check (workspace = current_workspace()'
+                   ' and (select w.arriving from workspace w where w.id = current_workspace()))', t);
   end loop;
 end $$;
 create policy own on workspace for select to proteus_app, proteus_reader using (id = current_workspace());

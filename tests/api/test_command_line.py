@@ -30,6 +30,7 @@ from application.tokens import list_tokens
 from application.workspaces import Workspace, operator
 from domain.access import Scope
 from domain.people import AddPerson, DeactivatePerson
+from tests.conftest import fresh_database
 
 Run = Callable[..., Result]
 
@@ -191,3 +192,31 @@ def test_the_server_answers_and_ends_cleanly(
     assert process.stderr is not None
     while select.select([process.stderr], [], [], 0)[0] and (line := process.stderr.readline()):
         assert "Traceback" not in line
+
+
+def test_a_workspace_is_exported_and_imported_and_its_digests_are_equal(
+    run: Run,
+    database: Database,
+    workspace: Workspace,
+    postgres: EmbeddedPostgres,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file = tmp_path / "acme.jsonl.gz"
+    assert run("rebuild", "--all").exit_code == 0
+    exported = run("workspace", "export", file)
+    assert exported.exit_code == 0, exported.output
+    assert f"{file}.keys" in exported.output
+    before = run("workspace", "digest").stdout
+    assert exported.stdout.splitlines()[-1] == before.splitlines()[0]
+    assert "already" in sentence(run("workspace", "import", file))
+    with fresh_database(postgres) as there:
+        monkeypatch.setenv(DATABASE_VARIABLE, there.url)
+        imported = run("workspace", "import", file)
+        assert imported.exit_code == 0, imported.output
+        assert run("workspace", "digest").stdout == before
+
+
+def test_attachments_are_swept(run: Run) -> None:
+    assert run("attachments", "sweep", "--detached", "7d").output == "0 files removed, 0 bytes.\n"
+    assert "is not a duration" in sentence(run("attachments", "sweep", "--detached", "soon"))
