@@ -63,6 +63,7 @@ declare
   whole tsquery := ''::tsquery;
   other text;
   known boolean;
+  stems text[];
 begin
   for term in select * from json_to_recordset(asked) as t(text text, phrase boolean, prefix boolean, excluded boolean)
   loop
@@ -70,9 +71,9 @@ begin
       part := phraseto_tsquery('russian', term.text);
     else
       part := plainto_tsquery('russian', term.text);
+      stems := tsvector_to_array(to_tsvector('russian', term.text));
       known := numnode(part) = 0 or exists (
-        select from search_word w
-         where w.workspace = here and w.stem = any(tsvector_to_array(to_tsvector('russian', term.text))));
+        select from search_word w where w.workspace = here and w.stem = any(stems));
       if term.prefix then
         for other in select w.word from search_word w
                       where w.workspace = here and w.word >= term.text and w.word < term.text || U&'\\+10FFFF'
@@ -83,7 +84,9 @@ begin
       end if;
       if not known and length(term.text) between 4 and 60 then
         for other in select w.word from search_word w
-                      where w.workspace = here and w.word % term.text and levenshtein_less_equal(w.word, term.text, 2)
+                      where w.workspace = here and (w.word % term.text or w.word % stems[1])
+                        and least(levenshtein_less_equal(w.word, term.text, 2),
+                                  levenshtein_less_equal(w.stem, stems[1], 2))
                             <= case when length(term.text) < 6 then 1 else 2 end
                       order by similarity(w.word, term.text) desc, w.word limit 8 loop
           part := part || plainto_tsquery('russian', other);
@@ -119,16 +122,26 @@ begin
      limit most;
     return;
   end if;
+  select max(tracking.position) / slices into last from tracking where name = 'search';
+  -- The newest alone tell a common word at once, without the list of all texts that have it.
   select count(*) into got from (
     select from search_text t
-     where t.workspace = here and t.words @@ wanted and not (public_only and t.internal) limit most + 1) counted;
+     where t.workspace = here and t.slice = any(array[last, last - 1]) and t.words @@ wanted
+       and not (public_only and t.internal)
+     limit most / 2) counted;
+  if got < most / 2 then
+    select count(*) into got from (
+      select from search_text t
+       where t.workspace = here and t.words @@ wanted and not (public_only and t.internal) limit most + 1) counted;
+  else
+    got := most + 1;
+  end if;
   if got <= most then
     return query
     select t.id, t.field, t.ticket, search_rank(t.field, t.words, wanted) from search_text t
      where t.workspace = here and t.words @@ wanted and not (public_only and t.internal);
     return;
   end if;
-  select max(tracking.position) / slices into last from tracking where name = 'search';
   foreach quota in array array[most / 2, most] loop
     part := last;
     while part >= 0 and found_so_far < quota loop
@@ -281,6 +294,8 @@ PROJECTION = Projection(
 LONGEST, MOST_TERMS = 500, 20
 RANKED = 2_000
 """So many texts are ranked; of words that more texts have, the newest."""
+FILTERED = 4_000
+"""So many where a filter takes some of them away."""
 LISTED = 10_000
 """So many texts can make a list of tickets that is in another order."""
 NARROW = 2_000
@@ -414,7 +429,7 @@ class _Found(msgspec.Struct, frozen=True):
         if filter is not None or not view.actor.reads_all:
             few = sql.SQL("select s.ticket {} limit {}").format(matching.source(), sql.Literal(NARROW + 1))
             found = [row[0] for row in await view.fetch(few, matching.arguments)]
-            narrow, most = (found if len(found) <= NARROW else None), LISTED
+            narrow, most = (found if len(found) <= NARROW else None), FILTERED
         return cls(asked, matching, narrow, most, not view.actor.reads_all, query.strip())
 
     @property
