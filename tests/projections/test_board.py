@@ -123,7 +123,8 @@ def test_any_two_axes_give_a_table_whose_cells_are_exact(world: World) -> None:
     def value(row: TicketRow, axis: BoardAxis | None) -> str | None:
         return None if axis is None else str(getattr(row, axis.value.lower()) or "")
 
-    for columns, by_row in product(BoardAxis, [None, *BoardAxis]):
+    axes = [axis for axis in BoardAxis if axis is not BoardAxis.FIELD]  # which names a field besides
+    for columns, by_row in product(axes, [None, *axes]):
         found = board_of(world, columns=columns, rows=by_row, cards_per_cell=100)
         expected = Counter((value(row, columns), value(row, by_row)) for row in rows)
         assert counts(found) == expected, (columns, by_row)

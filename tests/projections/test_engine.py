@@ -8,9 +8,12 @@ import msgspec
 import pytest
 from psycopg import sql
 
+from application import views
 from application.event_store.database import Role
 from application.event_store.follower import Deposed
+from application.handling import Context
 from domain.tickets import AddComment, Priority, SetPriority, TransitionTicket
+from domain.views import FavouriteView, SaveView
 from projections import engine, reading, states
 from projections.engine import Engine, Session
 from projections.projection import Change, Projection, install
@@ -51,6 +54,9 @@ def head(world: World) -> int:
 
 def some_history(world: World) -> None:
     anna = world.person("Anna")
+    context = Context(actor=world.admin)
+    saved = views.handle(world.store, context, SaveView(name="All", definition="{}", shared=True)).stream
+    views.handle(world.store, context, FavouriteView(view=saved))
     for n in range(12):
         opened = world.open(f"Ticket {n}", "TASK", hour(n), assignee=anna, fields={"n": n})
         world.do(TransitionTicket(ticket=opened, status="in_progress"), hour(n))
