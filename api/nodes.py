@@ -7,11 +7,16 @@ from api.fields import Info, Node, by
 from api.ids import Kind, parse
 from projections.reading import NOW
 
+_OF_COLLEAGUES = (Kind.PERSON, Kind.TEAM)
+"""Requesters meet people and teams on their own tickets, and cannot look for others."""
+
 
 async def _node(info: Info, id: ID) -> object | None:
     """Null where there is none, or none that you may see."""
     kind, number = parse(id)
     loaders = info.context.loaders
+    if kind in _OF_COLLEAGUES and number != info.context.actor.person and not info.context.actor.reads_all:
+        return None
     if isinstance(number, int):
         return await loaders.events.load((number, NOW))
     match kind:

@@ -213,18 +213,24 @@ PROJECTION = Projection(
 
 _SELECTED = sql.SQL(
     "x.position, x.stream, x.version, x.type, x.ticket, x.occurred_at, x.recorded_at, x.actor, x.on_behalf_of,"
-    " x.channel, x.source, {reason}, x.command_id, x.correlation_id, x.causation_id, x.changes, x.data"
+    " x.channel, x.source, {reason}, x.command_id, x.correlation_id, x.causation_id, {changes}, {data}"
 )
 
 
-COLUMNS = _SELECTED.format(reason=sql.SQL("x.reason"))
+COLUMNS = _SELECTED.format(reason=sql.SQL("x.reason"), changes=sql.SQL("x.changes"), data=sql.SQL("x.data"))
 """What `event_row` reads, for those who see everything."""
 
 
+_FOR_REQUESTERS = _SELECTED.format(
+    reason=sql.SQL("case when x.actor = %(viewer)s then x.reason end"),
+    changes=sql.SQL("jsonb_path_query_array(x.changes, '$[*] ? (@.path != \"parent\")')"),
+    data=sql.SQL("x.data - 'parent'"),
+)
+"""Reasons are written for colleagues: a requester reads their own alone. Of what a ticket is a part is not theirs."""
+
+
 def _selected(view: View) -> sql.Composed:
-    """Reasons are written for colleagues: a requester reads their own alone."""
-    own = sql.SQL("case when x.actor = %(viewer)s then x.reason end")
-    return COLUMNS if view.actor.reads_all else _SELECTED.format(reason=own)
+    return COLUMNS if view.actor.reads_all else _FOR_REQUESTERS
 
 
 def event_row(row: Sequence[Any], moment: Moment = NOW) -> EventRow:

@@ -24,6 +24,7 @@ from domain.access import Scope
 from domain.people import AddPerson, PersonKind
 from tests.api.asking import Client
 from tests.conftest import fresh_database
+from tests.served import Served, served
 
 _numbers = itertools.count(1)
 
@@ -47,12 +48,19 @@ def server(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory)
         yield Server(database, store, http, files)
 
 
+@pytest.fixture(scope="session")
+def live(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server process on the database of the others, whose engine moves the read models for all."""
+    with served(server.database, tmp_path_factory.mktemp("live"), "--no-worker") as process:
+        yield process
+
+
 @pytest.fixture
 def acme(server: Server) -> Workspace:
     return create_workspace(server.database, server.store, f"acme{next(_numbers)}", "Acme")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def token(server: Server) -> Callable[..., Client]:
     """Makes a client of a new person with these scopes."""
 

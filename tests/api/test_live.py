@@ -16,7 +16,7 @@ from domain.access import Scope
 from tests.api.asking import Client
 from tests.api.conftest import Server
 from tests.api.subscribing import PROTOCOL, Ended, Socket, opened, streamed
-from tests.served import Served, served
+from tests.served import Served
 
 EVENTS = """subscription($after: Position, $types: [String!]) {
   events(afterPosition: $after, types: $types) { position type ticket { key status { key } } actor { name } }
@@ -33,13 +33,6 @@ BOARD = """subscription($workflow: String, $filter: TicketFilter, $after: Positi
 TOO_MUCH = """subscription { boardChanged { changed {
   children(first: 100) { nodes { children(first: 100) { nodes { key } } } }
 } } }"""
-
-
-@pytest.fixture(scope="session")
-def live(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A server process on the database of the others, whose engine moves the read models for all."""
-    with served(server.database, tmp_path_factory.mktemp("live"), "--no-worker") as process:
-        yield process
 
 
 @pytest.fixture

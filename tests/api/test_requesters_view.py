@@ -1,0 +1,187 @@
+"""What a requester may see is their own tickets, and what is public in them: asked of every field of the schema.
+
+All that is foreign or internal bears a mark. Fields that are added later are asked for without a change here.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import pytest
+
+from api.ids import Kind, decode, encode
+from application.workspaces import create_workspace
+from domain.access import Scope
+from tests.api.asking import Client
+from tests.api.conftest import Server
+from tests.api.subscribing import opened
+from tests.api.test_attachments import uploaded
+from tests.api.walking import fields_of, mutations, queries, selections
+from tests.served import Served
+
+MARK = "Хранилище"
+"""In every text that is not for the requester."""
+
+
+class Scene(NamedTuple):
+    """`foreign`: opaque ids of what is not the requester's to see. `own`: of what is."""
+
+    customer: Client
+    agent: Client
+    own: list[str]
+    foreign: list[str]
+    keys: list[str]
+
+
+@pytest.fixture(scope="module")
+def scene(server: Server, token: Callable[..., Client]) -> Scene:
+    acme = create_workspace(server.database, server.store, "vault", "Vault")
+    admin = token(acme, Scope.ADMIN, name="Admin")
+    customer = token(acme, Scope.REQUESTER, name="Customer")
+    agent = token(acme, Scope.AGENT, name="Agent")
+    stranger = admin.done(
+        "addPerson", "person { id }", name=f"{MARK} person", email=f"{MARK}@example.com", kind="CLIENT"
+    )
+    team = admin.done("addTeam", "team { id }", key="vault", name=f"{MARK} team")
+    admin.done("joinTeam", "team { id }", team=team["id"], person=stranger["id"])
+
+    def foreign(**input: Any) -> Any:
+        return agent.open(
+            f"{MARK} title",
+            description=f"{MARK} description",
+            tags=[MARK],
+            reason=f"{MARK} reason",
+            channel="vault",
+            **input,
+        )
+
+    parent = foreign(requester=stranger["id"], team=team["id"], assignee=stranger["id"])
+    own = agent.open(
+        "Own", requester=customer.person, description="Own description", tags=["own"], assignee=agent.person
+    )
+    child, orphan = foreign(), foreign(requester=stranger["id"])
+    agent.done("setParent", ticket=own["id"], parent=parent["id"], reason=f"{MARK} reason")
+    agent.done("setParent", ticket=child["id"], parent=own["id"])
+    agent.done("transitionTicket", ticket=own["id"], status="in_progress", reason=f"{MARK} reason")
+    comments = []
+    for ticket, visibility, body in (
+        (own, "PUBLIC", "Hello"),
+        (own, "INTERNAL", f"{MARK} body"),
+        (orphan, "PUBLIC", f"{MARK} body"),
+    ):
+        agent.done("addComment", ticket=ticket["id"], visibility=visibility, body=body, reason=f"{MARK} reason")
+        shown = agent.ask("query($id: ID!) { ticket(id: $id) { comments(last: 1) { nodes { id } } } }", id=ticket["id"])
+        comments.append(shown["comments"]["nodes"][0]["id"])
+    files = []
+    for ticket, visibility, name in ((own, "INTERNAL", f"{MARK}.txt"), (orphan, "PUBLIC", f"{MARK}.txt")):
+        upload = uploaded(agent, MARK.encode())
+        agent.done("attachFile", ticket=ticket["id"], upload=upload, name=name, visibility=visibility)
+        shown = agent.ask("query($id: ID!) { ticket(id: $id) { attachments { nodes { id } } } }", id=ticket["id"])
+        files.append(shown["attachments"]["nodes"][0]["id"])
+    customer.done("addComment", ticket=own["id"], body="Thank you")
+    hidden = [
+        event["id"]
+        for event in agent.ask("{ events(first: 100) { nodes { id data changes { to } } } }")["nodes"]
+        if MARK in str(event)
+    ]
+    return Scene(
+        customer=customer,
+        agent=agent,
+        own=[own["id"], comments[0], customer.person],
+        foreign=[
+            parent["id"],
+            child["id"],
+            orphan["id"],
+            *comments[1:],
+            *files,
+            *hidden[:2],
+            stranger["id"],
+            team["id"],
+        ],
+        keys=[parent["key"], own["key"], MARK],
+    )
+
+
+def tells(scene: Scene, answer: Any) -> str | None:
+    """What of the marked things an answer tells: a text, or an id."""
+    text = str(answer)
+    uuids = [decode(id_, kind) for id_ in scene.foreign for kind in Kind if _is(id_, kind)]
+    secrets = [MARK, *scene.foreign, *map(str, uuids)]
+    return next((secret for secret in secrets if secret in text), None)
+
+
+def _is(id_: str, kind: Kind) -> bool:
+    try:
+        return isinstance(decode(id_, kind), UUID)
+    except Exception:
+        return False
+
+
+def test_what_is_marked_is_there_for_staff(scene: Scene) -> None:
+    """Else the rest would prove nothing."""
+    told = [scene.agent.send(f"{{ {query} }}") for query in queries("Query", scene.foreign[:1], scene.keys[:1])]
+    assert sum(MARK in str(answer) for answer in told) > len(told) // 4
+
+
+def test_no_query_tells_a_requester_what_is_foreign_or_internal(scene: Scene) -> None:
+    ids = [*scene.own, *scene.foreign]
+    answered = set()
+    for query in queries("Query", ids, scene.keys):
+        answer = scene.customer.send(f"{{ {query} }}")
+        codes = [error["extensions"]["code"] for error in answer.get("errors", [])]
+        assert "INTERNAL" not in codes, (query, answer)
+        assert "COMPLEXITY_LIMIT" not in codes, query
+        assert tells(scene, answer.get("data")) is None, (query, tells(scene, answer["data"]), answer["data"])
+        # An error may repeat what was asked, and no more.
+        told = tells(scene, answer.get("errors"))
+        assert told is None or told in query, (query, answer["errors"])
+        if not codes or codes == ["FORBIDDEN"]:  # not asked in vain
+            answered.add(query.split("(")[0].split()[0])
+    assert answered == set(fields_of("Query"))
+
+
+@pytest.mark.parametrize("as_of", ["position", "occurredAt"])
+def test_the_past_tells_no_more(scene: Scene, as_of: str) -> None:
+    head = scene.agent.ask("{ status { head } }")["head"]
+    moment = f'{{position: "{head}"}}' if as_of == "position" else '{occurredAt: "2030-01-01T00:00:00Z"}'
+    for name, field in fields_of("Query").items():
+        if "asOf" in field.args:
+            named = {"ticket": f'id: "{scene.own[0]}", ', "boardCell": 'column: "in_progress", '}.get(name, "")
+            named += "first: 5, " if "first" in field.args else ""
+            for selected in selections(field):
+                answer = scene.customer.send(f"{{ {name}({named}asOf: {moment}) {selected} }}")
+                assert "errors" not in answer, (name, selected, answer["errors"])
+                assert tells(scene, answer["data"]) is None, (name, selected, answer["data"])
+
+
+def test_no_command_tells_a_requester_whether_a_foreign_thing_is_there(scene: Scene) -> None:
+    """What is foreign is answered as what was never there."""
+    nothing = {
+        kind: encode(kind, UUID(int=7)) for kind in (Kind.TICKET, Kind.PERSON, Kind.TEAM, Kind.COMMENT, Kind.ATTACHMENT)
+    }
+    for id_ in scene.foreign:
+        kind = next((kind for kind in nothing if _is(id_, kind)), None)
+        if kind is None:  # an event: no command names one
+            continue
+        for (name, there), (_, not_there) in zip(mutations(id_), mutations(nothing[kind]), strict=True):
+            answer, other = scene.customer.send(there), scene.customer.send(not_there)
+            told, expected = (
+                re.sub(r"[0-9a-f]{16,}", "…", str(one).replace(id_, "…").replace(nothing[kind], "…"))
+                for one in (answer, other)
+            )
+            assert told == expected, name
+            assert MARK not in told
+
+
+def test_no_subscription_tells_a_requester_what_is_foreign_or_internal(scene: Scene, live: Served) -> None:
+    named = {"ticketChanged": f'ticket: "{scene.own[0]}", '}
+    last = scene.customer.done("addComment", ticket=scene.own[0], body="Goodbye")["position"]
+    for name, field in fields_of("Subscription").items():
+        for n, selected in enumerate(selections(field)):
+            asked = f'subscription {{ {name}({named.get(name, "")}afterPosition: "0") {selected} }}'
+            with opened(live.socket, scene.customer.secret) as socket:
+                for answer in socket.subscribe(asked, str(n)):
+                    assert tells(scene, answer) is None, (name, selected, answer)
+                    if answer["position"] == last:
+                        break
