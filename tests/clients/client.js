@@ -1,0 +1,141 @@
+// A day of a front end: opens a ticket, moves it, comments on it, and hears of all of it live, over WebSockets and as
+// server-sent events, while its connections break. Run by tests/end_to_end/test_javascript_client.py:
+// node client.js ADDRESS TOKEN
+import assert from 'node:assert/strict';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { GraphQLClient, gql } from 'graphql-request';
+import { createClient as createEventStreams } from 'graphql-sse';
+import { createClient as createSockets } from 'graphql-ws';
+import WebSocket from 'ws';
+
+const [address, token] = process.argv.slice(2);
+const headers = { Authorization: `Bearer ${token}` };
+const api = new GraphQLClient(`${address}/graphql`, { headers });
+
+const EVENTS = 'subscription ($after: Position) { events(afterPosition: $after) { position type ticket { key } } }';
+const BOARD = `subscription ($filter: TicketFilter, $after: Position) {
+  boardChanged(workflow: "task", filter: $filter, afterPosition: $after) { position changed { key status { key } } gone }
+}`;
+
+const open = sockets();
+
+function sockets() {
+  const opened = [];
+  class Breakable extends WebSocket {
+    constructor(...given) {
+      super(...given);
+      opened.push(this);
+    }
+  }
+  return {
+    opened,
+    client: createSockets({
+      url: `${address.replace('http', 'ws')}/graphql`,
+      webSocketImpl: Breakable,
+      connectionParams: headers,
+      retryAttempts: 0,
+    }),
+  };
+}
+
+async function command(name, input, show = 'ticket { id key version status { key } }') {
+  const type = `${name[0].toUpperCase()}${name.slice(1)}Input`;
+  const document = gql`mutation ($input: ${type}!) { ${name}(input: $input) { ${show} position userErrors { code message } } }`;
+  const { [name]: payload } = await api.request(document, { input });
+  assert.deepEqual(payload.userErrors, []);
+  return payload;
+}
+
+// What is told after a position, whatever happens to the connection meanwhile.
+async function* following(subscribe, position) {
+  for (;;) {
+    try {
+      for await (const { data, errors } of subscribe(position)) {
+        if (!data) throw new Error(JSON.stringify(errors));
+        const [told] = Object.values(data);
+        position = told.position;
+        yield told;
+      }
+    } catch (error) {
+      if (error?.code === 4401) throw error;
+    }
+    await sleep(50);
+  }
+}
+
+const overSockets = (query, variables = {}) => (after) =>
+  open.client.iterate({ query, variables: { ...variables, after } });
+
+const asEventStream = (query) => (after) =>
+  createEventStreams({ url: `${address}/graphql`, headers, retryAttempts: 0 }).iterate({ query, variables: { after } });
+
+async function take(stream, count) {
+  const taken = [];
+  while (taken.length < count) taken.push((await stream.next()).value);
+  return taken;
+}
+
+// ---- opens, moves, comments
+
+const { status } = await api.request('{ status { head } }');
+const start = status.head;
+const { ticket } = await command('openTicket', { title: 'Монитор мигает', role: 'TASK', tags: ['js'] });
+const { me } = await api.request('{ me { person { id } } }');
+await command('assignTicket', { ticket: ticket.id, assignee: me.person.id });
+const moved = await command('transitionTicket', { ticket: ticket.id, status: 'in_progress' });
+assert.equal(moved.ticket.status.key, 'in_progress');
+const commented = await command('addComment', { ticket: ticket.id, body: 'Заменили кабель' });
+
+const refused = await api.request(
+  gql`mutation ($id: ID!) { transitionTicket(input: { ticket: $id, status: "nowhere" }) { userErrors { code } } }`,
+  { id: ticket.id },
+);
+assert.deepEqual(refused.transitionTicket.userErrors, [{ code: 'STATUS_NOT_FOUND' }]);
+await assert.rejects(new GraphQLClient(`${address}/graphql`).request('{ me { scopes } }'), /UNAUTHENTICATED/);
+
+// ---- subscribes, to the past and on
+
+const types = ['TicketOpened', 'TicketAssigned', 'StatusChanged', 'CommentAdded'];
+const log = following(overSockets(EVENTS), start);
+const told = await take(log, types.length);
+assert.deepEqual(told.map((event) => event.type), types);
+assert.equal(told.at(-1).position, commented.position);
+
+const streamed = following(asEventStream(EVENTS), start);
+assert.deepEqual(await take(streamed, types.length), told);
+
+const board = following(overSockets(BOARD, { filter: { tag: { eq: 'js' } } }), start);
+const [change] = await take(board, 1);
+assert.deepEqual(change.changed, [{ key: ticket.key, status: { key: 'in_progress' } }]);
+
+// ---- reconnects: the sockets are torn while events go on
+
+const said = [];
+const talking = (async () => {
+  for (let n = 0; n < 40; n += 1) {
+    said.push((await command('addComment', { ticket: ticket.id, body: `№ ${n}` }, '')).position);
+    if (n % 10 === 5) for (const socket of open.opened.splice(0)) socket.terminate();
+  }
+})();
+const [overSocket, asEvents] = await Promise.all([take(log, 40), take(streamed, 40), talking]);
+assert.deepEqual(overSocket.map((event) => event.position), said);
+assert.deepEqual(asEvents.map((event) => event.position), said);
+
+await command('changeRole', { ticket: ticket.id, role: 'INCIDENT' });
+for await (const { gone } of board) {
+  if (gone.includes(ticket.id)) break;
+}
+
+// ---- without a good token there is nothing
+
+const stranger = createSockets({
+  url: `${address.replace('http', 'ws')}/graphql`,
+  webSocketImpl: WebSocket,
+  connectionParams: { Authorization: 'Bearer proteus_stolen' },
+  retryAttempts: 3,
+});
+await assert.rejects(stranger.iterate({ query: EVENTS }).next(), (error) => error.code === 4401);
+
+console.log(`${told.length + said.length} events, none missed, none doubled`);
+process.exit(0);
