@@ -21,10 +21,22 @@ Info = strawberry.Info[Context, None]
 T = TypeVar("T")
 
 
-def by(resolver: Callable[..., Any], *, name: str | None = None, description: str | None = None) -> Any:
+def by(
+    resolver: Callable[..., Any],
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    reads: tuple[str, ...] | None = None,
+) -> Any:
     """A field that a function answers. Its docstring describes the field; the type is the attribute's annotation,
-    while the function returns the row that this type shows."""
-    return strawberry.field(resolver=resolver, name=name, description=description or resolver.__doc__)
+    while the function returns the row that this type shows. `reads`: the attributes of its parent that it looks at;
+    rows that agree in them get one answer. None: it may look at any."""
+    return strawberry.field(
+        resolver=resolver, name=name, description=description or resolver.__doc__, metadata={READS: reads}
+    )
+
+
+READS = "reads"
 
 
 def given(value: T | None) -> T | None:

@@ -18,7 +18,7 @@ from graphql import GraphQLEnumType, GraphQLField, GraphQLObjectType, GraphQLSch
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.types.field import StrawberryField
 
-from api.fields import is_list
+from api.fields import READS, is_list
 from api.scalars import write_times
 
 
@@ -32,9 +32,11 @@ class Column(NamedTuple):
 
 
 class Looked(NamedTuple):
-    """A field that a function answers from the row and what the request carries, or an object that the row holds."""
+    """A field that a function answers from the row and what the request carries, or an object that the row holds.
+    `key`: of the row, all that the function looks at; None: it may look at anything."""
 
     look: Callable[[Any, Any], Any]
+    key: Callable[[Any], Any] | None
     field: Any
     of: Any
     required: bool
@@ -119,15 +121,17 @@ class Rows(StrawberryGraphQLCoreExecutionContext):
         executor: Any = self
         raw = executor.build_resolve_info(looked.field, [one.node for one in details], parent, info.path)
         here = strawberry.Info(_raw_info=raw, _field=looked.field.extensions["strawberry-definition"])
-        values: list[Any] = []
-        for row in rows:
-            value = looked.look(row, here)
+        keys = list(map(looked.key or id, rows))
+        values: dict[Any, Any] = {}
+        for key, row in dict(zip(keys, rows, strict=True)).items():
+            value = values[key] = looked.look(row, here)
             if executor.is_awaitable(value):
                 if iscoroutine(value):
                     value.close()
                 raise ValueError("to be waited for")
-            values.append(value)
-        return _with_nulls(values, partial(self._all_shown, looked, details, info), required=looked.required)
+        return _with_nulls(
+            [values[key] for key in keys], partial(self._all_shown, looked, details, info), required=looked.required
+        )
 
     def _all_shown(self, looked: Looked, details: Any, info: Any, values: list[Any]) -> list[Any]:
         """Objects that many rows name are told once."""
@@ -270,7 +274,9 @@ def _looked(field: Any) -> Looked | None:
     if definition.permission_classes or not (is_leaf_type(of) or isinstance(of, GraphQLObjectType)):
         return None
     look = _looker(definition)
-    return None if look is None else Looked(look, field, of, of is not field.type)
+    reads = definition.metadata.get(READS)
+    key = attrgetter(*reads) if reads and "id" not in reads else None  # no two rows agree in that
+    return None if look is None else Looked(look, key, field, of, of is not field.type)
 
 
 def _looker(definition: Any) -> Callable[[Any, Any], Any] | None:

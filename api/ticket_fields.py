@@ -7,17 +7,18 @@ from typing import Any, NamedTuple
 import strawberry
 from strawberry import ID, UNSET, Parent
 from strawberry.scalars import JSON
+from strawberry.types import get_object_definition
 from strawberry.utils.str_converters import to_camel_case
 
 from api.attachments import Attachment
 from api.comments import Comment
 from api.events import Event
 from api.field_values import outward
-from api.fields import Info, Node, by, given, selected
+from api.fields import READS, Info, Node, by, given, selected
 from api.ids import Kind, encode
 from api.paging import Connection, ConnectionRow, page_ask
 from api.people import Person, person
-from api.prefetch import CHILD_COUNTS, DETAILS, at_last, found, prefetch, then
+from api.prefetch import at_last, found, prefetch, then
 from api.scalars import Position
 from api.services import Service, service
 from api.spans import Span
@@ -286,40 +287,40 @@ def _state(ticket: TicketRow, details: TicketDetails | None) -> domain.Ticket:
 
 @strawberry.type
 class Ticket(Node):
-    id: ID = by(_id)
+    id: ID = by(_id, reads=("id",))
     key: str = strawberry.field(description="T-1042: unique in the workspace, for ever.")
     external_key: str | None = strawberry.field(description="Its key in the system that it was imported from.")
-    url: str = by(_url)
+    url: str = by(_url, reads=("number",))
     title: str
-    description: str | None = by(_description)
-    role: Role = by(_role)
-    workflow: Workflow = by(_workflow)
-    status: Status = by(_status)
+    description: str | None = by(_description, reads=("id", "number", "moment"))
+    role: Role = by(_role, reads=("role",))
+    workflow: Workflow = by(_workflow, reads=("workflow", "workflow_version"))
+    status: Status = by(_status, reads=("workflow", "workflow_version", "status"))
     status_since: datetime
     rank: str = strawberry.field(description="Order within a board cell.")
-    assignee: Person | None = by(_assignee)
-    team: Team | None = by(_team)
-    requester: Person | None = by(_requester)
-    opened_by: Person = by(_opened_by)
-    service: Service | None = by(_service)
+    assignee: Person | None = by(_assignee, reads=("assignee",))
+    team: Team | None = by(_team, reads=("team",))
+    requester: Person | None = by(_requester, reads=("requester",))
+    opened_by: Person = by(_opened_by, reads=("id", "number", "moment"))
+    service: Service | None = by(_service, reads=("service",))
     channel: str
     priority: Priority
     tags: list[str]
-    fields: JSON = by(_fields)
-    start_at: datetime | None = by(lambda: None, description="Null until tickets can be scheduled.")
+    fields: JSON = by(_fields, reads=("fields",))
+    start_at: datetime | None = by(lambda: None, reads=(), description="Null until tickets can be scheduled.")
     due_at: datetime | None
     opened_at: datetime
     closed_at: datetime | None
-    updated_at: datetime = by(_updated_at)
-    parent: "Ticket | None" = by(_parent)
+    updated_at: datetime = by(_updated_at, reads=("id", "number", "moment"))
+    parent: "Ticket | None" = by(_parent, reads=("parent", "moment"))
     children: Connection["Ticket"] = by(_children)
-    child_count: int = by(_child_count)
-    child_done_count: int = by(_child_done_count)
+    child_count: int = by(_child_count, reads=("id", "moment"))
+    child_done_count: int = by(_child_done_count, reads=("id", "moment"))
     comments: Connection[Comment] = by(_comments)
-    comment_count: int = by(_comment_count)
+    comment_count: int = by(_comment_count, reads=("id", "number", "moment"))
     attachments: Connection[Attachment] = by(_attachments)
-    version: int = by(_version)
-    position: Position = by(_position)
+    version: int = by(_version, reads=("id", "number", "moment"))
+    position: Position = by(_position, reads=("id", "number", "moment"))
     transitions: list[Transition] = by(_transitions)
     viewer_can: list[str] = by(_viewer_can)
     history: Connection[Event] = by(_history)
@@ -330,30 +331,27 @@ class Ticket(Node):
         return isinstance(row, TicketRow)
 
 
-_READ_BY: dict[str, tuple[str, ...]] = {
-    "id": ("id",),
-    "key": ("number",),
-    "url": ("number",),
-    "role": ("role",),
-    "workflow": ("workflow", "workflow_version"),
-    "status": ("workflow", "workflow_version", "status"),
-    "assignee": ("assignee",),
-    "team": ("team",),
-    "requester": ("requester",),
-    "service": ("service",),
-    "parent": ("parent",),
-}
-"""What a field's function reads of the row. One that is neither here nor an attribute of the row may read all."""
-_ATTRIBUTES = {to_camel_case(name): (name,) for name in TicketRow.__struct_fields__} | _READ_BY
-_OF_KEYS = (DETAILS | CHILD_COUNTS | {"startAt", "__typename"}) - {"transitions"}  # which reads the whole row
+def _attributes() -> dict[str, frozenset[str]]:
+    """By the name of a field of tickets: which attributes of the row show it. A field that may look at any is left
+    out."""
+    definition: Any = get_object_definition(Ticket, strict=True)
+    found: dict[str, frozenset[str]] = {"__typename": frozenset()}
+    for field in definition.fields:
+        reads = (field.python_name,) if field.base_resolver is None else field.metadata.get(READS)
+        if reads is not None:
+            found[to_camel_case(field.python_name)] = frozenset(reads)
+    return found
+
+
+_ATTRIBUTES = _attributes()
 
 
 def attributes(info: Info) -> frozenset[str] | None:
-    """Of the row, that the operation asks of tickets; None for all. Those that make its key are always there."""
-    names = selected(info, "Ticket") - _OF_KEYS
+    """Of the row, that the operation asks of tickets; None for all."""
+    names = selected(info, "Ticket")
     if not names <= _ATTRIBUTES.keys():
         return None
-    return frozenset(attribute for name in names for attribute in _ATTRIBUTES[name])
+    return frozenset[str]().union(*(_ATTRIBUTES[name] for name in names))
 
 
 async def list_tickets(
