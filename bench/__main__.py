@@ -21,6 +21,7 @@ from bench.boards import boards
 from bench.figures import Figure, Spread
 from bench.importing import importing
 from bench.lab import FULL, ROOT, SMOKE, Lab, own_lab
+from bench.long_history import long_history
 from bench.mutations import mutations
 from bench.projecting import projecting
 from bench.replaying import replaying
@@ -31,6 +32,7 @@ PARTS: dict[str, Callable[[Lab], Iterator[Figure]]] = {
     "append": append,
     "mutations": mutations,
     "boards": boards,
+    "long_history": long_history,
     "projecting": projecting,
     "importing": importing,
     "replaying": replaying,

@@ -11,7 +11,7 @@ from psycopg import sql
 from domain.custom_fields import FieldType
 from domain.errors import StatusNotFound
 from domain.workflows import Status, StatusCategory, Workflows
-from projections import directory, tickets
+from projections import directory, spans, tickets
 from projections.conditions import names
 from projections.filters import BoardAxis, PageAsk, TicketFilter
 from projections.reading import (
@@ -149,19 +149,21 @@ with matching as (
   select board_column, board_row, sum(total)::bigint as total,
          array_agg(array[workflow, workflow_version::text]) as versions
     from counted group by 1, 2
-), ranked as (
-  select m.*, row_number() over (partition by m.board_column, m.board_row order by m.rank, m.number) as place
-    from matching m
 ), share as (
   select least(%(per_cell)s::bigint, %(cards_limit)s / greatest(count(*), 1)) as cards from cell
+), shown as materialized (
+  select *
+    from (select board_column, board_row, place_in_table,
+                 row_number() over (partition by board_column, board_row order by rank, number) as place
+            from matching) ranked
+   where place <= (select cards from share)
 )
 select {columns}, case when r.place > 1 then null else c.board_column end,
        case when r.place > 1 then null else c.board_row end, case when r.place > 1 then null else c.total end,
        case when r.place > 1 then null else c.versions end, r.place, t.position
   from tracking t
   left join cell c on true
-  left join ranked r on r.board_column = c.board_column and r.board_row is not distinct from c.board_row
-        and r.place <= (select cards from share)
+  left join shown r on r.board_column = c.board_column and r.board_row is not distinct from c.board_row
   left join span s on s.workspace = %(workspace)s and s.ctid = r.place_in_table
  where t.name = 'spans'
  order by c.board_column, c.board_row, r.place
@@ -180,6 +182,7 @@ async def on_board(
     _check_fields(ask, workflows)
     filter_ = ask.filter or TicketFilter()
     instead: sql.Composable | None = None
+    table: sql.Composable = sql.SQL("span")
     also: list[sql.Composable] = []
     arguments: dict[str, Any] = {"columns_field": ask.columns_field, "rows_field": ask.rows_field}
     if not names(filter_, "status", "category", "closed_at"):
@@ -188,10 +191,12 @@ async def on_board(
             instead = _STANDING
         else:
             also.append(_STOOD)
+            table, more = spans.near(moment, arguments["instant"], CLOSED_STAY)
+            arguments |= more
     if ask.workflow is not None:
         arguments["workflow"] = ask.workflow
         also.append(sql.SQL("s.workflow = %(workflow)s"))
-    matching = Matching(view, filter_, None, moment, instead, own)
+    matching = Matching(view, filter_, None, moment, instead, own, table)
     matching.condition = sql.SQL(" and ").join([matching.condition, *also])
     matching.arguments |= arguments
     return matching

@@ -6,7 +6,7 @@ the events that opened and closed it). A ticket's own time never runs backwards,
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from operator import attrgetter
 from typing import Any, LiteralString
@@ -85,6 +85,14 @@ create table span (
   -- these are: statistics of a partial index it does not look at.
   standing          timestamptz generated always as
                       (case when closed_position is null then coalesce(closed_at, 'infinity') end) stored,
+  -- How long a span of the past lasted, as the power of two that is no less: in seconds, and in positions. What lasted
+  -- at most 2^n had begun within the 2^n before any moment of it: for each n, a short range of an index.
+  seconds_log2      smallint generated always as (case when closed_position is not null then
+                      ceil(ln(greatest(extract(epoch from occurred_to - occurred_from), 1)::double precision)
+                           / ln(2::double precision))::smallint end) stored,
+  positions_log2    smallint generated always as (case when closed_position is not null then
+                      ceil(ln((closed_position - opened_position)::double precision)
+                           / ln(2::double precision))::smallint end) stored,
   primary key (ticket, version)
 );
 create unique index span_open on span (ticket) where closed_position is null;
@@ -98,7 +106,8 @@ create index span_requester on span (workspace, requester) where closed_position
 create index span_parent on span (workspace, parent) where parent is not null;
 create index span_external_key on span (workspace, external_key)
   where closed_position is null and external_key is not null;
-create index span_past on span (workspace, occurred_from, occurred_to);
+create index span_past_times on span (workspace, seconds_log2, occurred_from) where seconds_log2 is not null;
+create index span_past_positions on span (workspace, positions_log2, opened_position) where positions_log2 is not null;
 """
 
 _CLOSE = """
@@ -199,6 +208,68 @@ _AT_BOTH = sql.SQL(
     "{opened_position} <= %(as_of_position)s and {occurred_from} <= %(as_of_time)s and ({closed_position} is null"
     " or {closed_position} > %(as_of_position)s or {occurred_to} > %(as_of_time)s)"
 )
+
+
+def near(moment: Moment, instant: datetime, stay: timedelta) -> tuple[sql.Composed, dict[str, Any]]:
+    """Instead of the table: all spans that may show at a past moment, and few more, found by narrow ranges of indexes,
+    however long the history. Left out are tickets that had been closed for longer than `stay` by `instant`, the moment
+    as a time."""
+    parts = [_STANDING_THEN]
+    arguments: dict[str, Any] = {"instant": instant, "stay": stay}
+    if moment.position is not None:
+        parts.append(_PAST_BY_POSITION)
+        arguments["as_of_positions"] = [max(0, moment.position - _reach(n)) for n in range(_POSITIONS_LOG2)]
+    if moment.occurred_at is not None:
+        at = moment.occurred_at.astimezone(UTC)
+        parts.append(_PAST_BY_TIME)
+        arguments["as_of_times"] = [_before(at, _reach(n)) for n in range(_SECONDS_LOG2)]
+    return sql.SQL("({})").format(sql.SQL(" union all ").join(parts)), arguments
+
+
+_SECONDS_LOG2, _POSITIONS_LOG2 = 40, 64
+
+
+def _reach(n: int) -> int:
+    """Somewhat more than 2^n, since the logarithm in the table is rounded."""
+    return (1 << n) + (1 << max(0, n - 20)) + 1
+
+
+def _before(at: datetime, seconds: int) -> datetime:
+    earliest = datetime.min.replace(tzinfo=UTC)
+    return at - timedelta(seconds=seconds) if (at - earliest).total_seconds() > seconds else earliest
+
+
+# A ticket is never closed after its span began, so by the instant. `offset 0` keeps the planner from turning loops over
+# short ranges into one over the whole history.
+_STANDING_THEN = sql.SQL("""
+select o.ctid, o.* from span o
+ where o.workspace = %(workspace)s and o.standing = 'infinity'
+   and (%(as_of_time)s::timestamptz is null or o.occurred_from <= %(as_of_time)s)
+union all
+select o.ctid, o.* from span o
+ where o.workspace = %(workspace)s
+   and o.standing > %(instant)s::timestamptz - %(stay)s::interval and o.standing <= %(instant)s::timestamptz
+""")
+_PAST_BY_POSITION = sql.SQL("""
+select p.* from unnest(%(as_of_positions)s::bigint[]) with ordinality as reach (since, n)
+ cross join lateral (
+   select q.ctid, q.* from span q
+    where q.workspace = %(workspace)s and q.positions_log2 = (reach.n - 1)::smallint
+      and q.opened_position >= reach.since and q.opened_position <= %(as_of_position)s::bigint
+      and q.closed_position > %(as_of_position)s::bigint
+   offset 0) p
+""")
+# Those that the position has found are not found twice.
+_PAST_BY_TIME = sql.SQL("""
+select p.* from unnest(%(as_of_times)s::timestamptz[]) with ordinality as reach (since, n)
+ cross join lateral (
+   select q.ctid, q.* from span q
+    where q.workspace = %(workspace)s and q.seconds_log2 = (reach.n - 1)::smallint
+      and q.occurred_from >= reach.since and q.occurred_from <= %(as_of_time)s::timestamptz
+      and q.occurred_to > %(as_of_time)s::timestamptz
+      and (%(as_of_position)s::bigint is null or q.closed_position <= %(as_of_position)s)
+   offset 0) p
+""")
 
 
 async def spans(view: View, tickets: Sequence[UUID], ask: PageAsk, moment: Moment) -> dict[UUID, Page[SpanRow]]:

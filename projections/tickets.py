@@ -215,7 +215,7 @@ Search = Callable[[Conditions], sql.Composable]
 class Matching:
     """The tickets that a viewer may see, as they stood at a moment, that match a filter and a search.
     `instead`: a condition that picks the spans of the moment, and among them; `own`: one that picks those that the
-    viewer may see."""
+    viewer may see. `table`: what holds them all."""
 
     def __init__(
         self,
@@ -225,6 +225,7 @@ class Matching:
         moment: Moment,
         instead: sql.Composable | None = None,
         own: sql.Composable | None = None,
+        table: sql.Composable | None = None,
     ) -> None:
         conditions = Conditions()
         at, self.arguments = spans.at(moment)
@@ -238,13 +239,14 @@ class Matching:
             parts.append(search(conditions))
         self.condition = sql.SQL(" and ").join(parts)
         self.arguments |= conditions.arguments
+        self._table = table or sql.SQL("span")
         self.needs_details = filter_ is not None and names(filter_, "updated_at")
 
     def source(self, *, details: bool = False, among: sql.Composable | None = None) -> sql.Composed:
         """`among`: what joins only the tickets that it has."""
-        spans_only: sql.Composable = sql.SQL("span s")
+        spans_only: sql.Composable = sql.SQL("{} s").format(self._table)
         if among is not None:
-            spans_only = sql.SQL("{0} join span s on s.ticket = {0}.ticket").format(among)
+            spans_only = sql.SQL("{0} join {1} s on s.ticket = {0}.ticket").format(among, self._table)
         joined = sql.SQL("{} join ticket t on t.id = s.ticket and t.workspace = s.workspace").format(spans_only)
         return sql.SQL("from {} where {}").format(
             joined if details or self.needs_details else spans_only, self.condition

@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from typing import Any
@@ -379,6 +380,48 @@ def test_tickets_closed_more_than_14_days_ago_stay_out(world: World) -> None:
         assert counts(board_of(world, moment)) == {("todo", None): 1}
     position = board_of(world).position
     assert counts(board_of(world, Moment(position=position))) == counts(board_of(world))
+
+
+def test_a_board_of_the_past_finds_every_span_however_long_it_lasted(world: World) -> None:
+    chance = random.Random(7)
+    for n in range(12):
+        at = hour(chance.choice([0, 1 / 3600, 1, 1.5, 4]))
+        ticket = world.open(f"Number {n}", at=at)
+        for status in chance.choices(["in_progress", "blocked", "in_progress", "review", "todo", "done"], k=4):
+            at += timedelta(seconds=chance.choice([0, 1, 2, 3, 64, 3600, 4096, 100_000, 2**25]))
+            with suppress(Refused):
+                world.do(TransitionTicket(ticket=ticket, status=status), min(at, datetime.now(UTC)))
+    world.project()
+    ends = world.rows("select occurred_from, opened_position from span order by random() limit 12")
+    times = [at + timedelta(seconds=more) for at, _ in ends for more in (0, -0.000001, 1)]
+    positions = [position - less for _, position in ends for less in (0, 1)]
+    moments = [
+        *(Moment(occurred_at=at) for at in times),
+        *(Moment(position=position) for position in positions),
+        *(Moment(occurred_at=at, position=position) for at in times[::5] for position in positions[::3]),
+    ]
+    for moment in moments:
+        assert counts(board_of(world, moment)) == _counted(world, moment), moment
+
+
+def _counted(world: World, moment: Moment) -> dict[tuple[str, str | None], int]:
+    """By a look at every span."""
+    instant = world.run(world.view().instant(moment))
+    found = world.rows(
+        f"select status, count(*) from span s where {_at(moment)}"
+        f" and coalesce(closed_at, 'infinity') > '{instant - timedelta(days=14)}' group by 1"
+    )
+    return {(status, None): number for status, number in found}
+
+
+def _at(moment: Moment) -> str:
+    known = f"<= {moment.position}" if moment.position is not None else "is not null"
+    ended = [
+        *([f"occurred_to <= '{moment.occurred_at}'"] if moment.occurred_at else []),
+        *([f"closed_position <= {moment.position}"] if moment.position is not None else []),
+    ]
+    begun = f"and occurred_from <= '{moment.occurred_at}'" if moment.occurred_at else ""
+    return f"opened_position {known} {begun} and (closed_position is null or not ({' and '.join(ended)}))"
 
 
 @pytest.mark.parametrize(
