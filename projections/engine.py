@@ -21,7 +21,7 @@ from application.event_store.mapper import EnvelopeMapper
 from application.event_store.sealing import Keyring, Sealer
 from application.event_store.wakeup import CHANNEL, PROJECTED
 from projections.projection import Change, Projection
-from projections.states import States
+from projections.states import States, few_collections
 from projections.writing import Inserts
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class Engine:
             while not self._stopping.is_set():
                 started = time.monotonic()
                 try:
-                    with Session(self._database, self._projections) as session:
+                    with few_collections(), Session(self._database, self._projections) as session:
                         self._follow(session)
                 except Deposed as error:
                     log.info("another process leads %s now", error)
@@ -235,8 +235,9 @@ class Session:
         """Until those that this session leads, and that do not fail, have nothing to do: for tests and for loading.
         A gap held by a live writer is waited for."""
         self.acquire()
-        while self.step(ahead=True) or self._behind():
-            pass
+        with few_collections():
+            while self.step(ahead=True) or self._behind():
+                pass
 
     def _behind(self) -> bool:
         stands = self._stands().values()

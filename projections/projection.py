@@ -12,7 +12,7 @@ from application.event_store.envelope import Envelope, State
 from projections.writing import Writes
 
 
-class Change(msgspec.Struct, frozen=True):
+class Change(msgspec.Struct, frozen=True, gc=False):
     """One event and what it made of its stream: the domain's own state before and after.
     `recorded_max`: the latest time at which this event or any before it was recorded."""
 

@@ -18,7 +18,7 @@ from application.event_store.mapper import EnvelopeMapper
 from application.event_store.sealing import Keyring, Sealer
 from projections.engine import BATCH
 from projections.projection import Projection, allow, enforce
-from projections.states import States
+from projections.states import States, few_collections
 from projections.writing import Columns, Copies, Inserts
 
 Progress = Callable[[int, int], None]
@@ -60,7 +60,7 @@ def rebuild_all(
     were swapped before stay."""
     started = time.monotonic()
     summaries: list[RebuildSummary] = []
-    with _Rebuild(database, projections) as under_way:
+    with few_collections(), _Rebuild(database, projections) as under_way:
         under_way.make_shadows()
         under_way.catch_up(progress)
         under_way.finish_tables()

@@ -20,7 +20,7 @@ DomainEvent = TicketEvent | PersonEvent | TeamEvent | ServiceEvent | WorkflowsEv
 State = Ticket | Person | Team | Service | Workflows | Ledger | View
 
 
-class Cause(msgspec.Struct, frozen=True, kw_only=True):
+class Cause(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Who caused an event and by which command. `channel`: by which way the command came. `source`: what it came from,
     as a delivery's id or a file and line; stored in plain text. No address is recorded: one (IP, phone, e-mail) is
     personal, and would be sealed as `reason` is, by the mapper, under the actor's key."""
@@ -36,7 +36,7 @@ class Cause(msgspec.Struct, frozen=True, kw_only=True):
     trace: str | None = None
 
 
-class Envelope(msgspec.Struct, frozen=True, kw_only=True):
+class Envelope(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An event with its place. `subject`: whose key seals its free text; known when writing, read from the text
     when reading. `position` and `recorded_at` come from the database."""
 
@@ -65,7 +65,7 @@ class StoredEnvelope(StoredEvent):
     recorded_at: datetime | None = None
 
 
-class Stream(msgspec.Struct, frozen=True):
+class Stream(msgspec.Struct, frozen=True, gc=False):
     """One stream folded up to `version`, whose event stands at `position` of the log."""
 
     id: UUID
