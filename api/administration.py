@@ -36,7 +36,6 @@ from projections import status as stands
 from projections.filters import PageAsk, PersonFilter, TextFilter
 from projections.reading import ReadModels
 from projections.rebuild import digests_of, rebuild_all
-from projections.rebuild import rebuild as rebuild_read_model
 from projections.registry import NAMES, PROJECTIONS, find, install
 from projections.rows import PersonRow, ServerStatusRow
 from projections.workflows import census
@@ -72,12 +71,16 @@ def status(check: bool) -> None:
     with open_database(home()) as database:
         stand = asyncio.run(_status(database))
     table = Table(title=f"Head of the log: {stand.head}", title_justify="left")
-    for column in ("Read model", "Position", "Events behind", "Seconds behind", ""):
+    for column in ("Read model", "Position", "Events behind", "Seconds behind", "Parked", ""):
         table.add_column(column, justify="left" if column in ("Read model", "") else "right")
     for one in stand.projections:
         word = "rebuilding" if one.rebuilding else ""
-        table.add_row(one.name, str(one.position), str(one.lag_events), f"{one.lag_seconds:.1f}", word)
+        numbers = str(one.position), str(one.lag_events), f"{one.lag_seconds:.1f}", str(one.parked_streams)
+        table.add_row(one.name, *numbers, word)
     console.print(table)
+    if any(one.parked_streams for one in stand.projections):
+        say = "Parked streams are left out; `proteus retry --list` says why, `proteus retry` makes them up."
+        console.print(say, soft_wrap=True)
     behind = stands.behind(stand)
     if check and behind:
         raise click.ClickException(f"Behind: {', '.join(behind)}. Does `proteus worker` or `proteus serve` run?")
@@ -101,19 +104,15 @@ def rebuild(name: str | None, every: bool) -> None:
         raise click.ClickException(f"There is no read model {unknown[0]!r}. Read models: {', '.join(NAMES)}.")
     columns = (TextColumn("{task.description:>10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with open_database(home()) as database, Progress(*columns, console=Console(stderr=True)) as bars:
-        for one in chosen:
-            _rebuild(database, one, bars)
-
-
-def _rebuild(database: Database, name: str, bars: Progress) -> None:
-    projection = find(name)
-    assert projection is not None
-    task = bars.add_task(name, total=None)
-    summary = rebuild_read_model(
-        database, projection, lambda position, head: bars.update(task, completed=position, total=max(position, head))
-    )
+        task = bars.add_task(name or "all", total=None)
+        summaries = rebuild_all(
+            database,
+            [projection for one in chosen if (projection := find(one))],
+            lambda position, head: bars.update(task, completed=position, total=max(position, head)),
+        )
     same = {True: "equal to the old tables", False: "DIFFERENT from the old tables", None: "not compared: written to"}
-    console.print(f"{name}: {summary.events} events in {summary.seconds:.1f} s, {same[summary.same]}")
+    for one in summaries:
+        console.print(f"{one.name}: {one.events} events in {one.seconds:.1f} s, {same[one.same]}")
 
 
 # ---- tokens

@@ -9,7 +9,7 @@ import click
 import psycopg
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from api import administration, imports, serving
+from api import administration, imports, retry, serving
 from api import demo as scenario
 from api.runtime import ATTACHMENTS, DATABASE_VARIABLE, attachments_folder, home, open_contents, open_database
 from api.settings import BadSetting
@@ -19,6 +19,7 @@ from application.event_store.database import DatabaseNotUsable
 from application.event_store.streams import EventStore
 from application.workspaces import Workspace
 from domain.errors import Refused
+from projections.parking import ReadModelBroken
 from projections.reading import ReadModelBehind, ReadModelsUnavailable
 from projections.rebuild import RebuildBusy
 
@@ -34,7 +35,14 @@ class Sentences(click.Group):
             return super().invoke(ctx)
         except Refused as refused:
             raise click.ClickException(refused.message) from None
-        except (BadSetting, DatabaseNotUsable, EmbeddedPostgresError, RebuildBusy, ReadModelBehind) as error:
+        except (
+            BadSetting,
+            DatabaseNotUsable,
+            EmbeddedPostgresError,
+            RebuildBusy,
+            ReadModelBroken,
+            ReadModelBehind,
+        ) as error:
             raise click.ClickException(str(error)) from None
         except (psycopg.OperationalError, StoreUnavailable, ReadModelsUnavailable) as error:
             first_line = str(error).strip().splitlines()[0]
@@ -128,6 +136,7 @@ def worker() -> None:
 main.add_command(administration.migrate)
 main.add_command(administration.status)
 main.add_command(administration.rebuild)
+main.add_command(retry.retry)
 main.add_command(administration.token)
 main.add_command(administration.workspace)
 main.add_command(administration.workflow)

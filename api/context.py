@@ -12,7 +12,7 @@ from strawberry.litestar import BaseContext
 from api.runtime import Runtime
 from domain.access import Actor
 from domain.workflows import Workflows
-from projections import attachments, directory, search, spans, tickets, timeline, views
+from projections import attachments, directory, parking, search, spans, tickets, timeline, views
 from projections.reading import Page, View
 from projections.rows import (
     AttachmentRow,
@@ -48,6 +48,7 @@ class Loaders:
         self.comments = loader(lambda ids: tickets.comments_by_ids(view, ids))
         self.tickets = loader_by(view, tickets.by_ids)
         self.details = loader_by(view, tickets.details)
+        self.stale = loader(lambda ids: parking.stale(view, ids))
         self.child_counts = loader_by(view, tickets.child_counts)
         self.children = loader_by(view, tickets.children)
         self.comments_of = loader_by(view, tickets.comments)
@@ -72,6 +73,7 @@ class Loaders:
     comments: DataLoader[UUID, CommentRow | None]
     tickets: DataLoader[Asked, TicketRow | None]
     details: DataLoader[Asked, TicketDetails | None]
+    stale: DataLoader[UUID, bool | None]
     child_counts: DataLoader[Asked, ChildCounts | None]
     children: DataLoader[Asked, Page[TicketRow]]
     comments_of: DataLoader[Asked, Page[CommentRow]]

@@ -62,5 +62,6 @@ def _wanted(loaders: Loaders, names: frozenset[str], rows: Sequence[TicketRow]) 
         (loaders.services, ids("service")),
         (loaders.tickets, {(row.parent, row.moment) for row in rows if row.parent} if "parent" in names else set()),
         (loaders.details, here if names & DETAILS else set()),
+        (loaders.stale, {row.id for row in rows} if "stale" in names else set()),
         (loaders.child_counts, here if names & CHILD_COUNTS else set()),
     ]

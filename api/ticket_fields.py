@@ -128,6 +128,12 @@ def _comment_count(ticket: Parent[TicketRow], info: Info) -> Any:
     return _of_details(ticket, info, lambda details: details.comment_count)
 
 
+def _stale(ticket: Parent[TicketRow], info: Info) -> Any:
+    """An event of this ticket could not be folded into a read model, which leaves it out from there on: what is shown
+    may be older than `position` says. Operators see why, and make it up with `proteus retry`."""
+    return then(found(info.context.loaders.stale, ticket.id), bool)
+
+
 # ---- hierarchy, talk and history
 
 
@@ -321,6 +327,7 @@ class Ticket(Node):
     attachments: Connection[Attachment] = by(_attachments)
     version: int = by(_version, reads=("id", "number", "moment"))
     position: Position = by(_position, reads=("id", "number", "moment"))
+    stale: bool = by(_stale, reads=("id",))
     transitions: list[Transition] = by(_transitions)
     viewer_can: list[str] = by(_viewer_can)
     history: Connection[Event] = by(_history)

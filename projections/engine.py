@@ -8,8 +8,9 @@ and one transaction. Where there is much to do, PostgreSQL writes one batch whil
 import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from uuid import UUID
 
 import msgspec
 
@@ -20,8 +21,10 @@ from application.event_store.follower import Deposed, Leadership, Listener, LogR
 from application.event_store.mapper import EnvelopeMapper
 from application.event_store.sealing import Keyring, Sealer
 from application.event_store.wakeup import CHANNEL, PROJECTED
+from projections import parking
+from projections.parking import Parked
 from projections.projection import Change, Projection
-from projections.states import States, few_collections
+from projections.states import Folded, States, few_collections
 from projections.writing import Inserts
 
 log = logging.getLogger(__name__)
@@ -86,14 +89,14 @@ class _Failing(msgspec.Struct):
 
 
 class _Batch(msgspec.Struct, frozen=True):
-    """Folded, to be written: what each read model does about it, and what it takes them to."""
+    """Folded, to be written: what each read model makes of it, and what it writes; None where its fold failed."""
 
-    changes: list[Change]
-    writes: dict[str, Inserts]
-    stand: Stand
+    folded: Folded
+    changes: dict[str, Sequence[Change]]
+    writes: dict[str, Inserts | None]
 
     def traces(self) -> Iterator[str | None]:
-        return (change.envelope.cause.trace for change in self.changes)
+        return (change.envelope.cause.trace for change in self.folded.changes)
 
 
 class Session:
@@ -108,6 +111,7 @@ class Session:
         self._states = States(self._reader, EnvelopeMapper(Sealer(Keyring(self._keys))))
         self._leadership = Leadership(database, self._connection)
         self._failing: dict[str, _Failing] = {}
+        self._parked: dict[str, set[UUID]] = {}
         self._writer = ThreadPoolExecutor(1, "proteus-write")
         self._written: tuple[_Batch, Future[None]] | None = None
 
@@ -123,7 +127,8 @@ class Session:
     def acquire(self) -> None:
         self._settle()
         for name in self._projections:
-            self._leadership.acquire(name)
+            if name not in self._leadership.places and self._leadership.acquire(name):
+                self._parked[name] = parking.load(self._connection, name)
 
     def step(self, *, ahead: bool = False) -> bool:
         """Moves each that is behind by one batch; False if there was nothing to do. Those at one position move
@@ -151,21 +156,35 @@ class Session:
             rows = [row for row in rows if row[POSITION] <= further]
         if not rows:
             return False
-        changes = self._states.fold(rows, max(stands[name].recorded_at for name in behind))
-        batch = _Batch(changes, {}, Stand(changes[-1].envelope.position, changes[-1].recorded_max))
-        for name in behind:
+        left_out = parking.common([self._parked[name] for name in behind])
+        folded = self._states.fold(rows, max(stands[name].recorded_at for name in behind), left_out)
+        batch = self._fold(folded, behind)
+        if not self._settle():
+            return True  # what the batch was folded upon is not there
+        if None in batch.writes.values():
+            self._write_one_by_one(batch)
+            return True
+        self._written = batch, self._writer.submit(self._write, batch)
+        for name in behind:  # the next batch is folded before this one is there
+            self._parked[name] |= folded.unreadable.keys()
+        if not full:
+            self._settle()
+        return True
+
+    def _fold(self, folded: Folded, names: Sequence[str]) -> _Batch:
+        batch = _Batch(folded, {}, {})
+        for name in names:
+            changes = batch.changes[name] = parking.without(folded.changes, self._parked[name])
+            new = [one for one in folded.unreadable.values() if one.stream not in self._parked[name]]
+            writes = batch.writes[name] = Inserts()
             try:
-                batch.writes[name] = writes = Inserts()
+                parking.check(len(self._parked[name]), new)
                 with metrics.FOLD_SECONDS.labels(name).time(), tracing.span(f"fold {name}", of=batch.traces()):
                     self._projections[name].fold(writes, changes)
+                parking.record(writes, name, new)
             except Exception:
-                del batch.writes[name]
-                self._failed(name)
-        if self._settle():
-            self._written = batch, self._writer.submit(self._write, batch)
-            if not full:
-                self._settle()
-        return True
+                batch.writes[name] = None  # what it is shows when it is sifted
+        return batch
 
     def _stands(self) -> dict[str, Stand]:
         """Where those that do not fail will stand when what is being written is."""
@@ -177,7 +196,7 @@ class Session:
         }
         if self._written is not None:
             batch = self._written[0]
-            stands |= dict.fromkeys(batch.writes, batch.stand)
+            stands |= dict.fromkeys(batch.writes, batch.folded.stand)
         return stands
 
     def _write(self, batch: _Batch) -> None:
@@ -189,13 +208,13 @@ class Session:
         ):
             with self._connection.transaction():
                 for writes in batch.writes.values():
+                    assert writes is not None, "a fold that failed is sifted"
                     writes.write(self._connection)
-                self._leadership.advance(batch.writes, batch.stand)
-            # Not in the transaction: NOTIFY lets only one commit at a time that does it.
-            self._connection.execute("select pg_notify(%s, '')", (PROJECTED,))
-        self._leadership.advanced(batch.writes, batch.stand)
+                self._leadership.advance(batch.writes, batch.folded.stand)
+            self._tell_readers()
+        self._leadership.advanced(batch.writes, batch.folded.stand)
         for name in batch.writes:
-            metrics.FOLDED_EVENTS.labels(name).inc(len(batch.changes))
+            metrics.FOLDED_EVENTS.labels(name).inc(len(batch.changes[name]))
 
     def _settle(self) -> bool:
         """Waits for what is being written. False where not all of it was: what was folded since is of no use."""
@@ -210,19 +229,60 @@ class Session:
                 raise
             self._write_one_by_one(batch)
             return False
+        self._tell(batch.folded.unreadable.values(), batch.writes)
         for name in batch.writes:
             self._failing.pop(name, None)
         return True
 
     def _write_one_by_one(self, batch: _Batch) -> None:
-        for name, writes in batch.writes.items():
+        """So that no read model holds back another, and no stream the others."""
+        for name in batch.writes:
             try:
-                self._write(_Batch(batch.changes, {name: writes}, batch.stand))
+                self._write_sifted(name, batch)
                 self._failing.pop(name, None)
             except Exception as error:
                 if isinstance(error, Deposed) or self._connection.closed:
                     raise
+                self._parked[name] = parking.load(self._connection, name)
                 self._failed(name)
+
+    def _write_sifted(self, name: str, batch: _Batch) -> None:
+        projection, stand = self._projections[name], batch.folded.stand
+
+        def write(changes: Sequence[Change]) -> None:
+            writes = Inserts()
+            projection.fold(writes, changes)
+            writes.write(self._connection)
+
+        with self._connection.transaction():
+            known = parking.load(self._connection, name)
+            found = parking.sift(self._connection, batch.changes[name], write)
+            found = {**batch.folded.unreadable, **found}
+            new = [one for stream, one in found.items() if stream not in known]
+            parking.check(len(known), new)
+            record = Inserts()
+            parking.record(record, name, new)
+            record.write(self._connection)
+            self._leadership.advance([name], stand)
+        self._tell_readers()
+        self._leadership.advanced([name], stand)
+        metrics.FOLDED_EVENTS.labels(name).inc(len(batch.changes[name]))
+        self._parked[name] = known | found.keys()
+        self._tell(new, [name])
+
+    def _tell_readers(self) -> None:
+        """Not in the transaction: NOTIFY lets only one commit at a time that does it."""
+        self._connection.execute("select pg_notify(%s, '')", (PROJECTED,))
+
+    def _tell(self, parked: Iterable[Parked], names: Iterable[str]) -> None:
+        for one in parked:
+            log.error(
+                "stream %s is parked in %s from position %d on: %s; `proteus retry` makes it up once that is mended",
+                one.stream,
+                ", ".join(names),
+                one.position,
+                one.error,
+            )
 
     def _failed(self, name: str) -> None:
         last = self._failing.get(name)

@@ -51,30 +51,30 @@ def install(connection: Connection, projections: Sequence[Projection]) -> None:
             connection.execute(made.format(sql.Identifier(extension)))
         if known is None:
             connection.execute(projection.ddl)
-            secure(connection, projection)
+            secure(connection, projection.tables)
             connection.execute(projection.indexes)
             connection.execute("insert into tracking (name) values (%s)", (projection.name,))
         if projection.functions:
             connection.execute(projection.functions)
 
 
-def secure(connection: Connection, projection: Projection) -> None:
+def secure(connection: Connection, tables: Sequence[str]) -> None:
     """Row-level security and grants; part of making a table, so that none is ever without them."""
-    allow(connection, projection)
-    enforce(connection, projection)
+    allow(connection, tables)
+    enforce(connection, tables)
 
 
-def allow(connection: Connection, projection: Projection) -> None:
+def allow(connection: Connection, tables: Sequence[str]) -> None:
     """Who may do what, once row-level security is enforced."""
-    _run(connection, projection, _RIGHTS)
+    _run(connection, tables, _RIGHTS)
 
 
-def enforce(connection: Connection, projection: Projection) -> None:
-    _run(connection, projection, _ENFORCED)
+def enforce(connection: Connection, tables: Sequence[str]) -> None:
+    _run(connection, tables, _ENFORCED)
 
 
-def _run(connection: Connection, projection: Projection, statements: Sequence[LiteralString]) -> None:
-    for table in projection.tables:
+def _run(connection: Connection, tables: Sequence[str], statements: Sequence[LiteralString]) -> None:
+    for table in tables:
         for statement in statements:
             connection.execute(sql.SQL(statement).format(sql.Identifier(table)))
 

@@ -3,9 +3,8 @@ Readers notice nothing; a rebuild that is killed at any moment leaves the live o
 afresh."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import UTC, datetime
 from uuid import UUID
 
 import msgspec
@@ -16,9 +15,11 @@ from application.event_store.database import Connection, Database, Role
 from application.event_store.follower import LogReader, Stand
 from application.event_store.mapper import EnvelopeMapper
 from application.event_store.sealing import Keyring, Sealer
+from projections import parking
 from projections.engine import BATCH
-from projections.projection import Projection, allow, enforce
-from projections.states import States, few_collections
+from projections.parking import Parked
+from projections.projection import Change, Projection, allow, enforce
+from projections.states import EARLIEST, Folded, States, few_collections
 from projections.writing import Columns, Copies, Inserts
 
 Progress = Callable[[int, int], None]
@@ -27,7 +28,6 @@ Progress = Callable[[int, int], None]
 SWAP_ATTEMPTS = 100
 SWAP_LOCK_TIMEOUT = "100ms"
 INDEX_MEMORY = "256MB"
-EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 
 class RebuildBusy(Exception):
@@ -48,7 +48,7 @@ class RebuildSummary(msgspec.Struct, frozen=True, kw_only=True):
 def rebuild(
     database: Database, projection: Projection, progress: Progress = lambda position, head: None
 ) -> RebuildSummary:
-    """Raises RebuildBusy, psycopg.Error."""
+    """Raises as `rebuild_all` does."""
     [summary] = rebuild_all(database, [projection], progress)
     return summary
 
@@ -56,8 +56,9 @@ def rebuild(
 def rebuild_all(
     database: Database, projections: Sequence[Projection], progress: Progress = lambda position, head: None
 ) -> list[RebuildSummary]:
-    """All of them from one pass over the log, each swapped by itself. Raises RebuildBusy, psycopg.Error; those that
-    were swapped before stay."""
+    """All of them from one pass over the log, each swapped by itself: those that were swapped before an error stay.
+    What cannot be folded is parked again, and nothing else. Raises RebuildBusy, parking.ReadModelBroken,
+    psycopg.Error."""
     started = time.monotonic()
     summaries: list[RebuildSummary] = []
     with few_collections(), _Rebuild(database, projections) as under_way:
@@ -77,6 +78,14 @@ def rebuild_all(
     return summaries
 
 
+class _Part(msgspec.Struct, frozen=True):
+    """What one read model makes of a batch; `writes` None where its fold failed."""
+
+    projection: Projection
+    changes: Sequence[Change]
+    writes: Inserts | Copies | None
+
+
 class _Rebuild:
     """`left`: those that are not swapped yet."""
 
@@ -93,6 +102,7 @@ class _Rebuild:
         self._states = States(self._reader, EnvelopeMapper(Sealer(Keyring(self._keys))))
         self._columns = Columns(self._reading)
         self._guarded = False
+        self._parked: dict[str, dict[UUID, Parked]] = {projection.name: {} for projection in projections}
         self._stand = Stand(0, EARLIEST)
         self.events = 0
 
@@ -125,12 +135,12 @@ class _Rebuild:
                 self._owner.execute(sql.SQL("grant usage on schema {} to proteus_projector").format(shadow))
                 self._owner.execute(sql.SQL("set local search_path to {}, {}").format(shadow, live))
                 self._owner.execute(projection.ddl)
-                allow(self._owner, projection)
+                allow(self._owner, projection.tables)
 
     def finish_tables(self) -> None:
         """Row-level security comes before anybody else can see them, and ends COPY."""
         for projection in self.left:
-            enforce(self._owner, projection)
+            enforce(self._owner, projection.tables)
             self._owner.execute(projection.indexes)
             for table in projection.tables:  # else queries are planned without statistics, right after the swap
                 self._owner.execute(sql.SQL("analyze {}").format(sql.Identifier(self._shadow(projection), table)))
@@ -140,24 +150,65 @@ class _Rebuild:
         """To the head of the log, as it is when reached. One batch is written while the next is folded."""
         written: Future[None] | None = None
         while rows := self._reader.read(self._stand.position, BATCH):
-            changes = self._states.fold(rows, self._stand.recorded_at)
-            batch: list[Inserts | Copies] = []
-            for projection in self.left:
-                batch.append(Inserts() if self._guarded else Copies(self._columns))
-                projection.fold(batch[-1], changes)
+            left_out = parking.common([self._parked[one.name] for one in self.left])
+            folded = self._states.fold(rows, self._stand.recorded_at, left_out)
+            batch = [self._folded(projection, folded.changes) for projection in self.left]
             if written is not None:
                 written.result()
-            written = self._writer.submit(self._write, batch)
-            self._stand = Stand(changes[-1].envelope.position, changes[-1].recorded_max)
+            written = self._writer.submit(self._write, folded, batch)
+            self._stand = folded.stand
             self.events += len(rows)
             progress(self._stand.position, self._reader.head())
         if written is not None:
             written.result()
 
-    def _write(self, batch: Sequence[Inserts | Copies]) -> None:
+    def _folded(self, projection: Projection, changes: Sequence[Change]) -> _Part:
+        kept = parking.without(changes, self._parked[projection.name])
+        try:
+            return _Part(projection, kept, self._written(projection, kept))
+        except Exception:
+            return _Part(projection, kept, None)  # what it is shows when it is sifted
+
+    def _written(self, projection: Projection, changes: Sequence[Change]) -> Inserts | Copies:
+        writes = Inserts() if self._guarded else Copies(self._columns)
+        projection.fold(writes, changes)
+        return writes
+
+    def _write(self, folded: Folded, batch: Sequence[_Part]) -> None:
+        """Of all read models, or, where something is refused, of one after another: sifted."""
+        try:
+            with self._writing.transaction():
+                for part in batch:
+                    self._write_part(part)
+        except Exception as error:
+            if not parking.is_poison(error):
+                raise
+            for part in batch:
+                self._sift(part)
+        for part in batch:
+            self._park(part.projection, folded.unreadable)
+
+    def _write_part(self, part: _Part) -> None:
+        """What was parked since it was folded is left out after all."""
+        changes = parking.without(part.changes, self._parked[part.projection.name])
+        if part.writes is not None and len(changes) == len(part.changes):
+            part.writes.write(self._writing)
+        else:
+            self._written(part.projection, changes).write(self._writing)
+
+    def _sift(self, part: _Part) -> None:
+        changes = parking.without(part.changes, self._parked[part.projection.name])
         with self._writing.transaction():
-            for writes in batch:
-                writes.write(self._writing)
+            found = parking.sift(
+                self._writing, changes, lambda some: self._written(part.projection, some).write(self._writing)
+            )
+        self._park(part.projection, found)
+
+    def _park(self, projection: Projection, found: Mapping[UUID, Parked]) -> None:
+        known = self._parked[projection.name]
+        new = [one for stream, one in found.items() if stream not in known]
+        parking.check(len(known), new)
+        self._parked[projection.name] = known | {one.stream: one for one in new}
 
     def compare(self, projection: Projection) -> tuple[bool | None, dict[str, str]]:
         def digests(connection: Connection, schema: str) -> dict[str, str]:
@@ -205,6 +256,10 @@ class _Rebuild:
                 "update tracking set position = %s, recorded_at = %s, epoch = epoch + 1 where name = %s",
                 (self._stand.position, self._stand.recorded_at, projection.name),
             )
+            self._owner.execute("delete from parked where projection = %s", (projection.name,))
+            record = Inserts()
+            parking.record(record, projection.name, self._parked[projection.name].values())
+            record.write(self._owner)
             self._owner.execute(sql.SQL("drop schema {}").format(sql.Identifier(shadow)))
         return True
 

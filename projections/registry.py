@@ -1,7 +1,7 @@
 """Every read model. A new one is its file and a line here."""
 
 from application.event_store.database import Connection
-from projections import attachments, directory, projection, search, spans, tickets, timeline, views
+from projections import attachments, directory, parking, projection, search, spans, tickets, timeline, views
 from projections.projection import Projection
 
 PROJECTIONS: tuple[Projection, ...] = (
@@ -25,7 +25,7 @@ NAMES = tuple(one.name for one in PROJECTIONS)
 TICKET_READ_MODELS = ("spans", "tickets", "timeline", "directory", "attachments")
 """What a ticket is shown from."""
 
-PERSONAL_COLUMNS: dict[str, tuple[str, ...]] = {
+PERSONAL_COLUMNS: dict[str, tuple[str, ...]] = parking.PERSONAL | {
     table: columns for one in PROJECTIONS for table, columns in one.personal.items()
 }
 """Every column of a read model that holds personal data in plain text: what an erasure must wipe."""
@@ -33,6 +33,7 @@ PERSONAL_COLUMNS: dict[str, tuple[str, ...]] = {
 
 def install(connection: Connection) -> None:
     """Makes the read models that are missing; for `Database.migrate`."""
+    parking.install(connection)
     projection.install(connection, PROJECTIONS)
 
 

@@ -2,18 +2,23 @@
 
 import gc
 from collections import OrderedDict
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
-from application.event_store.envelope import Envelope, Row, Stream
+import msgspec
+from msgspec.structs import replace
+
+from application.event_store.envelope import POSITION, RECORDED_AT, STREAM, VERSION, WORKSPACE, Envelope, Row, Stream
 from application.event_store.event_types import fold
-from application.event_store.follower import LogReader
+from application.event_store.follower import LogReader, Stand
 from application.event_store.mapper import EnvelopeMapper
+from projections.parking import Parked, is_poison, parked, parked_at
 from projections.projection import Change
 
 CACHED_STATES = 50_000
+EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 
 @contextmanager
@@ -28,38 +33,98 @@ def few_collections() -> Generator[None]:
         gc.set_threshold(*usual)
 
 
+class Folded(msgspec.Struct, frozen=True):
+    """What a batch of events amounts to. `unreadable`: streams with an event that cannot be read, or that the domain
+    cannot fold, from which on the stream is left out. `stand`: where the batch ends."""
+
+    changes: list[Change]
+    unreadable: dict[UUID, Parked]
+    stand: Stand
+
+
 class States:
     def __init__(self, reader: LogReader, mapper: EnvelopeMapper) -> None:
         self._reader = reader
         self._mapper = mapper
         self._streams: OrderedDict[UUID, Stream] = OrderedDict()
 
-    def fold(self, rows: Sequence[Row], recorded_max: datetime) -> list[Change]:
-        envelopes = self._mapper.to_envelopes(rows)
-        self._load_missing(envelopes)
+    def fold(self, rows: Sequence[Row], recorded_max: datetime, left_out: Collection[UUID] = ()) -> Folded:
+        """Of at least one row. `left_out`: streams of which nobody wants to know."""
+        wanted: list[Row] = []
+        maxima: list[datetime] = []
+        for row in rows:
+            recorded_max = max(recorded_max, row[RECORDED_AT])
+            if not left_out or row[STREAM] not in left_out:
+                wanted.append(row)
+                maxima.append(recorded_max)
+        unreadable: dict[UUID, Parked] = {}
+        envelopes = self._opened(wanted, unreadable)
+        broken = self._load_missing(envelopes)
+        changes = self._changes(envelopes, maxima, broken)
+        while len(self._streams) > CACHED_STATES:
+            self._streams.popitem(last=False)
+        return Folded(changes, unreadable | broken, Stand(rows[-1][POSITION], recorded_max))
+
+    def _changes(
+        self, envelopes: Sequence[Envelope | None], maxima: Sequence[datetime], broken: dict[UUID, Parked]
+    ) -> list[Change]:
+        """Without those of broken streams, to which it adds."""
         streams = self._streams
         changes: list[Change] = []
-        for envelope in envelopes:
-            assert envelope.recorded_at is not None
-            recorded_max = max(recorded_max, envelope.recorded_at)
-            before = streams.pop(envelope.originator_id, None)
-            after = streams[envelope.originator_id] = fold(before, envelope)
-            changes.append(Change(envelope, before.state if before else None, after.state, recorded_max))
-        while len(streams) > CACHED_STATES:
-            streams.popitem(last=False)
+        for envelope, recorded_max in zip(envelopes, maxima, strict=True):
+            if envelope is None:
+                continue
+            id_ = envelope.originator_id
+            if broken and id_ in broken:
+                continue
+            before = streams.pop(id_, None)
+            try:
+                after = streams[id_] = fold(before, envelope)
+            except Exception as error:
+                if not is_poison(error):
+                    raise
+                broken[id_] = parked_at(envelope, error)
+            else:
+                changes.append(Change(envelope, before.state if before else None, after.state, recorded_max))
         return changes
 
-    def _load_missing(self, envelopes: Sequence[Envelope]) -> None:
-        first: dict[UUID, int] = {}
+    def _opened(self, rows: Sequence[Row], unreadable: dict[UUID, Parked]) -> Sequence[Envelope | None]:
+        """None in the place of one that cannot be read, and of those that follow it in its stream."""
+        try:
+            return self._mapper.to_envelopes(rows)
+        except Exception as error:
+            if not is_poison(error):
+                raise
+        envelopes: list[Envelope | None] = [None] * len(rows)
+        for n, row in enumerate(rows):
+            if row[STREAM] not in unreadable:
+                try:
+                    [envelopes[n]] = self._mapper.to_envelopes([row])
+                except Exception as error:
+                    if not is_poison(error):
+                        raise
+                    unreadable[row[STREAM]] = parked(row[WORKSPACE], row[STREAM], row[POSITION], row[VERSION], error)
+        return envelopes
+
+    def _load_missing(self, envelopes: Sequence[Envelope | None]) -> dict[UUID, Parked]:
+        """Returns the streams whose past cannot be read."""
+        first: dict[UUID, Envelope] = {}
         for envelope in envelopes:
-            first.setdefault(envelope.originator_id, envelope.originator_version)
+            if envelope is not None:
+                first.setdefault(envelope.originator_id, envelope)
         missing: dict[UUID, int] = {}
-        for id_, version in first.items():
+        for id_, envelope in first.items():
             known = self._streams.get(id_)
-            if (known.version if known else 0) != version - 1:
+            if (known.version if known else 0) != envelope.originator_version - 1:
                 self._streams.pop(id_, None)
-                if version > 1:
-                    missing[id_] = version
-        if missing:
-            for envelope in self._mapper.to_envelopes(self._reader.streams(missing)):
-                self._streams[envelope.originator_id] = fold(self._streams.get(envelope.originator_id), envelope)
+                if envelope.originator_version > 1:
+                    missing[id_] = envelope.originator_version
+        if not missing:
+            return {}
+        earlier = self._reader.streams(missing)
+        unreadable: dict[UUID, Parked] = {}
+        opened = self._opened(earlier, unreadable)
+        self._changes(opened, [row[RECORDED_AT] for row in earlier], unreadable)
+        return {
+            id_: replace(one, position=first[id_].position, version=missing[id_]) for id_, one in unreadable.items()
+        }

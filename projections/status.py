@@ -14,7 +14,7 @@ def behind(stand: ServerStatusRow) -> list[str]:
 
 async def status(models: ReadModels) -> ServerStatusRow:
     """Raises ReadModelsUnavailable."""
-    rows = await models.fetch(None, "select * from follower_status()", ())
+    rows = await models.fetch(None, _STATUS, ())
     return ServerStatusRow(
         head=rows[0][2] if rows else 0,
         projections=[
@@ -23,9 +23,15 @@ async def status(models: ReadModels) -> ServerStatusRow:
                 position=position,
                 lag_events=lag_events,
                 lag_seconds=lag_seconds,
-                parked_streams=0,  # a stream that cannot be folded stops its read model, visibly, by its lag
+                parked_streams=parked,
                 rebuilding=rebuilding,
             )
-            for name, position, _, lag_events, lag_seconds, rebuilding in rows
+            for name, position, _, lag_events, lag_seconds, rebuilding, parked in rows
         ],
     )
+
+
+_STATUS = """
+select s.name, s.position, s.head, s.lag_events, s.lag_seconds, s.rebuilding, coalesce(p.streams, 0)
+  from follower_status() s left join parked_streams() p on p.projection = s.name order by s.name
+"""

@@ -37,7 +37,7 @@ from projections.engine import Session
 from projections.filters import BoardAxis, EventFilter, PageAsk, TicketFilter
 from projections.reading import NOW, ReadModels, View
 from projections.registry import PROJECTIONS
-from tests.application.recording import Company
+from tests.application.recording import Company, insertion, writer
 
 SCHEMAS = ["proteus", "proteus_keys"]
 NO_DEFINITION = '{"workflow":null,"columns":null,"rows":null,"filter":null,"search":null,"order_by":[]}'
@@ -70,6 +70,9 @@ def _fill(database: Database, company: Company) -> None:
     saved = views.handle(company.store, context, SaveView(name="All", definition=NO_DEFINITION, shared=True)).stream
     views.handle(company.store, context, FavouriteView(view=saved))
     issue_token(database, company.workspace.id, requester, [Scope.AGENT], "Token", timedelta(days=1))
+    with writer(database, company.workspace.id) as connection:
+        connection.execute(*insertion(workspace=company.workspace.id, state=b"unreadable: to be parked"))
+        connection.commit()
 
 
 def _attach(company: Company, ticket: UUID) -> None:
