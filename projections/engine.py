@@ -125,7 +125,9 @@ class Session:
         self._connection.close()
 
     def acquire(self) -> None:
+        """Leads what nobody else leads, or what somebody led who is paused, and keeps what it leads. Raises Deposed."""
         self._settle()
+        self._leadership.keep()
         for name in self._projections:
             if name not in self._leadership.places and self._leadership.acquire(name):
                 self._parked[name] = parking.load(self._connection, name)

@@ -5,6 +5,7 @@ events still in flight. The fence is the lock that every INSERT takes on the eve
 holds it may still fill the gap; when those transactions are gone, what is not there will never be.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -16,6 +17,13 @@ import psycopg
 
 from application.event_store.database import Connection, Database, Role
 from application.event_store.envelope import Row
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_SECONDS = 3.0
+LEASE_SECONDS = 10.0
+"""A leader that has neither moved nor said that it lives for so long, and whose server process does not work, is paused
+or cut off: whoever stands by ends its connection, and with it its lock and what it had begun, and leads."""
 
 FENCE_PAUSE = 0.002
 FENCE_PATIENCE = 0.25
@@ -114,20 +122,19 @@ class Place(msgspec.Struct):
 
 class Leadership:
     """Who follows the log under which name: a session advisory lock picks the leader, an epoch on the tracking row
-    keeps a leader that was paused, and replaced meanwhile, from writing."""
+    keeps a leader that was paused, and replaced meanwhile, from writing. Its lease is the tracking row's time."""
 
     def __init__(self, database: Database, connection: Connection) -> None:
         self._database = database
         self._connection = connection
+        self._kept_at = 0.0
         self.places: dict[str, Place] = {}
 
     def acquire(self, name: str) -> bool:
         """Tries to lead; True if this process does now."""
         if name in self.places:
             return True
-        lock = (f"{self._database.schema} {name}",)
-        row = self._connection.execute("select pg_try_advisory_lock(hashtextextended(%s, 0))", lock).fetchone()
-        if row is None or not row[0]:
+        if not self._lock(name) and not (self._end_paused(name) and self._lock(name)):
             return False
         found = self._connection.execute(
             "update tracking set epoch = epoch + 1, updated_at = clock_timestamp() where name = %s"
@@ -163,14 +170,70 @@ class Leadership:
             raise Deposed(", ".join(sorted(lost)))
 
     def advanced(self, names: Iterable[str], to: Stand) -> None:
+        self._kept_at = time.monotonic()
         for name in names:
             place = self.places[name]
             place.stand = Stand(to.position, max(to.recorded_at, place.stand.recorded_at))
+
+    def keep(self) -> None:
+        """Says that this leader lives, if it has not for HEARTBEAT_SECONDS. Raises Deposed."""
+        if not self.places or time.monotonic() < self._kept_at + HEARTBEAT_SECONDS:
+            return
+        kept = self._connection.execute(
+            "update tracking t set updated_at = clock_timestamp() from unnest(%s::text[], %s::bigint[]) p (name, epoch)"
+            " where t.name = p.name and t.epoch = p.epoch returning t.name",
+            (list(self.places), [place.epoch for place in self.places.values()]),
+        ).fetchall()
+        self._kept_at = time.monotonic()
+        lost = self.places.keys() - {name for (name,) in kept}
+        if lost:
+            raise Deposed(", ".join(sorted(lost)))
+
+    def _lock(self, name: str) -> bool:
+        lock = (f"{self._database.schema} {name}",)
+        row = self._connection.execute("select pg_try_advisory_lock(hashtextextended(%s, 0))", lock).fetchone()
+        return bool(row and row[0])
 
     def _unlock(self, name: str) -> None:
         self._connection.execute(
             "select pg_advisory_unlock(hashtextextended(%s, 0))", (f"{self._database.schema} {name}",)
         )
+
+    def _end_paused(self, name: str) -> bool:
+        """Ends the connection of a leader whose lease is over: True if it is gone. A stopped process keeps its
+        connection, and its lock, for as long as it is stopped."""
+        lock = f"{self._database.schema} {name}"
+        holder = self._connection.execute(_EXPIRED, (lock, name, LEASE_SECONDS)).fetchone()
+        if holder is None:
+            return False
+        try:
+            # As the login itself: that may end its own connections, which none of its roles may.
+            with psycopg.connect(self._database.url, autocommit=True, connect_timeout=10) as login:
+                ended = login.execute(_END, holder).fetchone()
+        except psycopg.errors.InsufficientPrivilege:
+            log.warning("%s is led by a process that is paused, and that another login must end", name)
+            return False
+        if ended is None:
+            return False
+        log.warning(
+            "the leader of %s has been silent for more than %.0f s: its connection was ended", name, LEASE_SECONDS
+        )
+        return bool(ended[0])
+
+
+# Whoever holds the lock, by the two halves of its key, while the lease is over.
+_EXPIRED = """
+select l.pid from pg_locks l, tracking t
+ where l.granted and l.locktype = 'advisory' and l.objsubid = 1
+   and l.database = (select oid from pg_database where datname = current_database())
+   and (l.classid::bigint << 32 | l.objid::bigint) = hashtextextended(%s, 0)
+   and t.name = %s and t.updated_at < clock_timestamp() - make_interval(secs => %s)
+"""
+# One that is at work, or waits for a lock, is not paused.
+_END = """
+select pg_terminate_backend(pid, 5000) from pg_stat_activity
+ where pid = %s and (state <> 'active' or wait_event_type = 'Client')
+"""
 
 
 class Listener:

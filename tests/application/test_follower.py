@@ -8,12 +8,14 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
+from application.event_store import follower
 from application.event_store.database import Database, Role
 from application.event_store.envelope import STREAM, VERSION, WORKSPACE
 from application.event_store.follower import Deposed, Leadership, Listener, LogReader, Stand
 from application.event_store.streams import EventStore, WorkspaceStore
 from application.event_store.wakeup import CHANNEL
 from tests.application.recording import added, drain, envelopes, insertion, positions, renamed, writer
+from tests.faults.rounds import until
 
 WAIT = 30
 LATER = datetime(2026, 3, 2, tzinfo=UTC)
@@ -176,7 +178,7 @@ def test_a_leader_that_died_is_succeeded_where_it_stood(database: Database, foll
         epoch = leader.places[followed].epoch
     with database.connect(Role.PROJECTOR) as two:
         successor = Leadership(database, two)
-        assert successor.acquire(followed)
+        until(lambda: successor.acquire(followed), "the lock of the dead")
         place = successor.places[followed]
         assert (place.stand, place.epoch) == (Stand(10, LATER), epoch + 1)
 
@@ -220,6 +222,63 @@ def test_nobody_leads_what_is_not_followed(database: Database) -> None:
     with database.connect(Role.PROJECTOR) as one, database.connect(Role.PROJECTOR) as two:
         assert not Leadership(database, one).acquire("nothing")
         assert not Leadership(database, two).acquire("nothing")
+
+
+def test_a_leader_that_is_paused_past_its_lease_is_ended_and_succeeded(
+    database: Database, followed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process is stopped, so it neither moves nor hangs up; here it just does nothing."""
+    with database.connect(Role.PROJECTOR) as one, database.connect(Role.PROJECTOR) as two:
+        paused, standby = Leadership(database, one), Leadership(database, two)
+        assert paused.acquire(followed)
+        one.execute("begin")
+        paused.advance([followed], Stand(5, LATER))
+        assert not standby.acquire(followed), "its lease is not over"
+        monkeypatch.setattr(follower, "LEASE_SECONDS", 0.0)
+        assert standby.acquire(followed), "even in the middle of a step, which is undone"
+        standby.advance([followed], Stand(3, LATER))
+        with pytest.raises(psycopg.OperationalError):
+            one.execute("commit")
+        assert two.execute("select position from tracking where name = 'test'").fetchone() == (3,)
+
+
+def test_a_leader_that_has_nothing_to_do_keeps_its_lease(
+    database: Database, followed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with database.connect(Role.PROJECTOR) as one, database.connect(Role.PROJECTOR) as two:
+        leader, standby = Leadership(database, one), Leadership(database, two)
+        assert leader.acquire(followed)
+        two.execute("update tracking set updated_at = '2020-01-01T00:00:00Z'")
+        leader.keep()
+        assert not standby.acquire(followed)
+        two.execute("update tracking set epoch = epoch + 1")
+        monkeypatch.setattr(follower, "HEARTBEAT_SECONDS", 0.0)
+        with pytest.raises(Deposed):
+            leader.keep()
+
+
+def test_a_leader_that_is_at_work_is_not_ended_however_long_it_takes(
+    database: Database, followed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follower, "LEASE_SECONDS", 0.0)
+    with (
+        database.connect(Role.PROJECTOR) as one,
+        database.connect(Role.PROJECTOR) as two,
+        database.connect(Role.PROJECTOR) as blocking,
+        blocking.transaction(),
+    ):
+        leader, standby = Leadership(database, one), Leadership(database, two)
+        assert leader.acquire(followed)
+        blocking.execute("lock table tracking in exclusive mode")
+        working = threading.Thread(target=leader.advance, args=([followed], Stand(5, LATER)))
+        working.start()
+        while (
+            two.execute("select 1 from pg_locks where not granted and relation = 'tracking'::regclass").fetchone()
+            is None
+        ):
+            pass
+        assert not standby.acquire(followed)
+    working.join(WAIT)
 
 
 # ---- waking up
