@@ -24,6 +24,7 @@ from application.event_store.wakeup import CHANNEL, PROJECTED
 from projections import parking
 from projections.parking import Parked
 from projections.projection import Change, Projection
+from projections.rebuild import build_new
 from projections.states import Folded, States, few_collections
 from projections.writing import Inserts
 
@@ -57,10 +58,13 @@ class Engine:
             while not self._stopping.is_set():
                 started = time.monotonic()
                 try:
+                    build_new(self._database, list(self._projections.values()), self._go_on)
                     with few_collections(), Session(self._database, self._projections) as session:
                         self._follow(session)
                 except Deposed as error:
                     log.info("another process leads %s now", error)
+                except _Stopped:
+                    break
                 except Exception:
                     if time.monotonic() - started > 10 * LONGEST_PAUSE:
                         pause = 0.1  # it has worked meanwhile: this is another failure
@@ -69,6 +73,10 @@ class Engine:
                     pause = min(pause * 2, LONGEST_PAUSE)
         finally:
             listener.close()
+
+    def _go_on(self, position: int, head: int) -> None:
+        if self._stopping.is_set():
+            raise _Stopped
 
     def _follow(self, session: "Session") -> None:
         next_standby = 0.0
@@ -79,6 +87,10 @@ class Engine:
             self._awake.clear()
             if not session.step(ahead=True):
                 self._awake.wait(IDLE_SECONDS)
+
+
+class _Stopped(Exception):
+    """While building from the beginning; the next one begins again."""
 
 
 class _Failing(msgspec.Struct):
@@ -103,6 +115,7 @@ class Session:
     """A connection to write and lead by and one to read by, from connecting to losing one of them."""
 
     def __init__(self, database: Database, projections: dict[str, Projection]) -> None:
+        self._database = database
         self._projections = projections
         self._connection = database.connect(Role.PROJECTOR, synchronous_commit="off", statement_timeout="60s")
         self._reading = database.connect(Role.PROJECTOR, statement_timeout="60s")
@@ -296,6 +309,8 @@ class Session:
     def catch_up(self) -> None:
         """Until those that this session leads, and that do not fail, have nothing to do: for tests and for loading.
         A gap held by a live writer is waited for."""
+        if not self._leadership.places:
+            build_new(self._database, list(self._projections.values()))
         self.acquire()
         with few_collections():
             while self.step(ahead=True) or self._behind():

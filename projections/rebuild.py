@@ -2,6 +2,7 @@
 Readers notice nothing; a rebuild that is killed at any moment leaves the live ones serving, and the next one starts
 afresh."""
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,15 +17,19 @@ from application.event_store.follower import LogReader, Stand
 from application.event_store.mapper import EnvelopeMapper
 from application.event_store.sealing import Keyring, Sealer
 from projections import parking
-from projections.engine import BATCH
 from projections.parking import Parked
 from projections.projection import Change, Projection, allow, enforce
 from projections.states import EARLIEST, Folded, States, few_collections
 from projections.writing import Columns, Copies, Inserts
 
+log = logging.getLogger(__name__)
+
 Progress = Callable[[int, int], None]
 """Called with the position reached and the head of the log."""
 
+BATCH = 4_000
+NEW_FROM = 20_000
+"""Events in the log, from which on read models that have not begun are built rather than followed."""
 SWAP_ATTEMPTS = 100
 SWAP_LOCK_TIMEOUT = "100ms"
 INDEX_MEMORY = "256MB"
@@ -76,6 +81,24 @@ def rebuild_all(
                 )
             )
     return summaries
+
+
+def build_new(
+    database: Database, projections: Sequence[Projection], progress: Progress = lambda position, head: None
+) -> bool:
+    """Where none of them has begun and the log is long, they are built as a rebuild builds them, in half of the time.
+    Where others are live, a new one follows beside them instead. False if it did not: following them does as well."""
+    names = [projection.name for projection in projections]
+    with database.connect(Role.PROJECTOR) as connection:
+        begun = connection.execute("select max(position) from tracking where name = any(%s)", (names,)).fetchone()
+        if begun is None or begun[0] != 0 or LogReader(connection).head() < NEW_FROM:
+            return False
+    try:
+        rebuild_all(database, projections, progress)
+    except (RebuildBusy, parking.ReadModelBroken, psycopg.Error):
+        log.exception("%s could not be built from the beginning; they follow instead", ", ".join(names))
+        return False
+    return True
 
 
 class _Part(msgspec.Struct, frozen=True):
