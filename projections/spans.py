@@ -129,13 +129,11 @@ _PRIORITY = SHOWN.index("priority")
 
 def shown(ticket: Ticket) -> tuple[Any, ...]:
     """In the order of `SHOWN`, as the columns hold it."""
-    values: tuple[Any, ...] = _shown(ticket)
-    return (*values[:_PRIORITY], PRIORITY_ORDER[ticket.priority], *values[_PRIORITY + 1 :])
+    return _columns(_shown(ticket))
 
 
-def _same(before: Ticket, after: Ticket) -> bool:
-    """Whether nothing changed that a span shows. Fields by identity: 1 and true are equal in Python, not in JSON."""
-    return before.fields is after.fields and _shown(before) == _shown(after)
+def _columns(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    return (*values[:_PRIORITY], PRIORITY_ORDER[values[_PRIORITY]], *values[_PRIORITY + 1 :])
 
 
 def fold(write: Writes, changes: Sequence[Change]) -> None:
@@ -148,12 +146,18 @@ def fold(write: Writes, changes: Sequence[Change]) -> None:
         envelope, ticket = change.envelope, change.after
         if isinstance(change.before, Ticket):
             # Comments are the most frequent events by far, and known to change nothing here.
-            if isinstance(envelope.event, UNDATED) or _same(change.before, ticket):
+            if isinstance(envelope.event, UNDATED):
+                continue
+            values = _shown(ticket)
+            # Fields by identity: 1 and true are equal in Python, not in JSON.
+            if change.before.fields is ticket.fields and values == _shown(change.before):
                 continue
             _close(change, newest, closed)
+        else:
+            values = _shown(ticket)
         id_, version = envelope.originator_id, envelope.originator_version
         ends = (envelope.position, None, envelope.occurred_at, None)
-        span = _Span(envelope.workspace, id_, version, ticket.number, *ends, *shown(ticket))
+        span = _Span(envelope.workspace, id_, version, ticket.number, *ends, *_columns(values))
         newest[id_] = span
         opened.append(span)
     if closed:

@@ -172,31 +172,59 @@ def fold(write: Writes, changes: Sequence[Change]) -> None:
     write.insert("timeline", [_row(change) for change in changes])
 
 
-def _row(change: Change) -> dict[str, Any]:
+_Event = msgspec.defstruct(
+    "_Event",
+    [
+        "workspace",
+        "position",
+        "stream",
+        "version",
+        "type",
+        "ticket",
+        "internal",
+        "occurred_at",
+        "recorded_at",
+        "recorded_max",
+        "actor",
+        "on_behalf_of",
+        "channel",
+        "source",
+        "reason",
+        "command_id",
+        "correlation_id",
+        "causation_id",
+        "changes",
+        "data",
+    ],
+)
+"""A row of the table; by position, which costs half of what names cost."""
+
+
+def _row(change: Change) -> Any:
     envelope, event = change.envelope, change.envelope.event
     cause = envelope.cause
-    return {
-        "workspace": envelope.workspace,
-        "position": envelope.position,
-        "stream": envelope.originator_id,
-        "version": envelope.originator_version,
-        "type": NAMES[type(event)].name,
-        "ticket": envelope.originator_id if isinstance(change.after, Ticket) else None,
-        "internal": _is_internal(change),
-        "occurred_at": envelope.occurred_at,
-        "recorded_at": envelope.recorded_at,
-        "recorded_max": change.recorded_max,
-        "actor": cause.actor,
-        "on_behalf_of": cause.on_behalf_of,
-        "channel": cause.channel,
-        "source": cause.source,
-        "reason": cause.reason,
-        "command_id": cause.command_id,
-        "correlation_id": cause.correlation_id,
-        "causation_id": cause.causation_id,
-        "changes": changes_of(change),
-        "data": event,
-    }
+    return _Event(
+        envelope.workspace,
+        envelope.position,
+        envelope.originator_id,
+        envelope.originator_version,
+        NAMES[type(event)].name,
+        envelope.originator_id if isinstance(change.after, Ticket) else None,
+        _is_internal(change),
+        envelope.occurred_at,
+        envelope.recorded_at,
+        change.recorded_max,
+        cause.actor,
+        cause.on_behalf_of,
+        cause.channel,
+        cause.source,
+        cause.reason,
+        cause.command_id,
+        cause.correlation_id,
+        cause.causation_id,
+        changes_of(change),
+        event,
+    )
 
 
 PROJECTION = Projection(

@@ -11,7 +11,7 @@ from application.event_store.database import Role
 from application.event_store.follower import Deposed
 from domain.tickets import AddComment, Priority, SetPriority
 from projections import rebuild as rebuilding
-from projections.engine import Session
+from projections.engine import Engine, Session
 from projections.projection import Projection
 from projections.rebuild import RebuildBusy, rebuild
 from projections.registry import NAMES, PROJECTIONS
@@ -275,3 +275,61 @@ def test_a_swap_that_finds_no_moment_gives_up_and_changes_nothing(
     world.open("Later")
     world.project()
     assert world.titles() == ["Here", "Later"]
+
+
+# ---- read models that have not begun
+
+
+def test_of_a_long_log_new_read_models_are_built_and_then_followed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    some_history(world)
+    monkeypatch.setattr(rebuilding, "NEW_FROM", 10)
+    assert set(places(world).values()) == {0}
+    world.project()
+    assert set(places(world).values()) == {head(world)}
+    assert {epoch for (epoch,) in world.rows("select epoch from tracking")} == {2}, "swapped, then led"
+    built = digests(world)
+    world.open("Followed")
+    world.project()
+    assert "Followed" in world.titles()
+    assert [summary.same for summary in rebuilding.rebuild_all(world.database, PROJECTIONS)] == [True] * len(NAMES)
+    assert digests(world) != built
+
+
+def test_a_new_read_model_beside_live_ones_follows_from_the_start(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rebuilding, "NEW_FROM", 0)
+    world.open("Live")
+    with Session(world.database, {"spans": _named("spans")}) as one:
+        one.catch_up()
+    assert not rebuilding.build_new(world.database, PROJECTIONS)
+    world.project()
+    assert set(places(world).values()) == {head(world)}
+
+
+def test_what_cannot_be_built_is_followed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rebuilding, "NEW_FROM", 0)
+    world.open("Here")
+    with world.database.connect(Role.OWNER) as another:
+        another.execute("select pg_advisory_lock(hashtextextended('proteus_rebuild_spans', 0))")
+        world.project()
+    assert world.titles() == ["Here"]
+
+
+def test_an_engine_that_builds_stops_when_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rebuilding, "NEW_FROM", 0)
+    monkeypatch.setattr(rebuilding, "BATCH", 1)
+    some_history(world)
+    following = Engine(world.database, PROJECTIONS)
+    thread = threading.Thread(target=following.run)
+    thread.start()
+    while not any(row.rebuilding for row in world.run(status(world.models)).projections):
+        assert thread.is_alive()
+    following.stop()
+    thread.join(timeout=20)
+    assert not thread.is_alive()
+    assert set(places(world).values()) == {0}
+    world.project()
+    assert set(places(world).values()) == {head(world)}
