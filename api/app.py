@@ -16,6 +16,7 @@ from litestar.types import Message, Scope
 
 from api import attachment_files, health, metrics, telemetry
 from api.admission import Admission
+from api.bodies import Drained
 from api.http import EXCEPTION_HANDLERS, GraphQL
 from api.limits import BODY_LIMIT
 from api.requests import LOGGED_VARIABLE, Watched
@@ -30,9 +31,6 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
-UNREAD = (401, 413, 429, 503)
-"""Statuses of requests that are refused before they are read: the connection ends with the answer, and a client that is
-not told so sends its next request into it."""
 PAGE_HEADERS = HEADERS | {
     # The editor sets styles on its elements and carries its fonts inside the style sheet.
     "Content-Security-Policy": (
@@ -54,8 +52,6 @@ async def secure(message: Message, scope: Scope) -> None:
         headers = MutableScopeHeaders.from_message(message)
         for name, value in _headers_of(scope["path"]).items():
             headers[name] = value
-        if message["status"] in UNREAD:
-            headers["Connection"] = "close"
 
 
 def _headers_of(path: str) -> dict[str, str]:
@@ -86,7 +82,7 @@ def application(database: Database, public_url: str, attachments: Path | None = 
                 *(GraphQL, start, page, health.live, health.ready, metrics.exposed),
                 *(attachment_files.upload, attachment_files.download),
             ],
-            middleware=[DefineMiddleware(Watched, logged=number(LOGGED_VARIABLE, 0, 0, 1)), Admission],
+            middleware=[Drained, DefineMiddleware(Watched, logged=number(LOGGED_VARIABLE, 0, 0, 1)), Admission],
             lifespan=[lifespan],
             exception_handlers=EXCEPTION_HANDLERS | attachment_files.EXCEPTION_HANDLERS,
             request_max_body_size=BODY_LIMIT,

@@ -9,7 +9,7 @@ import click
 import psycopg
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from api import administration, imports, retry, serving
+from api import administration, imports, logs, retry, serving
 from api import demo as scenario
 from api.runtime import ATTACHMENTS, DATABASE_VARIABLE, attachments_folder, home, open_contents, open_database
 from api.settings import BadSetting
@@ -79,7 +79,7 @@ def _listening(command: Callable[..., None]) -> Callable[..., None]:
 def serve(host: str, port: int, worker: bool) -> None:
     """Serve GraphQL until stopped."""
     serving.must_be_free(host, port)
-    serving.log_to_stderr()
+    logs.configure()
     embedded = not os.environ.get(DATABASE_VARIABLE)
     folder = home()
     with open_database(folder) as database:
@@ -96,7 +96,7 @@ def serve(host: str, port: int, worker: bool) -> None:
 def demo(host: str, port: int, worker: bool) -> None:
     """Fill a demo workspace, once, and serve it. Always on an embedded PostgreSQL of its own."""
     serving.must_be_free(host, port)
-    serving.log_to_stderr()
+    logs.configure()
     folder = home() / DEMO
     with open_database(folder, embedded=True) as database:
         with EventStore(database) as store:
@@ -128,7 +128,7 @@ def _filled(store: EventStore, workspace: Workspace, folder: Path) -> str:
 @main.command()
 def worker() -> None:
     """Keep the read models up to date, without serving."""
-    serving.log_to_stderr()
+    logs.configure()
     with open_database(home()) as database:
         serving.follow(database, attachments_folder(home()))
 

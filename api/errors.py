@@ -11,6 +11,7 @@ from strawberry.schema.exceptions import InvalidOperationTypeError
 
 from api import requests
 from api.ids import WrongId
+from api.logs import told
 from application.attachments.contents import StorageFull
 from application.event_store.attempts import StoreOverloaded, StoreUnavailable
 from domain.errors import ErrorCode, Refused
@@ -119,7 +120,7 @@ def _hidden(code: str, message: str, **extra: object) -> Callable[[Exception], A
     """The cause names hosts or tables: it goes to the log alone."""
 
     def answer(cause: Exception) -> Answer:
-        log.warning("%s: %s", code, str(cause).partition("\n")[0])  # the rest is our own SQL
+        log.warning("%s: %s", code, told(cause).partition("\n")[0])  # the rest is our own SQL
         return code, message, extra
 
     return answer
@@ -145,5 +146,5 @@ _KNOWN: tuple[tuple[tuple[type[Exception], ...], Callable[[Exception], Answer]],
 
 def _masked(cause: Exception) -> Answer:
     trace_id = requests.trace_id()
-    log.error("internal error %s", trace_id, exc_info=cause)
+    log.error("internal error %s", trace_id, exc_info=cause, extra={"promised": True})
     return INTERNAL, f"Something went wrong on our side. The log knows it as {trace_id}.", {"traceId": trace_id}

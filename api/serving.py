@@ -7,8 +7,6 @@ holds up an answer, since each process has an interpreter lock of its own. Reque
 import asyncio
 import ctypes
 import gc
-import logging
-import logging.config
 import multiprocessing
 import os
 import signal
@@ -25,11 +23,11 @@ import click
 from granian import Granian
 from granian.constants import Interfaces
 from granian.http import HTTP1Settings
+from granian.log import LogLevels
 from litestar import Litestar
 from rich.console import Console
 
-from api import app, metrics
-from api.repetition import Repetition
+from api import app, logs, metrics
 from api.runtime import ATTACHMENTS_VARIABLE, DATABASE_VARIABLE, PUBLIC_URL_VARIABLE, Runtime, open_contents
 from application import people, tokens
 from application.attachments.sweeping import Sweeper
@@ -72,7 +70,8 @@ def serve(database: Database, host: str, port: int, attachments: Path, *, follow
         backlog=CONNECTIONS,
         backpressure=CONNECTIONS,
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_SECONDS * 1000),
-        log_dictconfig=LOGGING,
+        log_level=LogLevels.info,
+        log_dictconfig=logs.configuration(),
     )
     if not follow:
         server.serve()
@@ -215,21 +214,3 @@ def greet(host: str, port: int, secret: str, file: Path) -> None:
     console.print(f"  Token      {secret}   (kept in {file})", soft_wrap=True)
     console.print("\n  For GraphiQL's Headers pane, or any client:")
     console.print(f'  {{"Authorization": "Bearer {secret}"}}\n', soft_wrap=True)
-
-
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "filters": {"repetition": {"()": Repetition}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain", "filters": ["repetition"]}},
-    "root": {"handlers": ["stderr"], "level": "INFO"},
-    "loggers": {
-        "_granian": {"level": "WARNING", "handlers": ["stderr"], "propagate": False},
-        "granian.access": {"level": "WARNING", "handlers": ["stderr"], "propagate": False},
-    },
-}
-
-
-def log_to_stderr() -> None:
-    logging.config.dictConfig(LOGGING)
