@@ -217,19 +217,22 @@ _PARTS = str.maketrans(dict.fromkeys("._-/\\", " "))
 
 def fold(write: Writes, changes: Sequence[Change]) -> None:
     texts: dict[tuple[UUID, SearchField], dict[str, Any] | None] = {}
+    said: list[dict[str, Any]] = []  # also what was replaced at once: what words are known must not depend on the batch
     for change in changes:
         if isinstance(change.after, Ticket):
             for id_, field, text, internal, also in _texts(change):
                 row = None if text is None else _row(change, id_, field, text, internal, also)
                 texts.pop((id_, field), None)
                 texts[id_, field] = row
+                if row is not None:
+                    said.append(row)
     gone = [key for key, row in texts.items() if row is None]
     if gone:
         write.execute(_DELETE, [list(column) for column in zip(*gone, strict=True)])
     if rows := [row for row in texts.values() if row is not None]:
-        document = msgspec.json.encode(rows).decode()
-        write.execute(_UPSERT, (document,))
-        write.execute(_WORDS, (document,))
+        write.execute(_UPSERT, (msgspec.json.encode(rows).decode(),))
+    if said:
+        write.execute(_WORDS, (msgspec.json.encode(said).decode(),))
 
 
 _Text = tuple[UUID, SearchField, str | None, bool, str]
