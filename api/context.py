@@ -12,7 +12,7 @@ from strawberry.litestar import BaseContext
 from api.runtime import Runtime
 from domain.access import Actor
 from domain.workflows import Workflows
-from projections import attachments, directory, parking, search, spans, tickets, timeline, views
+from projections import attachments, directory, parking, participants, search, spans, tickets, timeline, views
 from projections.reading import Page, View
 from projections.rows import (
     AttachmentRow,
@@ -50,6 +50,8 @@ class Loaders:
         self.details = loader_by(view, tickets.details)
         self.stale = loader(lambda ids: parking.stale(view, ids))
         self.child_counts = loader_by(view, tickets.child_counts)
+        self.watchers = loader_by(view, participants.watchers)
+        self.watcher_counts = loader_by(view, participants.watcher_counts)
         self.children = loader_by(view, tickets.children)
         self.comments_of = loader_by(view, tickets.comments)
         self.comment_counts = loader_by(view, tickets.comment_counts)
@@ -75,6 +77,8 @@ class Loaders:
     details: DataLoader[Asked, TicketDetails | None]
     stale: DataLoader[UUID, bool | None]
     child_counts: DataLoader[Asked, ChildCounts | None]
+    watchers: DataLoader[Asked, Page[PersonRow]]
+    watcher_counts: DataLoader[Asked, int]
     children: DataLoader[Asked, Page[TicketRow]]
     comments_of: DataLoader[Asked, Page[CommentRow]]
     comment_counts: DataLoader[Asked, int]

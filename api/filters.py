@@ -99,6 +99,7 @@ class TicketFilter:
     status: KeyFilter | None = UNSET
     category: CategoryFilter | None = UNSET
     assignee: IdFilter | None = UNSET
+    contributor: IdFilter | None = UNSET
     team: IdFilter | None = UNSET
     requester: IdFilter | None = UNSET
     service: IdFilter | None = UNSET
@@ -110,6 +111,7 @@ class TicketFilter:
     opened_at: TimeFilter | None = UNSET
     updated_at: TimeFilter | None = UNSET
     closed_at: TimeFilter | None = UNSET
+    start_at: TimeFilter | None = UNSET
     due_at: TimeFilter | None = UNSET
 
 

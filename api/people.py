@@ -1,5 +1,7 @@
 """People."""
 
+from collections.abc import Sequence
+from inspect import isawaitable
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
@@ -12,7 +14,7 @@ from api.fields import Info, Node, by, once_passed
 from api.filters import PersonFilter, asked
 from api.ids import Kind, encode
 from api.paging import Connection, ConnectionRow, page_ask
-from api.prefetch import found
+from api.prefetch import at_last, found
 from api.scalars import Position
 from application.people import handle
 from domain.people import AddPerson, DeactivatePerson, PersonKind, ReactivatePerson, RenamePerson
@@ -80,6 +82,18 @@ class PeopleQueries:
 def person(info: Info, id: UUID | None) -> Any:
     """The person at once where they were loaded before, else an awaitable."""
     return None if id is None else found(info.context.loaders.people, id)
+
+
+def people(info: Info, ids: Sequence[UUID]) -> Any:
+    """As `person`, of several."""
+    if not ids:
+        return []
+    found_ = [person(info, id) for id in ids]
+
+    async def later() -> list[Any]:
+        return [await at_last(one) for one in found_]
+
+    return later() if any(isawaitable(one) for one in found_) else found_
 
 
 def must_read_all(info: Info) -> None:

@@ -55,9 +55,12 @@ def _wanted(loaders: Loaders, names: frozenset[str], rows: Sequence[TicketRow]) 
         asked = [field for field in fields if field in names]
         return {getattr(row, field) for row in rows for field in asked} - {None}
 
+    def contributors() -> set[Any]:
+        return {one for row in rows for one in row.contributors} if "contributors" in names else set()
+
     here = {(row.id, row.moment) for row in rows}
     return [
-        (loaders.people, ids("assignee", "requester")),
+        (loaders.people, ids("assignee", "requester") | contributors()),
         (loaders.teams, ids("team")),
         (loaders.services, ids("service")),
         (loaders.tickets, {(row.parent, row.moment) for row in rows if row.parent} if "parent" in names else set()),

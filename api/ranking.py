@@ -7,7 +7,7 @@ from strawberry import ID, UNSET
 
 from api.commands import Done, Handle, MovingInput, perform_prepared
 from api.fields import Info, by
-from api.tickets import TicketPayload
+from api.ticket_payload import TicketPayload
 from application.tickets import handle
 from domain.ranking import Place, RankTicket
 from projections.ranking import beside

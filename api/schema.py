@@ -5,6 +5,7 @@ from graphql import GraphQLError
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
 
+from api.attributes import AttributeMutations
 from api.board import BoardQueries
 from api.custom_fields import CustomFieldMutations, CustomFieldQueries
 from api.definitions import DefinitionMutations
@@ -12,6 +13,7 @@ from api.events import EventQueries
 from api.limits import Limits
 from api.live import Subscription
 from api.nodes import NodeQueries
+from api.participants import ParticipantMutations
 from api.people import PeopleMutations, PeopleQueries
 from api.ranking import RankingMutations
 from api.rows import Rows
@@ -51,6 +53,8 @@ class Query(
 class Mutation(
     TicketMutations,
     RankingMutations,
+    AttributeMutations,
+    ParticipantMutations,
     PeopleMutations,
     TeamMutations,
     ServiceMutations,

@@ -17,7 +17,7 @@ from api.field_values import outward
 from api.fields import READS, Info, Node, by, given, selected
 from api.ids import Kind, encode
 from api.paging import Connection, ConnectionRow, page_ask
-from api.people import Person, person
+from api.people import Person, people, person
 from api.prefetch import at_last, found, prefetch, then
 from api.scalars import Position
 from api.services import Service, service
@@ -34,6 +34,7 @@ from projections.rows import (
     ChildCounts,
     CommentRow,
     EventRow,
+    PersonRow,
     SpanRow,
     TicketDetails,
     TicketRow,
@@ -66,6 +67,11 @@ def _status(ticket: Parent[TicketRow], info: Info) -> StatusRow:
 def _assignee(ticket: Parent[TicketRow], info: Info) -> Any:
     """Who holds it now."""
     return person(info, ticket.assignee)
+
+
+def _contributors(ticket: Parent[TicketRow], info: Info) -> Any:
+    """Who works on it beside the assignee."""
+    return people(info, ticket.contributors)
 
 
 def _requester(ticket: Parent[TicketRow], info: Info) -> Any:
@@ -162,6 +168,15 @@ async def _children(
         return counts.children if counts else 0
 
     return ConnectionRow(page, count)
+
+
+async def _watchers(
+    ticket: Parent[TicketRow], info: Info, first: int | None = UNSET, after: str | None = UNSET
+) -> ConnectionRow[PersonRow]:
+    """Who wants to know of it, by name. Requesters find themselves alone."""
+    loaders, id_, moment = info.context.loaders, ticket.id, ticket.moment
+    page = await loaders.watchers.load((id_, page_ask(first, after), moment))
+    return ConnectionRow(page, lambda: loaders.watcher_counts.load((id_, moment)))
 
 
 async def _comments(
@@ -281,6 +296,7 @@ def _state(ticket: TicketRow, details: TicketDetails | None) -> domain.Ticket:
         parent=ticket.parent,
         tags=tuple(ticket.tags),
         fields=ticket.fields,
+        start_at=ticket.start_at,
         due_at=ticket.due_at,
         opened_at=ticket.opened_at,
         closed_at=ticket.closed_at,
@@ -305,6 +321,7 @@ class Ticket(Node):
     status_since: datetime
     rank: str = strawberry.field(description="Order within a board cell.")
     assignee: Person | None = by(_assignee, reads=("assignee",))
+    contributors: list[Person] = by(_contributors, reads=("contributors",))
     team: Team | None = by(_team, reads=("team",))
     requester: Person | None = by(_requester, reads=("requester",))
     opened_by: Person = by(_opened_by, reads=("id", "number", "moment"))
@@ -313,7 +330,7 @@ class Ticket(Node):
     priority: Priority
     tags: list[str]
     fields: JSON = by(_fields, reads=("fields",))
-    start_at: datetime | None = by(lambda: None, reads=(), description="Null until tickets can be scheduled.")
+    start_at: datetime | None
     due_at: datetime | None
     opened_at: datetime
     closed_at: datetime | None
@@ -322,6 +339,7 @@ class Ticket(Node):
     children: Connection["Ticket"] = by(_children)
     child_count: int = by(_child_count, reads=("id", "moment"))
     child_done_count: int = by(_child_done_count, reads=("id", "moment"))
+    watchers: Connection[Person] = by(_watchers)
     comments: Connection[Comment] = by(_comments)
     comment_count: int = by(_comment_count, reads=("id", "number", "moment"))
     attachments: Connection[Attachment] = by(_attachments)

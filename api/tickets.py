@@ -3,25 +3,18 @@
 from datetime import datetime
 
 import strawberry
-from strawberry import ID, UNSET, Parent
+from strawberry import ID, UNSET
 from strawberry.scalars import JSON
 
 from api.attachments import attach_file, detach_file
-from api.commands import (
-    ArrivingInput,
-    Done,
-    ExpectingInput,
-    MovingInput,
-    Payload,
-    perform,
-    wait_until_readable,
-)
+from api.commands import ArrivingInput, Done, ExpectingInput, MovingInput, perform
 from api.fields import Info, by, given, once_passed
 from api.filters import AsOf, TicketFilter, TicketOrder, asked, asked_tickets
 from api.ids import Kind, decode_given
 from api.paging import Connection, ConnectionRow, page_ask
 from api.scalars import Position
 from api.ticket_fields import Ticket, list_tickets
+from api.ticket_payload import TicketPayload
 from application.tickets import handle
 from domain.tickets import (
     AddComment,
@@ -31,12 +24,11 @@ from domain.tickets import (
     Priority,
     SetField,
     SetParent,
-    SetPriority,
     TransitionTicket,
     Visibility,
 )
 from projections import filters, tickets
-from projections.reading import NOW, Moment
+from projections.reading import Moment
 from projections.registry import TICKET_READ_MODELS
 from projections.rows import TicketRow
 
@@ -128,12 +120,6 @@ class AssignTicketInput(MovingInput):
     team: ID | None = UNSET
 
 
-@strawberry.input
-class SetPriorityInput(ExpectingInput):
-    ticket: ID
-    priority: Priority
-
-
 @strawberry.input(description="A null value clears it. The field's definition says which values it takes.")
 class SetFieldInput(ExpectingInput):
     ticket: ID
@@ -155,18 +141,6 @@ class AddCommentInput(ExpectingInput):
     in_reply_to: ID | None = UNSET
 
 
-async def _after(done: Parent[Done], info: Info) -> TicketRow | None:
-    """As it is after the command; null if its read model has not come that far within 2 s."""
-    if done.outcome is None or not await wait_until_readable(info, done.outcome, *TICKET_READ_MODELS):
-        return None
-    return await tickets.ticket(info.context.view, id=done.outcome.stream, key=None, moment=NOW)
-
-
-@strawberry.type
-class TicketPayload(Payload):
-    ticket: Ticket | None = by(_after)
-
-
 async def open_ticket(info: Info, input: OpenTicketInput) -> Done:
     return await perform(info, input, OpenTicket, handle)
 
@@ -183,10 +157,6 @@ async def transition_ticket(info: Info, input: TransitionTicketInput) -> Done:
 
 async def assign_ticket(info: Info, input: AssignTicketInput) -> Done:
     return await perform(info, input, AssignTicket, handle)
-
-
-async def set_priority(info: Info, input: SetPriorityInput) -> Done:
-    return await perform(info, input, SetPriority, handle)
 
 
 async def set_field(info: Info, input: SetFieldInput) -> Done:
@@ -207,7 +177,6 @@ class TicketMutations:
     change_role: TicketPayload = by(change_role)
     transition_ticket: TicketPayload = by(transition_ticket)
     assign_ticket: TicketPayload = by(assign_ticket)
-    set_priority: TicketPayload = by(set_priority)
     set_field: TicketPayload = by(set_field)
     set_parent: TicketPayload = by(set_parent)
     add_comment: TicketPayload = by(add_comment)

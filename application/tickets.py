@@ -24,17 +24,22 @@ from domain.teams import Team
 from domain.text import FieldValue
 from domain.ticket_state import Beside
 from domain.tickets import (
+    AddContributor,
     AssignTicket,
     AttachFile,
+    BindService,
     OpenTicket,
     RankTicket,
     SetField,
     SetParent,
+    SetRequester,
     Surroundings,
     Ticket,
     TicketCommand,
     TicketOpened,
     TransitionTicket,
+    UnwatchTicket,
+    WatchTicket,
 )
 from domain.workflows import Workflows
 
@@ -57,8 +62,7 @@ def handle(
     workspace = store.workspace(context.actor.workspace)
     if isinstance(command, OpenTicket) and not may(context.actor, command):
         raise Forbidden("open such a ticket")
-    if isinstance(command, OpenTicket) and command.requester is None and not context.actor.reads_all:
-        command = _own_request(command, context)
+    command = _completed(command, context)
     id_ = new_id() if isinstance(command, OpenTicket) else command.ticket
     number = workspace.draw_number() if isinstance(command, OpenTicket) else 0
     catalogue = workflows_stream(context.actor.workspace)
@@ -123,9 +127,13 @@ def _arrivals(
     return wip_limits.arrivals(workspace, context, id_, before, after, known)
 
 
-def _own_request(command: OpenTicket, context: Context) -> OpenTicket:
-    """A requester's own ticket is theirs without their saying so."""
-    return replace(command, requester=context.actor.person)
+def _completed(command: TicketCommand, context: Context) -> TicketCommand:
+    """With what goes without saying: a requester's own ticket is theirs, and who names nobody watches themselves."""
+    if isinstance(command, OpenTicket) and command.requester is None and not context.actor.reads_all:
+        return replace(command, requester=context.actor.person)
+    if isinstance(command, WatchTicket | UnwatchTicket) and command.person is None:
+        return replace(command, person=context.on_behalf_of or context.actor.person)
+    return command
 
 
 def _check_access(context: Context, command: TicketCommand, ticket: Ticket | None) -> None:
@@ -153,6 +161,12 @@ def _named(command: TicketCommand) -> list[UUID | None]:
             return [after, before, assignee if isinstance(assignee, UUID) else None]
         case SetParent(parent=parent):
             return [parent]
+        case BindService(service=service):
+            return [service]
+        case SetRequester(requester=requester):
+            return [requester]
+        case AddContributor(person=person) | WatchTicket(person=person):
+            return [person]
         case _:
             return []
 

@@ -56,18 +56,11 @@ Command = (
 _STAFF = (Scope.AGENT, Scope.MANAGER, Scope.ADMIN)
 _HEADS = (Scope.MANAGER, Scope.ADMIN)
 
+TO_TICKETS: tuple[type[tickets.CommandToTicket], ...] = tickets.CommandToTicket.__args__
+
 _ALLOWED: dict[type[Command], tuple[Scope, ...]] = {
     tickets.OpenTicket: _STAFF,
-    tickets.ChangeRole: _STAFF,
-    tickets.TransitionTicket: _STAFF,
-    tickets.AssignTicket: _STAFF,
-    tickets.SetPriority: _STAFF,
-    tickets.SetField: _STAFF,
-    tickets.RankTicket: _STAFF,
-    tickets.SetParent: _STAFF,
-    tickets.AddComment: _STAFF,
-    tickets.AttachFile: _STAFF,
-    tickets.DetachFile: _STAFF,
+    **dict.fromkeys(TO_TICKETS, _STAFF),
     people.AddPerson: _HEADS,
     people.RenamePerson: _HEADS,
     people.DeactivatePerson: _HEADS,
@@ -106,8 +99,12 @@ def may(actor: Actor, command: type[Command] | Command, ticket: Ticket | None = 
         return isinstance(command, type) or _plain_request(actor, command)
     if kind is tickets.AttachFile and ticket is None:
         return isinstance(command, type)  # who may upload
-    if kind in (tickets.AddComment, tickets.AttachFile) and ticket is not None:
-        return _own(actor, ticket) and (isinstance(command, type) or _public(command))
+    if ticket is None or not _own(actor, ticket):
+        return False
+    if kind in (tickets.AddComment, tickets.AttachFile):
+        return isinstance(command, type) or _public(command)
+    if kind in (tickets.WatchTicket, tickets.UnwatchTicket):
+        return isinstance(command, type) or _for_themselves(actor, command)
     return False
 
 
@@ -150,3 +147,8 @@ def _plain_request(actor: Actor, command: object) -> bool:
 def _public(command: object) -> bool:
     assert isinstance(command, tickets.AddComment | tickets.AttachFile)
     return command.visibility is tickets.Visibility.PUBLIC
+
+
+def _for_themselves(actor: Actor, command: object) -> bool:
+    assert isinstance(command, tickets.WatchTicket | tickets.UnwatchTicket)
+    return command.person == actor.person

@@ -61,10 +61,13 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     parent: UUID | None
     tags: tuple[str, ...]
     fields: dict[str, FieldValue]
+    start_at: datetime | None = None
     due_at: datetime | None
     opened_at: datetime
     closed_at: datetime | None
     last_at: datetime
+    contributors: tuple[UUID, ...] = ()
+    watchers: tuple[UUID, ...] = ()
     comments: tuple[tuple[UUID, Visibility], ...] = ()
     attachments: tuple[Attachment, ...] = ()
     ranked: str | None = None
@@ -152,6 +155,13 @@ def must_fulfil(role: Role, ticket: Ticket, workflows: Workflows) -> None:
             raise FieldRequired(name, f"for the role {role.key}", custom=name not in TICKET_FIELDS)
 
 
+def must_keep(name: str, ticket: Ticket, around: Surroundings) -> None:
+    """What the ticket's role requires is not taken away. A role that came by an import may be unknown here."""
+    role = around.workflows.roles.get(ticket.role)
+    if role is not None and name in role.requires:
+        raise FieldRequired(name, f"for the role {role.key}")
+
+
 TicketField = Literal["assignee", "team", "service", "requester", "parent", "description", "dueAt"]
 TICKET_FIELDS: Mapping[str, str] = {
     "assignee": "assignee",
@@ -170,6 +180,13 @@ def has(ticket: Ticket, name: str) -> bool:
         return getattr(ticket, TICKET_FIELDS[name]) is not None
     value = ticket.fields.get(name)
     return not text.is_blank(value) if isinstance(value, str) else value not in (None, ())
+
+
+def checked_description(description: str | None) -> str | None:
+    """None where there is nothing to see in it."""
+    if description is None or text.is_blank(description):
+        return None
+    return text.prose(description, "description")
 
 
 def checked_tags(tags: tuple[str, ...]) -> tuple[str, ...]:

@@ -12,7 +12,18 @@ from uuid import UUID
 
 import msgspec
 
-from domain import assignment, attachments, attributes, comments, field_values, hierarchy, ranking, text, transitions
+from domain import (
+    assignment,
+    attachments,
+    attributes,
+    comments,
+    field_values,
+    hierarchy,
+    participants,
+    ranking,
+    text,
+    transitions,
+)
 from domain.assignment import (
     AssignmentEvent,
     AssignTicket,
@@ -21,19 +32,44 @@ from domain.assignment import (
     TicketAssigned,
     TicketUnassigned,
 )
-from domain.attachments import AttachFile, AttachmentEvent, DetachFile, FileAttached, FileDetached
+from domain.attachments import AttachFile, AttachmentCommand, AttachmentEvent, DetachFile, FileAttached, FileDetached
 from domain.attributes import (
+    AttributeCommand,
     AttributeEvent,
+    BindService,
+    DescribeTicket,
     PriorityChanged,
     RequesterChanged,
+    RetitleTicket,
+    ScheduleTicket,
     ServiceBound,
     ServiceUnbound,
     SetPriority,
+    SetRequester,
+    TagTicket,
+    TicketDescribed,
+    TicketRetitled,
+    TicketScheduled,
+    TicketTagged,
+    TicketUntagged,
+    UntagTicket,
 )
 from domain.comments import AddComment, CommentAdded, CommentEvent
 from domain.errors import OccurredBeforeLast, OccurredInFuture, TicketNotFound
 from domain.field_values import FieldSet, SetField
 from domain.hierarchy import HierarchyEvent, ParentRemoved, ParentSet, SetParent
+from domain.participants import (
+    AddContributor,
+    ContributorAdded,
+    ContributorRemoved,
+    ParticipantCommand,
+    ParticipantEvent,
+    RemoveContributor,
+    TicketUnwatched,
+    TicketWatched,
+    UnwatchTicket,
+    WatchTicket,
+)
 from domain.ranking import Place, RankTicket, TicketRanked
 from domain.text import FieldValue, FreeText, SealedFields
 from domain.ticket_state import (
@@ -41,6 +77,7 @@ from domain.ticket_state import (
     Surroundings,
     Ticket,
     Visibility,
+    checked_description,
     checked_tags,
     instant,
     must_be_active,
@@ -92,6 +129,7 @@ TicketEvent = (
     | FieldSet
     | AssignmentEvent
     | AttributeEvent
+    | ParticipantEvent
     | TicketRanked
     | HierarchyEvent
     | CommentEvent
@@ -121,13 +159,13 @@ class OpenTicket(msgspec.Struct, frozen=True, kw_only=True):
 CommandToTicket = (
     TransitionCommand
     | AssignTicket
-    | SetPriority
+    | AttributeCommand
     | SetField
+    | ParticipantCommand
     | RankTicket
     | SetParent
     | AddComment
-    | AttachFile
-    | DetachFile
+    | AttachmentCommand
 )
 TicketCommand = OpenTicket | CommandToTicket
 
@@ -158,32 +196,31 @@ def decide(ticket: Ticket | None, command: TicketCommand, around: Surroundings) 
         return _open(command, around)
     if ticket is None:
         raise TicketNotFound(command.ticket)
-    match command:
-        case ChangeRole() | TransitionTicket():
-            return [*transitions.decide(ticket, command, around)]
-        case AssignTicket():
-            return [*assignment.decide(ticket, command, around)]
-        case SetPriority():
-            return [*attributes.decide(ticket, command, around)]
-        case SetField():
-            return [*field_values.decide(ticket, command, around)]
-        case RankTicket():
-            return [*ranking.decide(ticket, command, around)]
-        case SetParent():
-            return [*hierarchy.decide(ticket, command, around)]
-        case AddComment():
-            return [*comments.decide(ticket, command, around)]
-        case AttachFile() | DetachFile():
-            return [*attachments.decide(ticket, command, around)]
-        case _:
-            assert_never(command)
+    if isinstance(command, TransitionCommand):
+        return [*transitions.decide(ticket, command, around)]
+    if isinstance(command, AssignTicket):
+        return [*assignment.decide(ticket, command, around)]
+    if isinstance(command, AttributeCommand):
+        return [*attributes.decide(ticket, command, around)]
+    if isinstance(command, SetField):
+        return [*field_values.decide(ticket, command, around)]
+    if isinstance(command, ParticipantCommand):
+        return [*participants.decide(ticket, command, around)]
+    if isinstance(command, RankTicket):
+        return [*ranking.decide(ticket, command, around)]
+    if isinstance(command, SetParent):
+        return [*hierarchy.decide(ticket, command, around)]
+    if isinstance(command, AttachmentCommand):
+        return [*attachments.decide(ticket, command, around)]
+    return [*comments.decide(ticket, command, around)]
 
 
 def possible(ticket: Ticket, command: type[CommandToTicket]) -> bool:
     """Whether the ticket's state, apart from anybody's rights, accepts such a command now."""
-    if command in (AssignTicket, SetPriority):
-        return not ticket.closed
-    return True
+    return not (ticket.closed and command in _ONLY_WHILE_OPEN)
+
+
+_ONLY_WHILE_OPEN = frozenset[type[CommandToTicket]]({AssignTicket, SetPriority, ScheduleTicket, AddContributor})
 
 
 def _open(command: OpenTicket, around: Surroundings) -> list[TicketEvent]:
@@ -195,11 +232,10 @@ def _open(command: OpenTicket, around: Surroundings) -> list[TicketEvent]:
     must_exist(command.team, command.service, around)
     if command.parent is not None and command.parent not in around.tickets:
         raise TicketNotFound(command.parent, "parent")
-    blank = text.is_blank(command.description or "")
     opened = TicketOpened(
         number=around.number,
         title=text.line(command.title, "title"),
-        description=None if blank else text.prose(command.description or "", "description"),
+        description=checked_description(command.description),
         role=role.key,
         workflow=workflow.key,
         workflow_version=workflow.version,
@@ -225,25 +261,23 @@ def evolve(ticket: Ticket | None, event: TicketEvent, at: datetime) -> Ticket:
     if isinstance(event, TicketOpened):
         return _opened(event, at)
     assert ticket is not None, "a ticket's first event is TicketOpened"
-    match event:
-        case CommentAdded():
-            return comments.evolve(ticket, event)
-        case FileAttached() | FileDetached():
-            return attachments.evolve(ticket, event, at)
-        case RoleChanged() | StatusChanged():
-            return transitions.evolve(ticket, event, at)
-        case FieldSet():
-            return field_values.evolve(ticket, event, at)
-        case TicketRanked():
-            return ranking.evolve(ticket, event, at)
-        case TicketAssigned() | TicketUnassigned() | TeamAssigned() | TeamUnassigned():
-            return assignment.evolve(ticket, event, at)
-        case PriorityChanged() | ServiceBound() | ServiceUnbound() | RequesterChanged():
-            return attributes.evolve(ticket, event, at)
-        case ParentSet() | ParentRemoved():
-            return hierarchy.evolve(ticket, event, at)
-        case _:
-            assert_never(event)
+    if isinstance(event, CommentEvent):  # the most frequent by far
+        return comments.evolve(ticket, event)
+    if isinstance(event, TransitionEvent):
+        return transitions.evolve(ticket, event, at)
+    if isinstance(event, AssignmentEvent):
+        return assignment.evolve(ticket, event, at)
+    if isinstance(event, AttributeEvent):
+        return attributes.evolve(ticket, event, at)
+    if isinstance(event, AttachmentEvent):
+        return attachments.evolve(ticket, event, at)
+    if isinstance(event, FieldSet):
+        return field_values.evolve(ticket, event, at)
+    if isinstance(event, ParticipantEvent):
+        return participants.evolve(ticket, event, at)
+    if isinstance(event, TicketRanked):
+        return ranking.evolve(ticket, event, at)
+    return hierarchy.evolve(ticket, event, at)
 
 
 def _opened(event: TicketOpened, at: datetime) -> Ticket:

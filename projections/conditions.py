@@ -135,18 +135,21 @@ _TIME_OPERATORS: tuple[tuple[str, LiteralString], ...] = (
 _FIELD_OPERATORS: tuple[tuple[str, LiteralString], ...] = (("eq", "="), *_TIME_OPERATORS)
 
 
-def _tags(conditions: Conditions, asked: KeyFilter) -> sql.Composable:
+def _among(
+    conditions: Conditions, column: LiteralString, kind: LiteralString, asked: KeyFilter | IdFilter
+) -> sql.Composable:
+    """Of a column with several values; null is none."""
     parts: list[sql.Composable] = []
     if asked.eq is None:
-        parts.append(sql.SQL("s.tags = '{{}}'").format())
+        parts.append(sql.SQL(column + " = '{{}}'").format())
     elif asked.eq is not UNSET:
-        parts.append(sql.SQL("{} = any(s.tags)").format(conditions.argument(asked.eq)))
+        parts.append(sql.SQL("{} = any(" + column + ")").format(conditions.argument(asked.eq)))
     if asked.in_ is not UNSET:
-        parts.append(sql.SQL("s.tags && {}::text[]").format(conditions.argument(asked.in_)))
+        parts.append(sql.SQL(column + " && {}::" + kind + "[]").format(conditions.argument(asked.in_)))
     if asked.not_in is not UNSET:
-        parts.append(sql.SQL("not (s.tags && {}::text[])").format(conditions.argument(asked.not_in)))
+        parts.append(sql.SQL("not (" + column + " && {}::" + kind + "[])").format(conditions.argument(asked.not_in)))
     if asked.is_null is not UNSET:
-        parts.append(sql.SQL("s.tags = '{{}}'" if asked.is_null else "s.tags <> '{{}}'").format())
+        parts.append(sql.SQL(column + (" = '{{}}'" if asked.is_null else " <> '{{}}'")).format())
     return _all(parts)
 
 
@@ -197,16 +200,18 @@ _WRITERS: dict[str, Callable[[Conditions, Any], sql.Composable]] = {
     "status": lambda c, asked: values(c, _column("status"), asked),
     "category": lambda c, asked: values(c, _column("category"), asked, str),
     "assignee": lambda c, asked: values(c, _column("assignee"), asked),
+    "contributor": lambda c, asked: _among(c, "s.contributors", "uuid", asked),
     "team": lambda c, asked: values(c, _column("team"), asked),
     "requester": lambda c, asked: values(c, _column("requester"), asked),
     "service": lambda c, asked: values(c, _column("service"), asked),
     "parent": lambda c, asked: values(c, _column("parent"), asked),
     "priority": lambda c, asked: values(c, _column("priority"), asked, lambda value: PRIORITY_ORDER[value]),
     "channel": lambda c, asked: values(c, _column("channel"), asked),
-    "tag": _tags,
+    "tag": lambda c, asked: _among(c, "s.tags", "text", asked),
     "field": _fields,
     "opened_at": lambda c, asked: times(c, _column("opened_at"), asked),
     "updated_at": lambda c, asked: times(c, sql.Identifier("t", "updated_at"), asked),
     "closed_at": lambda c, asked: times(c, _column("closed_at"), asked),
+    "start_at": lambda c, asked: times(c, _column("start_at"), asked),
     "due_at": lambda c, asked: times(c, _column("due_at"), asked),
 }

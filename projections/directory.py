@@ -174,20 +174,20 @@ async def services_by_ids(view: View, ids: Sequence[UUID]) -> dict[UUID, Service
 
 async def people(view: View, filter: PersonFilter | None, ask: PageAsk) -> Page[PersonRow]:
     """By name. Raises BadInput."""
-    return await page(view, _by_name(*_people(filter)), ask)
+    return await page(view, by_name(*_people(filter)), ask)
 
 
 async def people_count(view: View, filter: PersonFilter | None) -> int:
-    return await count(view, _by_name(*_people(filter)))
+    return await count(view, by_name(*_people(filter)))
 
 
 async def members(view: View, teams: Sequence[UUID], ask: PageAsk) -> dict[UUID, Page[PersonRow]]:
     """Of each of these teams, by name. Raises BadInput."""
-    return await pages_of(view, teams, _by_name(_MEMBERS_OF, {}), ask)
+    return await pages_of(view, teams, by_name(_MEMBERS_OF, {}), ask)
 
 
 async def member_counts(view: View, teams: Sequence[UUID]) -> dict[UUID, int]:
-    return await counts_of(view, teams, _by_name(_MEMBERS_OF, {}))
+    return await counts_of(view, teams, by_name(_MEMBERS_OF, {}))
 
 
 _MEMBERS_OF = sql.SQL(
@@ -196,7 +196,7 @@ _MEMBERS_OF = sql.SQL(
 )
 
 
-def _by_name(source: sql.Composable, arguments: dict[str, Any]) -> Listing[PersonRow]:
+def by_name(source: sql.Composable, arguments: dict[str, Any]) -> Listing[PersonRow]:
     return Listing(
         columns=sql.SQL("p.id, p.name, p.kind, p.email, p.active"),
         source=source,

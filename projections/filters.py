@@ -79,6 +79,7 @@ class TicketFilter(msgspec.Struct, frozen=True, kw_only=True):
     status: KeyFilter | UnsetType = UNSET
     category: CategoryFilter | UnsetType = UNSET
     assignee: IdFilter | UnsetType = UNSET
+    contributor: IdFilter | UnsetType = UNSET
     team: IdFilter | UnsetType = UNSET
     requester: IdFilter | UnsetType = UNSET
     service: IdFilter | UnsetType = UNSET
@@ -90,6 +91,7 @@ class TicketFilter(msgspec.Struct, frozen=True, kw_only=True):
     opened_at: TimeFilter | UnsetType = UNSET
     updated_at: TimeFilter | UnsetType = UNSET
     closed_at: TimeFilter | UnsetType = UNSET
+    start_at: TimeFilter | UnsetType = UNSET
     due_at: TimeFilter | UnsetType = UNSET
 
 
@@ -117,6 +119,7 @@ class TicketField(StrEnum):
     OPENED_AT = "OPENED_AT"
     UPDATED_AT = "UPDATED_AT"
     CLOSED_AT = "CLOSED_AT"
+    START_AT = "START_AT"
     DUE_AT = "DUE_AT"
     STATUS_SINCE = "STATUS_SINCE"
 

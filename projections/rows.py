@@ -34,12 +34,14 @@ class TicketRow(msgspec.Struct, frozen=True):
     priority: Priority
     channel: str
     assignee: UUID | None
+    contributors: list[UUID]
     team: UUID | None
     requester: UUID | None
     service: UUID | None
     parent: UUID | None
     tags: list[str]
     fields: dict[str, FieldValue]
+    start_at: datetime | None
     due_at: datetime | None
     opened_at: datetime
     closed_at: datetime | None

@@ -11,7 +11,7 @@ from psycopg import sql
 
 from domain.tickets import CommentAdded, Ticket, Visibility
 from domain.workflows import StatusCategory
-from projections import spans
+from projections import participants, spans
 from projections.conditions import Conditions, names
 from projections.filters import Direction, PageAsk, TicketField, TicketFilter, TicketOrder
 from projections.projection import Change, Projection
@@ -69,13 +69,14 @@ insert into ticket (workspace, id, number, description, opened_by, updated_at, v
 select * from unnest(%s::uuid[], %s::uuid[], %s::bigint[], %s::text[], %s::uuid[], %s::timestamptz[], %s::int[],
                      %s::bigint[], %s::int[])
 on conflict (id) do update set
+  description = excluded.description,
   updated_at = greatest(ticket.updated_at, excluded.updated_at), version = excluded.version,
   position = excluded.position, comment_count = excluded.comment_count
 """
 
 
 class _Touched(msgspec.Struct):
-    """A ticket that this batch changes; `opened_by` and `description` matter where it is new."""
+    """A ticket that this batch changes; `opened_by` matters where it is new."""
 
     workspace: UUID
     ticket: Ticket
@@ -118,6 +119,7 @@ def fold(write: Writes, changes: Sequence[Change]) -> None:
         rows = [_details_row(id_, one) for id_, one in touched.items()]
         write.execute(_UPSERT, [list(column) for column in zip(*rows, strict=True)])
     write.insert("comment", comments)
+    participants.WATCHERS.fold(write, changes)
 
 
 def _details_row(id_: UUID, one: _Touched) -> tuple[Any, ...]:
@@ -136,9 +138,9 @@ def _details_row(id_: UUID, one: _Touched) -> tuple[Any, ...]:
 
 PROJECTION = Projection(
     name="tickets",
-    tables=("ticket", "comment"),
-    ddl=DDL,
-    indexes=INDEXES,
+    tables=("ticket", "comment", "watcher"),
+    ddl=DDL + participants.DDL,
+    indexes=INDEXES + participants.INDEXES,
     fold=fold,
     personal={"ticket": ("description",), "comment": ("body",)},
 )
@@ -178,10 +180,11 @@ _SORTS: dict[TicketField, tuple[sql.Composable, str]] = {
     TicketField.OPENED_AT: (sql.SQL("s.opened_at"), "timestamptz"),
     TicketField.UPDATED_AT: (sql.SQL("t.updated_at"), "timestamptz"),
     TicketField.CLOSED_AT: (sql.SQL("s.closed_at"), "timestamptz"),
+    TicketField.START_AT: (sql.SQL("s.start_at"), "timestamptz"),
     TicketField.DUE_AT: (sql.SQL("s.due_at"), "timestamptz"),
     TicketField.STATUS_SINCE: (sql.SQL("s.status_since"), "timestamptz"),
 }
-_NULLABLE = {TicketField.CLOSED_AT, TicketField.DUE_AT}
+_NULLABLE = {TicketField.CLOSED_AT, TicketField.START_AT, TicketField.DUE_AT}
 NEWEST_FIRST = (TicketOrder(field=TicketField.KEY, direction=Direction.DESC),)
 
 
@@ -427,7 +430,8 @@ select t.id, t.description, t.opened_by, t.updated_at, t.version, t.position, {c
 """
 _PUBLIC_COMMENTS = "(select count(*) from comment c where c.ticket = t.id and c.visibility = 'PUBLIC')"
 _DETAILS_PAST = """
-select x.ticket, (array_agg(x.data ->> 'description' order by x.version) filter (where x.type = 'TicketOpened'))[1],
+select x.ticket, (array_agg(x.data ->> 'description' order by x.version desc)
+         filter (where x.type in ('TicketOpened', 'TicketDescribed')))[1],
        (array_agg(coalesce(x.on_behalf_of, x.actor) order by x.version))[1], max(x.occurred_at),
        count(*)::int, max(x.position), count(*) filter (where x.type = 'CommentAdded' and {public})
   from timeline x

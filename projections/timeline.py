@@ -16,7 +16,7 @@ from domain.services import Service
 from domain.teams import Team
 from domain.text import same_value
 from domain.ticket_state import Attachment
-from domain.tickets import CommentAdded, FileAttached, FileDetached, Ticket, Visibility
+from domain.tickets import CommentAdded, FileAttached, FileDetached, Ticket, TicketUnwatched, TicketWatched, Visibility
 from domain.views import View as SavedView
 from domain.wip_limits import Ledger
 from domain.workflows import Workflows
@@ -67,6 +67,8 @@ TICKET_PATHS: tuple[tuple[str, str], ...] = (
     ("workflow", "workflow"),
     ("status", "status"),
     ("assignee", "assignee"),
+    ("contributors", "contributors"),
+    ("watchers", "watchers"),
     ("team", "team"),
     ("priority", "priority"),
     ("service", "service"),
@@ -75,6 +77,7 @@ TICKET_PATHS: tuple[tuple[str, str], ...] = (
     ("parent", "parent"),
     ("tags", "tags"),
     ("fields", "fields"),
+    ("startAt", "start_at"),
     ("dueAt", "due_at"),
     ("closedAt", "closed_at"),
     ("rank", "ranked"),
@@ -157,7 +160,9 @@ def _is_internal(change: Change) -> bool:
     event = change.envelope.event
     if isinstance(event, CommentAdded | FileAttached):
         return event.visibility is Visibility.INTERNAL
-    return isinstance(event, FileDetached) and _detached(change).visibility is Visibility.INTERNAL
+    if isinstance(event, FileDetached):
+        return _detached(change).visibility is Visibility.INTERNAL
+    return isinstance(event, TicketWatched | TicketUnwatched)
 
 
 def _by_key(path: str, old: dict[str, Any], new: dict[str, Any]) -> list[ChangeRow]:

@@ -85,3 +85,9 @@ def admin(acme: Workspace, token: Callable[..., Client]) -> Client:
 @pytest.fixture
 def agent(acme: Workspace, token: Callable[..., Client]) -> Client:
     return token(acme, Scope.AGENT, name="Agent")
+
+
+@pytest.fixture
+def claire(acme: Workspace, token: Callable[..., Client]) -> Client:
+    """A client, with a requester's token."""
+    return token(acme, Scope.REQUESTER, name="Claire")

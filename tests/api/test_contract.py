@@ -60,7 +60,6 @@ CONTRACT = Path(os.environ.get("PROTEUS_CONTRACT", Path(__file__).parents[3] / "
 LATER = {
     # with the commands that make them
     *("Link", "LinkKind", "LinkConnection", "LinkEdge", "Ticket.links"),
-    *("Ticket.watchers", "Ticket.contributors"),
 }
 """Of the contract, what is not served yet."""
 

@@ -305,7 +305,7 @@ def test_a_requester_sees_their_own_tickets_and_what_is_public_in_them(
     own = client.done("openTicket", "ticket { id key requester { id email } viewerCan transitions { requires } }",
                       title="Mine", role="INCIDENT")  # fmt: skip
     assert own["requester"] == {"id": client.person, "email": None}
-    assert (own["viewerCan"], own["transitions"]) == (["addComment", "attachFile"], [])
+    assert (own["viewerCan"], own["transitions"]) == (["watchTicket", "unwatchTicket", "addComment", "attachFile"], [])
     agent.done("addComment", ticket=own["id"], body="Between us.", visibility="INTERNAL")
     seen = client.done(
         "addComment",

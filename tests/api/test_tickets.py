@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 from uuid import uuid4
 
 import pytest
@@ -13,6 +13,7 @@ from api.ids import Kind, encode
 from application.event_store.database import Role
 from application.workspaces import Workspace
 from domain.access import Scope
+from domain.tickets import CommandToTicket
 from tests.api.asking import Client
 from tests.api.conftest import Server
 
@@ -190,10 +191,8 @@ def test_the_viewer_learns_what_they_may_do(acme: Workspace, agent: Client, toke
     key = agent.open()["key"]
     query = "query($key: String) { ticket(key: $key) { viewerCan transitions { status { key } requires } } }"
     shown = agent.ask(query, key=key)
-    assert set(shown["viewerCan"]) == {
-        *("changeRole", "transitionTicket", "assignTicket", "setPriority", "setField", "rankTicket", "setParent"),
-        *("addComment", "attachFile", "detachFile"),
-    }
+    commands = [kind.__name__ for kind in get_args(CommandToTicket)]
+    assert shown["viewerCan"] == [name[0].lower() + name[1:] for name in commands]
     assert {"status": {"key": "in_progress"}, "requires": ["assignee"]} in shown["transitions"]
     auditor = token(acme, Scope.AUDITOR)
     assert auditor.ask(query, key=key) == {"viewerCan": [], "transitions": []}

@@ -46,7 +46,21 @@ WORK: list[access.Command] = [
     FILE,
     INTERNAL_FILE,
     tickets.DetachFile(ticket=TICKET, attachment=an_id(52)),
+    tickets.RetitleTicket(ticket=TICKET, title="New"),
+    tickets.DescribeTicket(ticket=TICKET, description=None),
+    tickets.TagTicket(ticket=TICKET, tags=("new",)),
+    tickets.UntagTicket(ticket=TICKET, tags=("new",)),
+    tickets.ScheduleTicket(ticket=TICKET, due_at=None),
+    tickets.BindService(ticket=TICKET, service=None),
+    tickets.SetRequester(ticket=TICKET, requester=None),
+    tickets.AddContributor(ticket=TICKET, person=ANNA),
+    tickets.RemoveContributor(ticket=TICKET, person=ANNA),
+    tickets.WatchTicket(ticket=TICKET, person=ANNA),
+    tickets.UnwatchTicket(ticket=TICKET, person=ANNA),
 ]
+OF_REQUESTERS = tickets.AddComment | tickets.AttachFile | tickets.WatchTicket | tickets.UnwatchTicket
+"""What a requester may do with their own tickets."""
+
 CATALOGUES: list[access.Command] = [
     people.AddPerson(name="New"),
     people.RenamePerson(person=ANNA, name="New"),
@@ -150,9 +164,18 @@ def test_a_requester_does_not_talk_on_the_tickets_of_others_or_of_nobody() -> No
 def test_a_requester_gives_no_other_command_even_to_their_own_ticket() -> None:
     who = actor(Scope.REQUESTER)
     for command in EVERYTHING:
-        if not isinstance(command, tickets.OpenTicket | tickets.AddComment | tickets.AttachFile):
+        if not isinstance(command, tickets.OpenTicket | OF_REQUESTERS):
             assert not access.may(who, command, THEIRS)
             assert not access.may(who, type(command), THEIRS)
+
+
+def test_a_requester_watches_their_own_tickets_and_for_nobody_else() -> None:
+    who = actor(Scope.REQUESTER)
+    for kind in (tickets.WatchTicket, tickets.UnwatchTicket):
+        assert access.may(who, kind, THEIRS)
+        assert access.may(who, kind(ticket=TICKET, person=BORIS), THEIRS)
+        assert not access.may(who, kind(ticket=TICKET, person=ANNA), THEIRS)
+        assert not access.may(who, kind(ticket=TICKET, person=BORIS), NOBODYS)
 
 
 def test_scopes_add_up_but_reading_all_is_not_talking_everywhere() -> None:

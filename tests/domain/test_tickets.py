@@ -1,7 +1,8 @@
 """The ticket: what each command does, what it refuses, and what holds after any sequence of commands."""
 
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any
+from types import NoneType
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -27,18 +28,23 @@ from domain.errors import (
     TicketNotFound,
     TransitionNotAllowed,
 )
+from domain.files import Upload
 from domain.text import FieldValue
 from domain.tickets import (
     AddComment,
     AssignTicket,
+    AttachmentCommand,
     ChangeRole,
+    CommandToTicket,
     CommentAdded,
     FieldSet,
     OpenTicket,
     ParentRemoved,
     ParentSet,
+    Place,
     Priority,
     PriorityChanged,
+    RankTicket,
     RequesterChanged,
     RoleChanged,
     ServiceBound,
@@ -818,22 +824,54 @@ OPENINGS = st.builds(
     tags=st.lists(TEXTS, max_size=2).map(tuple),
     due_at=st.none() | st.datetimes(timezones=st.none() | st.timezones()),
 )
-COMMANDS: st.SearchStrategy[TicketCommand] = st.one_of(
-    st.builds(ChangeRole, ticket=st.just(TICKET), role=SOME_ROLES, status=st.none() | st.sampled_from(STATUSES)),
-    st.builds(TransitionTicket, ticket=st.just(TICKET), status=st.sampled_from(STATUSES), fields=FIELDS),
-    st.builds(TransitionTicket, ticket=st.just(TICKET), status=st.sampled_from(STATUSES)),
-    st.builds(AssignTicket, ticket=st.just(TICKET), assignee=st.none() | st.sampled_from(PEOPLE)),
-    st.builds(AssignTicket, ticket=st.just(TICKET), team=st.none() | st.sampled_from(TEAMS)),
-    st.builds(SetPriority, ticket=st.just(TICKET), priority=st.sampled_from(Priority)),
-    st.builds(SetParent, ticket=st.just(TICKET), parent=st.none() | st.sampled_from(PARENTS)),
-    st.builds(
-        AddComment,
-        ticket=st.just(TICKET),
-        body=TEXTS,
-        visibility=st.sampled_from(Visibility),
-        in_reply_to=st.none() | st.sampled_from(COMMENTS),
-    ),
-)
+UPLOADED = Upload(bytes=4, sha256="00" * 32, content="somewhere", head=b"text")
+INSTANTS = st.datetimes(timezones=st.none() | st.timezones())
+WORDS: dict[str, st.SearchStrategy[Any]] = {
+    "ticket": st.just(TICKET),
+    "role": SOME_ROLES,
+    "status": st.sampled_from(STATUSES),
+    "fields": FIELDS,
+    "field": st.sampled_from(["cause", "paid", "a b"]),
+    "value": VALUES,
+    "assignee": st.sampled_from(PEOPLE),
+    "person": st.sampled_from(PEOPLE),
+    "requester": st.sampled_from(PEOPLE),
+    "team": st.sampled_from(TEAMS),
+    "service": st.sampled_from([HOSTING, RETIRED, STRANGE_SERVICE]),
+    "priority": st.sampled_from(Priority),
+    "parent": st.sampled_from(PARENTS),
+    "title": TEXTS,
+    "description": TEXTS,
+    "body": TEXTS,
+    "tags": st.lists(st.sampled_from(["a", "b", " a "]) | TEXTS, max_size=3).map(tuple),
+    "start_at": INSTANTS,
+    "due_at": INSTANTS,
+    "visibility": st.sampled_from(Visibility),
+    "in_reply_to": st.sampled_from(COMMENTS),
+    "upload": st.just(an_id(51)),
+    "name": TEXTS,
+    "media_type": st.sampled_from(["text/plain", "?"]),
+    "attachment": st.sampled_from(COMMENTS),
+    "after": st.sampled_from(PARENTS),
+    "before": st.sampled_from(PARENTS),
+    "to": st.sampled_from(Place),
+}
+"""What may stand in a field of a command, by its name: a new command joins by naming no field that is unknown here."""
+
+
+def any_of(kind: type[CommandToTicket]) -> st.SearchStrategy[CommandToTicket]:
+    required: dict[str, st.SearchStrategy[Any]] = {}
+    optional: dict[str, st.SearchStrategy[Any]] = {}
+    for field in msgspec.structs.fields(kind):
+        values = WORDS[field.name] | st.none() if NoneType in get_args(field.type) else WORDS[field.name]
+        # Who gives the command stands there before it is decided.
+        (required if field.required or field.name == "person" else optional)[field.name] = (
+            WORDS["person"] if field.name == "person" else values
+        )
+    return st.fixed_dictionaries(required, optional=optional).map(lambda said: kind(**said))
+
+
+COMMANDS: st.SearchStrategy[TicketCommand] = st.one_of([any_of(kind) for kind in get_args(CommandToTicket)])
 TRIAGE = support("waiting", "new", initial="triage")
 TRIAGE = msgspec.structs.replace(
     TRIAGE,
@@ -896,6 +934,7 @@ class World:
             reason=reason,
             workflows=self.workflows,
             new_id=COMMENTS[len(self.events) % len(COMMENTS)],
+            upload=UPLOADED,
         )
         before = self.ticket
         as_it_was = msgspec.json.encode((before, around))
@@ -928,14 +967,11 @@ class World:
         assert after.closed_at is None or after.opened_at <= after.closed_at <= after.last_at
         if before is not None:
             assert after.last_at >= before.last_at
-            assert (after.number, after.requester, after.tags) == (
-                before.number,
-                before.requester,
-                before.tags,
-            )
+            assert (after.number, after.opened_at) == (before.number, before.opened_at)
             assert after.comments[: len(before.comments)] == before.comments
             assert events or after == before
-        if not isinstance(command, AddComment | OpenTicket):
+        # Where a card stands depends on its neighbours, who do not move here: tests of ranking repeat it among them.
+        if not isinstance(command, AddComment | AttachmentCommand | RankTicket | OpenTicket):
             assert tickets.decide(after, command, around) == [], "a repeated command is harmless"
         for target, requires in tickets.available_transitions(after, self.workflows):
             if not requires:

@@ -281,8 +281,8 @@ def _fill(world: World, wanted: int) -> None:
             "insert into span select s.workspace, gen_random_uuid(), s.version, s.opened_position, s.closed_position,"
             " s.occurred_from, s.occurred_to, n, s.external_key, s.title, s.role, s.workflow, s.workflow_version,"
             " s.status, s.category, s.status_since, 'a' || lpad(n::text, 12, '0'), n %% 4, s.channel,"
-            " gen_random_uuid(), s.team, s.requester, s.service, s.parent, s.tags, s.fields, s.due_at, s.opened_at,"
-            " s.closed_at"
+            " gen_random_uuid(), s.contributors, s.team, s.requester, s.service, s.parent, s.tags, s.fields,"
+            " s.start_at, s.due_at, s.opened_at, s.closed_at"
             " from span s, generate_series(1000, 998 + %s) n",
             (wanted,),
         )

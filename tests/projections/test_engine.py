@@ -12,7 +12,7 @@ from application import views
 from application.event_store.database import Role
 from application.event_store.follower import Deposed
 from application.handling import Context
-from domain.tickets import AddComment, Priority, SetPriority, TransitionTicket
+from domain.tickets import AddComment, Priority, SetPriority, TransitionTicket, UnwatchTicket, WatchTicket
 from domain.views import FavouriteView, SaveView
 from projections import engine, reading, states
 from projections.engine import Engine, Session
@@ -63,7 +63,9 @@ def some_history(world: World) -> None:
         for m in range(n % 4):
             world.do(AddComment(ticket=opened, body=f"{m}"), hour(n + m))
         world.do(SetPriority(ticket=opened, priority=Priority.HIGH), hour(n + 5))
+        world.do(WatchTicket(ticket=opened, person=anna), hour(n + 5))
         if n % 3 == 0:
+            world.do(UnwatchTicket(ticket=opened, person=anna), hour(n + 6))
             world.do(TransitionTicket(ticket=opened, status="done"), hour(n + 6))
 
 

@@ -127,7 +127,7 @@ def as_row(id_: UUID, ticket: Ticket, moment: Moment = NOW) -> TicketRow:
 
 def _in_columns(ticket: Ticket) -> list[Any]:
     shown: dict[str, Any] = dict(zip(spans.SHOWN, spans.shown(ticket), strict=True))
-    shown["tags"] = list(ticket.tags)
+    shown |= {name: list(values) for name, values in shown.items() if isinstance(values, tuple)}
     return [shown[name] for name in tickets.COLUMNS[2:]]
 
 
