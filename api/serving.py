@@ -27,7 +27,7 @@ from granian.log import LogLevels
 from litestar import Litestar
 from rich.console import Console
 
-from api import app, logs, metrics
+from api import logs, metrics
 from api.runtime import ATTACHMENTS_VARIABLE, DATABASE_VARIABLE, PUBLIC_URL_VARIABLE, Runtime, open_contents
 from application import people, tokens
 from application.attachments.sweeping import Sweeper
@@ -120,6 +120,8 @@ def follow(database: Database, attachments: Path) -> None:
 def worker() -> Litestar:
     """The application in Granian's worker, which must not outlive the process that started it."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    from api import app  # not needed by the process that only starts this one
+
     created = app.create()
     created.on_startup.append(_end_streams_first)
     gc.collect()

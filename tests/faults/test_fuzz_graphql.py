@@ -21,7 +21,7 @@ from domain.people import AddPerson
 from domain.tickets import OpenTicket
 from tests.faults.fuzzing import Fuzzer
 from tests.faults.replay import assert_equal_to_a_replay, head, places
-from tests.faults.rounds import WAIT, Rounds, until
+from tests.faults.rounds import SOAKING, WAIT, Rounds, until
 from tests.faults.server import Proteus, serve
 
 REQUESTS = 100
@@ -47,7 +47,8 @@ def test_random_requests_meet_no_internal_error(
                 lambda: min(places(database).values()) == head(database),
                 f"read models of what was recorded; the log:\n{said(served)}",
             )
-    assert {"OK", "BAD_USER_INPUT", "COMPLEXITY_LIMIT", "FORBIDDEN"} <= codes, "it reaches what it is about"
+    reached = {"OK", "BAD_USER_INPUT", "COMPLEXITY_LIMIT"} | ({"FORBIDDEN"} if SOAKING else set())  # that one is rare
+    assert reached <= codes, "it reaches what it is about"
     assert_equal_to_a_replay(database)
 
 
