@@ -53,7 +53,8 @@ async def _closed_by(span: Parent[SpanRow], info: Info) -> EventRow | None:
 
 @strawberry.type(
     description=(
-        "`to` is null and `seconds` runs to now (or to asOf) while the span is open. Half-open: from <= t < to."
+        "`to` is null and `seconds` runs to now (or to asOf) while the span is open; at most 2,147,483,647 (68 years)."
+        " Half-open: from <= t < to."
     )
 )
 class Span:

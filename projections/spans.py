@@ -52,6 +52,9 @@ SHOWN = (
 )
 """What a span holds, besides its ends: attributes of a ticket, by the names of the columns."""
 
+SECONDS_LIMIT = 2**31 - 1
+"""What GraphQL's Int holds: 68 years."""
+
 DDL = """
 create table span (
   workspace         uuid not null,
@@ -352,6 +355,6 @@ def _span_row(row: Sequence[Any], moment: Moment) -> SpanRow:
         service=row[10],
         opened_position=row[11],
         closed_position=row[12],
-        seconds=max(0, row[13]),
+        seconds=min(max(0, row[13]), SECONDS_LIMIT),
         moment=moment,
     )

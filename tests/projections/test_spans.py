@@ -169,6 +169,12 @@ def test_the_seconds_of_an_open_span_run_to_the_moment_looked_at(world: World) -
     assert abs(seconds(world.moment(recorded_at=tomorrow)) - int((tomorrow - hour(0)).total_seconds())) < 2
 
 
+def test_the_seconds_of_a_span_are_never_more_than_an_answer_can_hold(world: World) -> None:
+    opened = world.open(at=datetime(1, 1, 1, tzinfo=UTC))
+    far = Moment(occurred_at=datetime(2999, 1, 1, tzinfo=UTC))
+    assert [row.seconds for moment in (NOW, far) for row in spans_of(world, opened, moment)] == [2**31 - 1] * 2
+
+
 def test_a_command_is_dated_back_only_as_far_as_the_last_change(world: World) -> None:
     opened = world.open(at=hour(0))
     world.do(SetPriority(ticket=opened, priority=Priority.HIGH), hour(5))
