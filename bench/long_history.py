@@ -99,13 +99,14 @@ select uuidv7(opened - clock_timestamp()) as id, n as number, opened,
 _SPANS = """
 insert into span (workspace, ticket, version, opened_position, closed_position, occurred_from, occurred_to, number,
                   title, role, workflow, workflow_version, status, category, status_since, rank, priority, channel,
-                  assignee, team, tags, fields, due_at, opened_at, closed_at)
+                  assignee, team, contributors, tags, fields, due_at, opened_at, closed_at)
 select %(workspace)s, id, stretch, (extract(epoch from since) * 1000)::bigint,
        (extract(epoch from until) * 1000)::bigint, since, until, number, title, 'TASK', 'task', 1,
        case stretch when 1 then 'todo' when 2 then (%(statuses)s::text[])[2 + number %% 3] else 'done' end,
        case stretch when 1 then 'NEW' when 2 then (array['ACTIVE', 'WAITING', 'REVIEW'])[1 + number %% 3]
                     else 'DONE' end,
-       since, 'a' || lpad(number::text, 12, '0'), number %% 4, 'api', assignee, team, array['office', 'vpn'], '{}',
+       since, 'a' || lpad(number::text, 12, '0'), number %% 4, 'api', assignee, team, '{}', array['office', 'vpn'],
+       '{}',
        opened + interval '30 days', opened, case stretch when 3 then closed end
   from life
  cross join lateral (values (1, opened, taken), (2, taken, closed), (3, closed, null)) as s (stretch, since, until)

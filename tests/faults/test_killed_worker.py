@@ -15,6 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 from application.embedded_postgres import EmbeddedPostgres
 from application.event_store.database import Database, Role
 from domain.tickets import AddComment
+from projections.registry import TOGETHER
 from tests.application.recording import Company
 from tests.faults import process
 from tests.faults.replay import assert_equal_to_a_replay, assert_recorded_once, head, places
@@ -54,11 +55,12 @@ def passed(database: Database, position: int) -> bool:
 
 
 def hear(postgres: EmbeddedPostgres, database: Database, workers: int) -> None:
-    """Waits until so many workers are there."""
+    """Waits until so many workers are there: each of their engines has a connection that hears of appends."""
     name = conninfo_to_dict(database.url)["dbname"]
     query = "select count(*) from pg_stat_activity where datname = %s and query ilike 'listen %%'"
     with psycopg.connect(postgres.dsn, autocommit=True) as superuser:
-        until(lambda: superuser.execute(query, (name,)).fetchone() == (workers,), f"{workers} workers")
+        listeners = workers * len(TOGETHER)
+        until(lambda: superuser.execute(query, (name,)).fetchone() == (listeners,), f"{workers} workers")
 
 
 def epochs(database: Database) -> dict[str, int]:

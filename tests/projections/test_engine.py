@@ -73,6 +73,17 @@ def session(world: World, *extra: Projection) -> Session:
     return Session(world.database, {projection.name: projection for projection in (*PROJECTIONS, *extra)})
 
 
+def next_session(world: World, *extra: Projection) -> Session:
+    """After another was closed: a connection that was closed keeps its locks until its backend has noticed."""
+    held = (
+        "select 1 from pg_locks l join pg_database d on d.oid = l.database"
+        " where l.locktype = 'advisory' and d.datname = current_database()"
+    )
+    while world.rows(held):
+        time.sleep(0.005)
+    return session(world, *extra)
+
+
 def test_batches_of_any_size_fold_to_the_same_tables(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     some_history(world)
     world.project()
@@ -82,7 +93,7 @@ def test_batches_of_any_size_fold_to_the_same_tables(world: World, monkeypatch: 
     for size in (1, 2, 7, 50):
         forget_everything(world)
         monkeypatch.setattr(engine, "BATCH", size)
-        with session(world) as again:
+        with next_session(world) as again:
             again.catch_up()
         assert digests(world) == expected, size
 
@@ -100,7 +111,7 @@ def test_states_are_loaded_from_the_log_where_the_cache_has_lost_them(
     forget_everything(world)
     monkeypatch.setattr(engine, "BATCH", 3)
     monkeypatch.setattr(states, "CACHED_STATES", 1)
-    with session(world) as again:
+    with next_session(world) as again:
         again.catch_up()
     assert digests(world) == expected
 
@@ -128,7 +139,7 @@ def test_read_models_that_stand_apart_come_together(world: World, monkeypatch: p
     world.session.__exit__()
     expected = digests(world)
     forget_everything(world)
-    with session(world) as again:
+    with next_session(world) as again:
         again.catch_up()
     assert digests(world) == expected
 
@@ -159,7 +170,7 @@ def test_a_read_model_that_fails_stands_still_and_holds_back_no_other(world: Wor
     world.session.__exit__()
     broken = Broken(world)
     world.open("Seen")
-    with session(world, broken.projection) as together:
+    with next_session(world, broken.projection) as together:
         together.catch_up()
         assert world.titles() == ["Seen"]
         assert places(world) == {"broken": 0, **{name: head(world) for name in NAMES}}
@@ -187,7 +198,7 @@ def test_a_new_read_model_that_catches_up_does_not_freeze_the_live_ones(
     new = Broken(world)
     new.mended = True
     monkeypatch.setattr(engine, "BATCH", 5)
-    with session(world, new.projection) as together:
+    with next_session(world, new.projection) as together:
         together.acquire()
         world.open("Seen at once")
         assert together.step()
@@ -210,7 +221,7 @@ def test_a_failure_in_the_middle_leaves_no_trace_of_its_batch(world: World) -> N
     with Session(world.database, {"spans": msgspec.structs.replace(spans, fold=fails)}) as failing:
         failing.catch_up()
     assert world.rows("select count(*) from span") == [(0,)]
-    with session(world) as again:
+    with next_session(world) as again:
         again.catch_up()
     assert world.titles() == ["First"]
 
@@ -221,8 +232,7 @@ def test_a_restart_goes_on_where_the_last_one_stopped(world: World, monkeypatch:
     monkeypatch.setattr(engine, "BATCH", 9)
     steps = 0
     while True:
-        wait_until_nobody_leads(world)
-        with session(world) as one:
+        with next_session(world) as one:
             one.acquire()
             if not one.step():
                 break
@@ -230,20 +240,9 @@ def test_a_restart_goes_on_where_the_last_one_stopped(world: World, monkeypatch:
     assert steps > 3
     expected = digests(world)
     forget_everything(world)
-    wait_until_nobody_leads(world)
-    with session(world) as again:
+    with next_session(world) as again:
         again.catch_up()
     assert digests(world) == expected
-
-
-def wait_until_nobody_leads(world: World) -> None:
-    """A connection that was closed keeps its locks until its backend has noticed."""
-    held = (
-        "select 1 from pg_locks l join pg_database d on d.oid = l.database"
-        " where l.locktype = 'advisory' and d.datname = current_database()"
-    )
-    while world.rows(held):
-        time.sleep(0.005)
 
 
 # ---- leadership
@@ -276,7 +275,7 @@ def test_a_leader_that_was_replaced_cannot_write(world: World) -> None:
         world.project()
     assert world.titles() == []
     world.session.__exit__()
-    with session(world) as next_one:
+    with next_session(world) as next_one:
         next_one.catch_up()
     assert world.titles() == ["Once"]
 

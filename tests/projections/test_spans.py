@@ -171,6 +171,7 @@ def test_the_seconds_of_an_open_span_run_to_the_moment_looked_at(world: World) -
 
 def test_the_seconds_of_a_span_are_never_more_than_an_answer_can_hold(world: World) -> None:
     opened = world.open(at=datetime(1, 1, 1, tzinfo=UTC))
+    world.project()
     far = Moment(occurred_at=datetime(2999, 1, 1, tzinfo=UTC))
     assert [row.seconds for moment in (NOW, far) for row in spans_of(world, opened, moment)] == [2**31 - 1] * 2
 
