@@ -58,7 +58,9 @@ def _wanted(loaders: Loaders, names: frozenset[str], rows: Sequence[TicketRow]) 
     def contributors() -> set[Any]:
         return {one for row in rows for one in row.contributors} if "contributors" in names else set()
 
-    here = {(row.id, row.moment) for row in rows}
+    # Made only where it is wanted: ids of 500 cards take a while to hash.
+    counted = names & (DETAILS | CHILD_COUNTS)
+    here = {(row.id, row.moment) for row in rows} if counted else set[Any]()
     return [
         (loaders.people, ids("assignee", "requester") | contributors()),
         (loaders.teams, ids("team")),

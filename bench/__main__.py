@@ -45,12 +45,14 @@ console = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """`commit`: of the code that was measured, with + where it was changed since."""
+    """`commit`: of the code that was measured, with + where it was changed since. `load`: how many processes wanted a
+    core in the minute before: what others do on the machine shows in every figure."""
 
     part: str
     at: datetime
     commit: str
     machine: str
+    load: float | None = None
     figures: list[Figure]
 
 
@@ -64,12 +66,14 @@ def main(parts: tuple[str, ...], smoke: bool, results: Path) -> None:
     known = _read(results)
     with console.status("") as status, own_lab(SMOKE if smoke else FULL, status.update) as lab:
         for name in parts or PARTS:
+            load = round(os.getloadavg()[0], 1)
             taken = list(PARTS[name](lab))
             known[name] = Result(
                 part=name,
                 at=datetime.now(UTC).replace(microsecond=0),
                 commit=_commit(),
                 machine=_machine(lab),
+                load=load,
                 figures=taken,
             )
             results.write_bytes(msgspec.json.format(msgspec.json.encode(list(known.values())), indent=1) + b"\n")
@@ -139,7 +143,7 @@ def _machine(lab: Lab) -> str:
     libraries = ", ".join(f"{name} {version(name)}" for name in names)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return (
-        f"{os.cpu_count()} cores, {memory:.0f} GiB, Linux {platform.release()}, Python {platform.python_version()},"
+        f"{os.cpu_count()} cores, {memory:.0f} GiB, Linux {platform.release().partition('-')[0]}, Python {platform.python_version()},"
         f" PostgreSQL {server // 10000}.{server % 10000}, {libraries}"
     )
 
