@@ -142,8 +142,9 @@ def _machine(lab: Lab) -> str:
     names = ("eventsourcing", "psycopg", "litestar", "granian", "strawberry-graphql")
     libraries = ", ".join(f"{name} {version(name)}" for name in names)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    linux = platform.release().partition("-")[0]
     return (
-        f"{os.cpu_count()} cores, {memory:.0f} GiB, Linux {platform.release().partition('-')[0]}, Python {platform.python_version()},"
+        f"{os.cpu_count()} cores, {memory:.0f} GiB, Linux {linux}, Python {platform.python_version()},"
         f" PostgreSQL {server // 10000}.{server % 10000}, {libraries}"
     )
 
