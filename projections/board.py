@@ -68,7 +68,7 @@ class BoardAsk(msgspec.Struct, frozen=True, kw_only=True):
 
 async def board(view: View, ask: BoardAsk, moment: Moment, wanted: Collection[str] | None = None) -> BoardRow:
     """Cells without a ticket are left out. `wanted`: attributes of the cards that will be looked at; None: all.
-    Raises BadInput."""
+    Raises BadInput, ReadModelBehind."""
     if not 0 <= ask.cards_per_cell <= CARDS_LIMIT:
         raise BadInput(f"cardsPerCell is 0 to {CARDS_LIMIT}.")
     workflows = await directory.workflows(view)
@@ -84,14 +84,26 @@ async def board(view: View, ask: BoardAsk, moment: Moment, wanted: Collection[st
         {**standing.arguments, "per_cell": ask.cards_per_cell, "cards_limit": CARDS_LIMIT},
     )
     cells = _cells(rows, columns, moment, by_row=ask.rows is not None)
-    lines = _Lines(view, ask, workflows, moment)
+
+    async def lines(workflows: Workflows) -> tuple[list[BoardLineRow], list[BoardLineRow]]:
+        drawn = _Lines(view, ask, workflows, moment)
+        return (
+            await drawn.along(
+                "columns", _sums((cell.column, cell.count) for cell in cells), _versions_by_key(rows, _COLUMN)
+            ),
+            await drawn.along(
+                "rows", _sums((cell.row or NOTHING, cell.count) for cell in cells), _versions_by_key(rows, _ROW)
+            ),
+        )
+
+    try:
+        column_lines, row_lines = await lines(workflows)
+    except ReadModelBehind:  # what tickets stand on was defined after the workflows were read
+        await view.wait_for_workflows(rows[0][_POSITION])
+        column_lines, row_lines = await lines(await directory.workflows(view))
     return BoardRow(
-        columns=await lines.along(
-            "columns", _sums((cell.column, cell.count) for cell in cells), _versions_by_key(rows, _COLUMN)
-        ),
-        rows=await lines.along(
-            "rows", _sums((cell.row or NOTHING, cell.count) for cell in cells), _versions_by_key(rows, _ROW)
-        ),
+        columns=column_lines,
+        rows=row_lines,
         cells=cells,
         total_count=sum(cell.count for cell in cells),
         position=moment.position if moment.position is not None else rows[0][_POSITION],

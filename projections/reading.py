@@ -198,6 +198,10 @@ class View:
         given = {"workspace": self.actor.workspace, "viewer": self.actor.person, **(arguments or {})}
         return await self.models.fetch(self.actor.workspace, query, given)
 
+    async def wait_for_workflows(self, position: int) -> None:
+        """Until the directory tells of workflows as they were at a position, or later. Raises ReadModelBehind."""
+        self.workflows_at = await self.models.wait_for(position, "directory", workspace=self.actor.workspace)
+
     async def moment(self, as_of: AsOf | None) -> Moment:
         """Raises BadInput."""
         if as_of is None:

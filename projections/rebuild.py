@@ -147,6 +147,8 @@ class _Rebuild:
         self._keys.close()
         self._reading.close()
         self._writing.close()
+        if not self._owner.closed:  # PostgreSQL lets go of what a closed connection held only a moment later
+            self._owner.execute("select pg_advisory_unlock_all()")
         self._owner.close()
 
     def make_shadows(self) -> None:

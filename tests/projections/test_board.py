@@ -232,6 +232,18 @@ def test_a_status_that_only_an_older_version_has_stands_after_the_newest_ones(wo
         ]
 
 
+def test_a_board_names_what_was_defined_after_its_request_had_come(world: World) -> None:
+    world.project()
+    view = world.models.view(world.admin)
+    world.run(view.wait_for_workflows(0))  # as the check of a token does
+    assert world.run(board(view, BoardAsk(), NOW)).columns == []
+    world.do(DefineWorkflow(workflow=workflow_of("own", "idea", "done")))
+    world.do(DefineRole(role=Role(key="OWN", name="Own", workflow="own")))
+    world.open(role="OWN")
+    world.project()
+    assert [line.name for line in world.run(board(view, BoardAsk(), NOW)).columns] == ["idea of own"]
+
+
 def test_statuses_of_several_workflows_stand_by_category(world: World) -> None:
     for role in ("TASK", "LEAD", "INCIDENT"):
         world.open(role=role)
