@@ -12,7 +12,7 @@ from strawberry.litestar import BaseContext
 from api.runtime import Runtime
 from domain.access import Actor
 from domain.workflows import Workflows
-from projections import attachments, directory, parking, participants, search, spans, tickets, timeline, views
+from projections import attachments, directory, links, parking, participants, search, spans, tickets, timeline, views
 from projections.reading import Page, View
 from projections.rows import (
     AttachmentRow,
@@ -20,6 +20,7 @@ from projections.rows import (
     CommentRow,
     EventRow,
     HighlightPart,
+    LinkRow,
     PersonRow,
     ServiceRow,
     SpanRow,
@@ -58,6 +59,8 @@ class Loaders:
         self.attachments = loader(lambda ids: attachments.by_ids(view, ids))
         self.attachments_of = loader_by(view, attachments.attachments)
         self.attachment_counts = loader_by(view, attachments.attachment_counts)
+        self.links_of = loader_by(view, links.links)
+        self.link_counts = loader_by(view, links.link_counts)
         self.highlights = loader_by(view, search.highlights)
         self.history = loader_by(view, timeline.history)
         self.history_counts = loader_by(view, timeline.history_counts)
@@ -85,6 +88,8 @@ class Loaders:
     attachments: DataLoader[UUID, AttachmentRow | None]
     attachments_of: DataLoader[Asked, Page[AttachmentRow]]
     attachment_counts: DataLoader[Asked, int]
+    links_of: DataLoader[Asked, Page[LinkRow]]
+    link_counts: DataLoader[Asked, int]
     highlights: DataLoader[Asked, list[HighlightPart] | None]
     history: DataLoader[Asked, Page[EventRow]]
     history_counts: DataLoader[Asked, int]

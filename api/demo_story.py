@@ -24,6 +24,8 @@ from domain.tickets import (
     AddComment,
     AssignTicket,
     ChangeRole,
+    LinkKind,
+    LinkTickets,
     OpenTicket,
     Priority,
     SetParent,
@@ -486,13 +488,18 @@ class _Play:
         ticket.role = role
 
     def _set_parent(self, ticket: Played, key: str) -> None:
-        """Below the ticket of that scene which is open then, else below a new one."""
+        """Below the ticket of that scene which is open then, else below a new one; it has caused this one."""
         parent, at = self._known.get(key), ticket.clock
         if parent is None or parent.opened >= at or (parent.ended is not None and parent.ended <= at):
             parent = self._play(self._by_key[key], ticket.clock, ticket, below=False)
         name = parent.name
         self._pass(ticket, 0.1)
         self._do(ticket, self._holder(ticket), lambda ids: SetParent(ticket=ids[ticket.name], parent=ids[name]))
+        self._do(
+            ticket,
+            self._holder(ticket),
+            lambda ids: LinkTickets(ticket=ids[ticket.name], kind=LinkKind.CAUSED_BY, other=ids[name]),
+        )
 
     def _await(self, ticket: Played) -> bool:
         ended = [at for at in ticket.children if at is not None]

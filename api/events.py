@@ -35,7 +35,7 @@ def _to(change: Parent[ChangeRow], info: Info) -> Any:
 def _with_opaque_ids(info: Info, path: str, value: Any) -> Any:
     if path.startswith("fields."):
         return value_outward(info.context.workflows, path.removeprefix("fields."), value)
-    kind = NAMED_BY.get(path)
+    kind = Kind.TICKET if path.startswith("links.") else NAMED_BY.get(path)
     if kind is None or value is None:
         return value
     return [encode(kind, UUID(one)) for one in value] if is_list(value) else encode(kind, UUID(value))

@@ -28,6 +28,7 @@ class Kind(Enum):
 NAMED_BY: Mapping[str, Kind] = {
     "ticket": Kind.TICKET,
     "parent": Kind.TICKET,
+    "other": Kind.TICKET,
     "after": Kind.TICKET,
     "before": Kind.TICKET,
     "person": Kind.PERSON,

@@ -11,6 +11,7 @@ from api.custom_fields import CustomFieldMutations, CustomFieldQueries
 from api.definitions import DefinitionMutations
 from api.events import EventQueries
 from api.limits import Limits
+from api.links import LinkMutations
 from api.live import Subscription
 from api.nodes import NodeQueries
 from api.participants import ParticipantMutations
@@ -55,6 +56,7 @@ class Mutation(
     RankingMutations,
     AttributeMutations,
     ParticipantMutations,
+    LinkMutations,
     PeopleMutations,
     TeamMutations,
     ServiceMutations,

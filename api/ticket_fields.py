@@ -16,6 +16,7 @@ from api.events import Event
 from api.field_values import outward
 from api.fields import READS, Info, Node, by, given, selected
 from api.ids import Kind, encode
+from api.links import Link
 from api.paging import Connection, ConnectionRow, page_ask
 from api.people import Person, people, person
 from api.prefetch import at_last, found, prefetch, then
@@ -34,6 +35,7 @@ from projections.rows import (
     ChildCounts,
     CommentRow,
     EventRow,
+    LinkRow,
     PersonRow,
     SpanRow,
     TicketDetails,
@@ -168,6 +170,15 @@ async def _children(
         return counts.children if counts else 0
 
     return ConnectionRow(page, count)
+
+
+async def _links(
+    ticket: Parent[TicketRow], info: Info, first: int | None = UNSET, after: str | None = UNSET
+) -> ConnectionRow[LinkRow]:
+    """Oldest first. Requesters see those that lead to other tickets of theirs."""
+    loaders, id_, moment = info.context.loaders, ticket.id, ticket.moment
+    page = await loaders.links_of.load((id_, page_ask(first, after), moment))
+    return ConnectionRow(page, lambda: loaders.link_counts.load((id_, moment)))
 
 
 async def _watchers(
@@ -339,6 +350,7 @@ class Ticket(Node):
     children: Connection["Ticket"] = by(_children)
     child_count: int = by(_child_count, reads=("id", "moment"))
     child_done_count: int = by(_child_done_count, reads=("id", "moment"))
+    links: Connection[Link] = by(_links)
     watchers: Connection[Person] = by(_watchers)
     comments: Connection[Comment] = by(_comments)
     comment_count: int = by(_comment_count, reads=("id", "number", "moment"))

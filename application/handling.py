@@ -48,11 +48,13 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Further(msgspec.Struct, frozen=True, kw_only=True):
-    """What a command appends to another stream, which stood as `before` when it was decided."""
+    """What a command appends to another stream, which stood as `before` when it was decided. `subject`: whose key seals
+    the reason and the free text there; None is the workspace itself."""
 
     stream: UUID
     before: Stream | None
     events: Sequence[DomainEvent]
+    subject: UUID | None = None
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -203,7 +205,11 @@ class _Attempt:
     def _record(self, loaded: dict[UUID, Stream], decision: Decision, guards: Sequence[Guard]) -> Outcome:
         version, _ = self._place(loaded)
         cause = self._cause()
-        own = Further(stream=self._stream, before=loaded.get(self._stream), events=decision.events)
+        own = Further(
+            stream=self._stream, before=loaded.get(self._stream), events=decision.events, subject=decision.subject
+        )
+        # Sorted, so that two who append to the same streams meet them in the same order, and do not deadlock.
+        parts = sorted((own, *decision.further), key=lambda one: one.stream)
         envelopes = [
             Envelope(
                 workspace=self._workspace.workspace,
@@ -212,10 +218,10 @@ class _Attempt:
                 event=event,
                 occurred_at=decision.occurred_at,
                 cause=cause,
-                subject=decision.subject,
+                subject=one.subject,
                 command_hash=self.digest if one is own and n == 1 else None,
             )
-            for one in (own, *decision.further)
+            for one in parts
             for n, event in enumerate(one.events, start=1)
         ]
         seen = {id_: known.version if (known := loaded.get(id_)) else 0 for id_ in self._needed if id_ != self._stream}

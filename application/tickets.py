@@ -8,7 +8,7 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from application import wip_limits
+from application import links, wip_limits
 from application.attachments.contents import Contents
 from application.event_store.envelope import Stream
 from application.event_store.streams import EventStore, WorkspaceStore
@@ -18,6 +18,7 @@ from domain import tickets
 from domain.access import may, sees
 from domain.errors import Forbidden, TicketNotFound
 from domain.files import Upload
+from domain.links import blocking
 from domain.people import Person
 from domain.services import Service
 from domain.teams import Team
@@ -28,6 +29,7 @@ from domain.tickets import (
     AssignTicket,
     AttachFile,
     BindService,
+    LinkTickets,
     OpenTicket,
     RankTicket,
     SetField,
@@ -38,6 +40,7 @@ from domain.tickets import (
     TicketCommand,
     TicketOpened,
     TransitionTicket,
+    UnlinkTickets,
     UnwatchTicket,
     WatchTicket,
 )
@@ -84,6 +87,7 @@ def handle(
             services=_of(Service, loaded),
             tickets=_of(Ticket, loaded),
             ancestors=_ancestors(workspace, command) if isinstance(command, SetParent) else (),
+            blocked=links.blocked(workspace, command) if isinstance(command, LinkTickets) else frozenset(),
             upload=upload,
             beside=beside,
         )
@@ -91,11 +95,11 @@ def handle(
         at = tickets.occurred_at(ticket, events, around)
         if upload is not None:
             _keep(contents, context, command, ticket, upload)
-        further = _arrivals(workspace, context, id_, ticket, events, at, around.workflows)
+        arrivals = _arrivals(workspace, context, id_, ticket, events, at, around.workflows)
+        further = [*arrivals, *links.told(events, id_, loaded)]
         return Decision(events=events, occurred_at=at, subject=_subject(ticket, events), further=further)
 
     neighbours = (beside.after, beside.before)
-    guard = HIERARCHY if isinstance(command, SetParent) else None
     return execute(
         store,
         context,
@@ -103,9 +107,15 @@ def handle(
         id_,
         [catalogue, *_named(command), *neighbours],
         decide,
-        guard=guard,
+        guard=_guard(command),
         new=isinstance(command, OpenTicket),
     )
+
+
+def _guard(command: TicketCommand) -> str | None:
+    if isinstance(command, SetParent):
+        return HIERARCHY
+    return links.BLOCKING if isinstance(command, LinkTickets) and blocking(command) else None
 
 
 def _arrivals(
@@ -161,6 +171,8 @@ def _named(command: TicketCommand) -> list[UUID | None]:
             return [after, before, assignee if isinstance(assignee, UUID) else None]
         case SetParent(parent=parent):
             return [parent]
+        case LinkTickets(other=other) | UnlinkTickets(other=other):
+            return [other]
         case BindService(service=service):
             return [service]
         case SetRequester(requester=requester):

@@ -85,6 +85,7 @@ def arrivals(
             stream=stream,
             before=found.get(stream),
             events=[wip_limits.enter(limit, ledger, id_, tickets, over=over)],
+            subject=(before or after).requester,
         )
         for limit, stream, ledger in zip(limits, streams, ledgers, strict=True)
     ]

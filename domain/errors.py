@@ -36,6 +36,7 @@ class ErrorCode(StrEnum):
     LIMIT_REACHED = "LIMIT_REACHED"
     WIP_LIMIT_REACHED = "WIP_LIMIT_REACHED"
     PARENT_CYCLE = "PARENT_CYCLE"
+    LINK_CYCLE = "LINK_CYCLE"
     OCCURRED_BEFORE_LAST = "OCCURRED_BEFORE_LAST"
     OCCURRED_IN_FUTURE = "OCCURRED_IN_FUTURE"
 
@@ -161,6 +162,20 @@ class TooManyAttachments(Refused):
     code = ErrorCode.LIMIT_REACHED
 
 
+class TooManyLinks(Refused):
+    code = ErrorCode.LIMIT_REACHED
+
+    def __init__(self, key: str, limit: int) -> None:
+        super().__init__(f"{key} has {limit} links, which is the limit.", ("other",))
+
+
+class TooManyBlocked(Refused):
+    code = ErrorCode.LIMIT_REACHED
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"More than {limit:,} tickets wait behind it already, which is the limit.", ("other",))
+
+
 class Forbidden(Refused):
     code = ErrorCode.FORBIDDEN
 
@@ -255,6 +270,13 @@ class ParentCycle(Refused):
 
     def __init__(self, key: str) -> None:
         super().__init__(f"{key} would become its own ancestor.", ("parent",))
+
+
+class LinkCycle(Refused):
+    code = ErrorCode.LINK_CYCLE
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"{key} would block itself, through others.", ("other",))
 
 
 class OccurredBeforeLast(Refused):

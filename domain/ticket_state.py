@@ -1,6 +1,6 @@
 """The ticket as it stands, what a decision about it must know besides, and the checks that its behaviours share."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Literal
@@ -28,6 +28,25 @@ class Priority(StrEnum):
 class Visibility(StrEnum):
     PUBLIC = "PUBLIC"
     INTERNAL = "INTERNAL"
+
+
+class LinkKind(StrEnum):
+    """How a ticket is linked to another one, as it looks from the ticket."""
+
+    RELATES = "RELATES"
+    BLOCKS = "BLOCKS"
+    BLOCKED_BY = "BLOCKED_BY"
+    DUPLICATES = "DUPLICATES"
+    DUPLICATED_BY = "DUPLICATED_BY"
+    CAUSES = "CAUSES"
+    CAUSED_BY = "CAUSED_BY"
+    MERGED_INTO = "MERGED_INTO"
+    SPLIT_FROM = "SPLIT_FROM"
+
+
+class Link(msgspec.Struct, frozen=True, kw_only=True):
+    kind: LinkKind
+    other: UUID
 
 
 class Attachment(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +89,7 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     watchers: tuple[UUID, ...] = ()
     comments: tuple[tuple[UUID, Visibility], ...] = ()
     attachments: tuple[Attachment, ...] = ()
+    links: tuple[Link, ...] = ()
     ranked: str | None = None
 
     @property
@@ -103,7 +123,8 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """What a decision must know besides its ticket. `at` is None where the command names no time.
 
     `people`, `teams`, `services`, `tickets` hold those that the command names and that exist here.
-    `ancestors` of the new parent, nearest first, the parent itself included. `upload`: which the command attaches."""
+    `ancestors` of the new parent, nearest first, the parent itself included. `blocked`: what the ticket that a new link
+    blocks blocks itself, directly and through others, itself included. `upload`: which the command attaches."""
 
     now: datetime
     workflows: Workflows
@@ -117,6 +138,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     services: Mapping[UUID, Service] = {}
     tickets: Mapping[UUID, Ticket] = {}
     ancestors: tuple[UUID, ...] = ()
+    blocked: Set[UUID] = frozenset()
     upload: Upload | None = None
     beside: Beside = Beside()
 

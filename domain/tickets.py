@@ -19,6 +19,7 @@ from domain import (
     comments,
     field_values,
     hierarchy,
+    links,
     participants,
     ranking,
     text,
@@ -58,6 +59,7 @@ from domain.comments import AddComment, CommentAdded, CommentEvent
 from domain.errors import OccurredBeforeLast, OccurredInFuture, TicketNotFound
 from domain.field_values import FieldSet, SetField
 from domain.hierarchy import HierarchyEvent, ParentRemoved, ParentSet, SetParent
+from domain.links import LinkCommand, LinkEvent, LinkTickets, TicketLinked, TicketUnlinked, UnlinkTickets
 from domain.participants import (
     AddContributor,
     ContributorAdded,
@@ -73,6 +75,8 @@ from domain.participants import (
 from domain.ranking import Place, RankTicket, TicketRanked
 from domain.text import FieldValue, FreeText, SealedFields
 from domain.ticket_state import (
+    Link,
+    LinkKind,
     Priority,
     Surroundings,
     Ticket,
@@ -132,6 +136,7 @@ TicketEvent = (
     | ParticipantEvent
     | TicketRanked
     | HierarchyEvent
+    | LinkEvent
     | CommentEvent
     | AttachmentEvent
 )
@@ -164,6 +169,7 @@ CommandToTicket = (
     | ParticipantCommand
     | RankTicket
     | SetParent
+    | LinkCommand
     | AddComment
     | AttachmentCommand
 )
@@ -171,19 +177,22 @@ TicketCommand = OpenTicket | CommandToTicket
 
 
 def occurred_at(ticket: Ticket | None, events: list[TicketEvent], around: Surroundings) -> datetime:
-    """When the decided events happened: the named time if it is neither in the future nor before the ticket's
-    last change, else now, but never before that change, so that a skewed clock refuses nobody.
+    """When the decided events happened: the named time if it is neither in the future nor before the last change of
+    the ticket or of one that is told too, else now, but never before that change, so that a skewed clock refuses
+    nobody.
 
     Raises OccurredInFuture, OccurredBeforeLast, InvalidValue.
     """
+    told = [around.tickets[event.other] for event in events if isinstance(event, LinkEvent)]
+    last = [one.last_at for one in (ticket, *told) if one is not None]
     if around.at is None:
-        return around.now if ticket is None else max(around.now, ticket.last_at)
+        return max([around.now, *last])
     at = instant(around.at, "occurredAt")
     if at > around.now:
         raise OccurredInFuture(at)
     if ticket is not None:
         dated_back = all(isinstance(event, UNDATED) for event in events)
-        earliest = ticket.opened_at if dated_back else ticket.last_at
+        earliest = ticket.opened_at if dated_back else max(last)
         if at < earliest:
             raise OccurredBeforeLast(at, earliest)
     return at
@@ -210,6 +219,8 @@ def decide(ticket: Ticket | None, command: TicketCommand, around: Surroundings) 
         return [*ranking.decide(ticket, command, around)]
     if isinstance(command, SetParent):
         return [*hierarchy.decide(ticket, command, around)]
+    if isinstance(command, LinkCommand):
+        return [*links.decide(ticket, command, around)]
     if isinstance(command, AttachmentCommand):
         return [*attachments.decide(ticket, command, around)]
     return [*comments.decide(ticket, command, around)]
@@ -275,6 +286,8 @@ def evolve(ticket: Ticket | None, event: TicketEvent, at: datetime) -> Ticket:
         return field_values.evolve(ticket, event, at)
     if isinstance(event, ParticipantEvent):
         return participants.evolve(ticket, event, at)
+    if isinstance(event, LinkEvent):
+        return links.evolve(ticket, event, at)
     if isinstance(event, TicketRanked):
         return ranking.evolve(ticket, event, at)
     return hierarchy.evolve(ticket, event, at)

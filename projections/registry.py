@@ -1,7 +1,7 @@
 """Every read model. A new one is its file and a line here."""
 
 from application.event_store.database import Connection
-from projections import attachments, directory, parking, projection, search, spans, tickets, timeline, views
+from projections import attachments, directory, links, parking, projection, search, spans, tickets, timeline, views
 from projections.projection import Projection
 
 PROJECTIONS: tuple[Projection, ...] = (
@@ -10,6 +10,7 @@ PROJECTIONS: tuple[Projection, ...] = (
     tickets.PROJECTION,
     timeline.PROJECTION,
     attachments.PROJECTION,
+    links.PROJECTION,
     search.PROJECTION,
     views.PROJECTION,
 )
@@ -22,7 +23,7 @@ TOGETHER: tuple[tuple[Projection, ...], ...] = (
 
 NAMES = tuple(one.name for one in PROJECTIONS)
 
-TICKET_READ_MODELS = ("spans", "tickets", "timeline", "directory", "attachments")
+TICKET_READ_MODELS = ("spans", "tickets", "timeline", "directory", "attachments", "links")
 """What a ticket is shown from."""
 
 PERSONAL_COLUMNS: dict[str, tuple[str, ...]] = parking.PERSONAL | {

@@ -9,7 +9,7 @@ import msgspec
 
 from domain.people import PersonKind
 from domain.text import FieldValue
-from domain.tickets import Priority, Visibility, ticket_key
+from domain.tickets import LinkKind, Priority, Visibility, ticket_key
 from domain.workflows import Status, StatusCategory
 from projections.filters import BoardAxis, TicketOrder
 from projections.reading import NOW, Keys, Moment, Page
@@ -74,6 +74,16 @@ class CommentRow(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     in_reply_to: UUID | None
     position: int
+
+
+class LinkRow(msgspec.Struct, frozen=True, kw_only=True):
+    """`other`: the ticket to which the link leads, shown at `moment`."""
+
+    kind: LinkKind
+    other: UUID
+    created_at: datetime
+    created_by: UUID
+    moment: Moment = NOW
 
 
 class AttachmentRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,7 +16,17 @@ from domain.services import Service
 from domain.teams import Team
 from domain.text import same_value
 from domain.ticket_state import Attachment
-from domain.tickets import CommentAdded, FileAttached, FileDetached, Ticket, TicketUnwatched, TicketWatched, Visibility
+from domain.tickets import (
+    CommentAdded,
+    FileAttached,
+    FileDetached,
+    LinkEvent,
+    Ticket,
+    TicketLinked,
+    TicketUnwatched,
+    TicketWatched,
+    Visibility,
+)
 from domain.views import View as SavedView
 from domain.wip_limits import Ledger
 from domain.workflows import Workflows
@@ -120,7 +130,7 @@ _PATHS = {
 
 
 def changes_of(change: Change) -> list[ChangeRow]:
-    """What the event changed. A comment is a change too: it appears under its id."""
+    """What the event changed. A comment is a change too: it appears under its id; a link under its kind."""
     before, after = change.before, change.after
     event = change.envelope.event
     if isinstance(event, CommentAdded):
@@ -129,6 +139,10 @@ def changes_of(change: Change) -> list[ChangeRow]:
         return [ChangeRow(path=f"attachments.{event.attachment}", to=event.name)]
     if isinstance(event, FileDetached):
         return [ChangeRow(path=f"attachments.{event.attachment}", from_=_detached(change).name)]
+    if isinstance(event, LinkEvent):
+        path = f"links.{event.kind}"
+        linked = isinstance(event, TicketLinked)
+        return [ChangeRow(path=path, to=event.other) if linked else ChangeRow(path=path, from_=event.other)]
     rows: list[ChangeRow] = []
     paths, values_of = _PATHS[type(after)]
     olds: tuple[Any, ...] = values_of(before) if before is not None else (None,) * len(paths)
@@ -162,7 +176,7 @@ def _is_internal(change: Change) -> bool:
         return event.visibility is Visibility.INTERNAL
     if isinstance(event, FileDetached):
         return _detached(change).visibility is Visibility.INTERNAL
-    return isinstance(event, TicketWatched | TicketUnwatched)
+    return isinstance(event, TicketWatched | TicketUnwatched | LinkEvent)
 
 
 def _by_key(path: str, old: dict[str, Any], new: dict[str, Any]) -> list[ChangeRow]:

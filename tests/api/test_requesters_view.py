@@ -64,6 +64,9 @@ def scene(server: Server, token: Callable[..., Client]) -> Scene:
     agent.done("setParent", ticket=own["id"], parent=parent["id"], reason=f"{MARK} reason")
     agent.done("setParent", ticket=child["id"], parent=own["id"])
     agent.done("transitionTicket", ticket=own["id"], status="in_progress", reason=f"{MARK} reason")
+    for kind in ("RELATES", "BLOCKED_BY"):
+        agent.done("linkTickets", ticket=own["id"], kind=kind, other=orphan["id"], reason=f"{MARK} reason")
+    agent.done("unlinkTickets", ticket=own["id"], kind="BLOCKED_BY", other=orphan["id"], reason=f"{MARK} reason")
     comments = []
     for ticket, visibility, body in (
         (own, "PUBLIC", "Hello"),

@@ -28,7 +28,16 @@ from application.workspaces import Workspace, create_workspace, operator
 from domain.access import Scope
 from domain.services import AddService
 from domain.teams import AddTeam, JoinTeam
-from domain.tickets import AddComment, AttachFile, OpenTicket, SetParent, SetPriority, WatchTicket
+from domain.tickets import (
+    AddComment,
+    AttachFile,
+    LinkKind,
+    LinkTickets,
+    OpenTicket,
+    SetParent,
+    SetPriority,
+    WatchTicket,
+)
 from domain.tickets import Priority as Priorities
 from domain.views import FavouriteView, SaveView
 from projections import attachments, board, directory, search, spans, tickets, timeline
@@ -67,6 +76,7 @@ def _fill(database: Database, company: Company) -> None:
     company.give(AddComment(ticket=child, body="Comment"))
     _attach(company, child)
     company.give(WatchTicket(ticket=child))
+    company.give(LinkTickets(ticket=child, kind=LinkKind.RELATES, other=parent))
     company.give(SetPriority(ticket=child, priority=Priorities.NORMAL), command_id=uuid4())  # changes nothing
     saved = views.handle(company.store, context, SaveView(name="All", definition=NO_DEFINITION, shared=True)).stream
     views.handle(company.store, context, FavouriteView(view=saved))

@@ -41,6 +41,8 @@ WORK: list[access.Command] = [
     tickets.SetField(ticket=TICKET, field="room", value="12"),
     tickets.RankTicket(ticket=TICKET, after=PARENT),
     tickets.SetParent(ticket=TICKET, parent=PARENT),
+    tickets.LinkTickets(ticket=TICKET, kind=tickets.LinkKind.BLOCKS, other=PARENT),
+    tickets.UnlinkTickets(ticket=TICKET, kind=tickets.LinkKind.BLOCKS, other=PARENT),
     COMMENT,
     INTERNAL,
     FILE,

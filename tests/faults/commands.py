@@ -29,6 +29,7 @@ from domain.workflows import defaults
 
 FEATURES = {
     "parent": "tickets",
+    "other": "tickets",
     "requester": "people",
     "assignee": "people",
     "person": "people",

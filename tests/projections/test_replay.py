@@ -20,15 +20,18 @@ from domain.tickets import (
     AssignTicket,
     ChangeRole,
     CommentAdded,
+    LinkKind,
+    LinkTickets,
     Priority,
     SetParent,
     SetPriority,
     Ticket,
     TicketCommand,
     TransitionTicket,
+    UnlinkTickets,
     Visibility,
 )
-from projections import spans, tickets, timeline
+from projections import links, spans, tickets, timeline
 from projections.board import BoardAsk, board
 from projections.filters import EventFilter, PageAsk
 from projections.reading import NOW, Moment
@@ -37,6 +40,7 @@ from tests.projections.conftest import World, a_world, hour
 
 ROLES = ("TASK", "INQUIRY", "LEAD", "DOCUMENT", "PROJECT")
 STATUSES = ("new", "todo", "in_progress", "waiting", "done", "cancelled", "draft", "qualification", "lost")
+KINDS = list(LinkKind)
 VALUES: tuple[Any, ...] = (None, True, False, 0, 1, 1.5, "да", "")
 
 
@@ -53,7 +57,7 @@ Step = tuple[int, int, int, float]
 """Which command, to which ticket, with which argument, how many hours later."""
 
 STEPS = st.lists(
-    st.tuples(st.integers(0, 7), st.integers(0, 3), st.integers(0, 40), st.sampled_from([0.0, 0.0, 0.5, 3.0])),
+    st.tuples(st.integers(0, 9), st.integers(0, 3), st.integers(0, 40), st.sampled_from([0.0, 0.0, 0.5, 3.0])),
     min_size=1,
     max_size=30,
 )
@@ -70,6 +74,10 @@ def command_of(step: Step, ticket: UUID, opened: list[UUID], people: list[UUID],
             return SetPriority(ticket=ticket, priority=list(Priority)[n % 4])
         case 4:
             return SetParent(ticket=ticket, parent=[*opened, None][n % (len(opened) + 1)])
+        case 8:
+            return LinkTickets(ticket=ticket, kind=KINDS[n % 5], other=opened[n % len(opened)])
+        case 9:
+            return UnlinkTickets(ticket=ticket, kind=KINDS[n % 5], other=opened[n % len(opened)])
         case 5:
             return AddComment(ticket=ticket, body=f"№ {n}", visibility=list(Visibility)[n % 2])
         case _:
@@ -160,8 +168,15 @@ def test_the_read_models_are_what_a_replay_of_the_events_gives(lab: World, steps
         shown = lab.of(id_, tickets.comments, PageAsk(first=100), NOW).nodes
         assert [(row.created_at, row.position, row.body, row.visibility) for row in shown] == said
 
+        assert linked(lab, id_, NOW) == [(link.kind, link.other) for link in ticket.links]
+
         events = lab.of(id_, timeline.history, None, None, PageAsk(first=100), NOW).nodes
         assert [event.position for event in events] == [envelope.position for envelope in history]
+
+
+def linked(world: World, id_: UUID, moment: Moment) -> list[tuple[LinkKind, UUID]]:
+    shown = world.of(id_, links.links, PageAsk(first=100), moment).nodes
+    return [(row.kind, row.other) for row in shown]
 
 
 def known_to_the_process(world: World, id_: UUID) -> Stream:
@@ -195,6 +210,8 @@ def test_a_ticket_as_of_any_moment_is_the_replay_up_to_it(lab: World, steps: lis
                 found = lab.ask(tickets.by_ids, [id_], moment).get(id_)
                 known = known_at(history, moment)
                 assert found == (as_row(id_, known, moment) if known else None)
+                expected = [(link.kind, link.other) for link in known.links] if known else []
+                assert linked(lab, id_, moment) == expected
 
 
 def known_at(history: list[Envelope], moment: Moment) -> Ticket | None:
