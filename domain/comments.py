@@ -7,13 +7,13 @@ from msgspec.structs import replace
 
 from domain import text
 from domain.errors import CommentNotFound, InvalidValue
-from domain.text import FreeText
+from domain.text import PassingText
 from domain.ticket_state import Surroundings, Ticket, Visibility
 
 
 class CommentAdded(msgspec.Struct, frozen=True, kw_only=True):
     comment: UUID
-    body: FreeText
+    body: PassingText
     visibility: Visibility
     in_reply_to: UUID | None = None
 

@@ -15,6 +15,12 @@ SEALED = "sealed"
 FreeText = Annotated[str, msgspec.Meta(extra={SEALED: True})]
 """Text that may name a person. It is stored sealed; deleting the subject's key erases it."""
 
+PASSING = "passing"
+"""Key beside SEALED: no state keeps this text, so that whoever folds events need not open it."""
+
+PassingText = Annotated[str, msgspec.Meta(extra={SEALED: True, PASSING: True})]
+"""As FreeText, of what is said once and looked up in the history alone."""
+
 FieldValue = str | int | float | bool | tuple[str, ...] | None
 """A custom field's value; several texts where it is a choice of several."""
 

@@ -12,13 +12,14 @@ import msgspec
 
 from application.event_store.envelope import DomainEvent, Envelope, State, Stream
 from domain import people, services, teams, tickets, views, wip_limits, workflows
-from domain.text import SEALED
+from domain.text import PASSING, SEALED
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 class EventType(msgspec.Struct, frozen=True):
     """`sealed`: fields stored encrypted, by version, since an old version's fields are opened before it is upcast.
+    `kept`: those of the newest version that a state keeps, and a fold therefore has to open.
     `upcasters[n]` makes version n + 1 of version n."""
 
     name: str
@@ -26,29 +27,39 @@ class EventType(msgspec.Struct, frozen=True):
     cls: type[DomainEvent]
     sealed: Mapping[int, tuple[str, ...]]
     evolve: Callable[[Any, Any, datetime], State]
+    kept: tuple[str, ...] = ()
     upcasters: Mapping[int, Upcaster] = {}
 
 
 def sealed_fields(cls: type[DomainEvent]) -> tuple[str, ...]:
-    """Fields whose type carries the mark of `domain.text`."""
+    return fields_marked(cls, SEALED)
+
+
+def fields_marked(cls: type[DomainEvent], mark: str) -> tuple[str, ...]:
+    """Fields whose type carries this mark of `domain.text`."""
     info = msgspec.inspect.type_info(cls)
     assert isinstance(info, msgspec.inspect.StructType)
-    return tuple(field.encode_name for field in info.fields if _marked(field.type))
+    return tuple(field.encode_name for field in info.fields if _marked(field.type, mark))
 
 
-def _marked(kind: msgspec.inspect.Type) -> bool:
+def _marked(kind: msgspec.inspect.Type, mark: str) -> bool:
     if isinstance(kind, msgspec.inspect.Metadata):
         extra = cast("dict[str, object]", kind.extra or {})
-        return bool(extra.get(SEALED)) or _marked(kind.type)
-    return isinstance(kind, msgspec.inspect.UnionType) and any(_marked(member) for member in kind.types)
+        return bool(extra.get(mark)) or _marked(kind.type, mark)
+    return isinstance(kind, msgspec.inspect.UnionType) and any(_marked(member, mark) for member in kind.types)
 
 
 def _types(evolve: Callable[[Any, Any, datetime], State], union: Any) -> list[EventType]:
     members: tuple[type[DomainEvent], ...] = union.__args__
     return [
-        EventType(name=cls.__name__, version=1, cls=cls, sealed={1: sealed_fields(cls)}, evolve=evolve)
+        EventType(name=cls.__name__, version=1, cls=cls, sealed={1: sealed_fields(cls)}, evolve=evolve, kept=_kept(cls))
         for cls in members
     ]
+
+
+def _kept(cls: type[DomainEvent]) -> tuple[str, ...]:
+    passing = fields_marked(cls, PASSING)
+    return tuple(field for field in sealed_fields(cls) if field not in passing)
 
 
 EVENT_TYPES: Mapping[str, EventType] = {

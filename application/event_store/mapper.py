@@ -63,10 +63,14 @@ class EnvelopeMapper(Mapper[UUID]):
     def to_domain_event(self, stored_event: StoredEvent) -> Any:
         return self.to_envelopes([as_row(cast(StoredEnvelope, stored_event))])[0]
 
-    def to_envelopes(self, rows: Sequence[Row]) -> list[Envelope]:
-        """Opens many events with one key query per workspace at most. Raises SealBroken, msgspec.DecodeError, KeyError
-        (an event that this version does not know), StoreUnavailable."""
-        parsed = [_parse(row[_NAME], row[_EVENT_VERSION], row[_STATE], row[_REASON]) for row in rows]
+    def to_envelopes(self, rows: Sequence[Row], *, to_fold: bool = False) -> list[Envelope]:
+        """Opens many events with one key query per workspace at most. `to_fold`: texts that no state keeps, which are
+        most, stay sealed. Raises SealBroken, msgspec.DecodeError, KeyError (an event that this version does not know),
+        StoreUnavailable."""
+        parsed = [
+            _parse(row[_NAME], row[_EVENT_VERSION], row[_STATE], None if to_fold else row[_REASON], to_fold)
+            for row in rows
+        ]
         subjects = {
             (row[WORKSPACE], subject_of(text))
             for row, (_, texts) in zip(rows, parsed, strict=True)
@@ -105,8 +109,7 @@ class EnvelopeMapper(Mapper[UUID]):
             opened[field] = self.sealer.open(text, workspace, place(stream, version, field))
             if opened[field] is None:
                 opened[field] = {} if field == "fields" else ERASED
-        if reason is not None:
-            reason = opened.pop(REASON)
+        reason = opened.pop(REASON, reason)
         return Envelope(
             workspace=workspace,
             originator_id=stream,
@@ -131,14 +134,14 @@ class EnvelopeMapper(Mapper[UUID]):
         )
 
 
-def _parse(name: str, version: int, state: bytes, reason: str | None) -> tuple[Any, dict[str, str]]:
-    """The event with its texts still sealed, and those texts by field; an older version as a dict."""
+def _parse(name: str, version: int, state: bytes, reason: str | None, to_fold: bool) -> tuple[Any, dict[str, str]]:
+    """The event with its texts still sealed, and those to open by field; an older version as a dict."""
     kind = EVENT_TYPES[name]
     event: Any
     found: dict[str, Any]
     if version == kind.version:
         event = _DECODERS[name].decode(state)
-        sealed = kind.sealed[version]
+        sealed = kind.kept if to_fold else kind.sealed[version]
         if not sealed and reason is None:
             return event, _NO_TEXTS
         found = {field: getattr(event, field) for field in sealed}

@@ -90,13 +90,13 @@ class Keyring:
 
     def _fetch(self, workspace: UUID, subjects: list[UUID]) -> dict[UUID, bytes | None]:
         def fetch(connection: Connection) -> dict[UUID, bytes | None]:
-            with connection.transaction():
+            with connection.pipeline():  # one round trip, and one transaction
                 _enter(connection, workspace)
-                rows = connection.execute(
+                found = connection.execute(
                     "select subject, key from subject_key where workspace = %s and subject = any(%s)",
                     (workspace, subjects),
-                ).fetchall()
-            return dict(rows)
+                )
+            return dict(found.fetchall())
 
         return on_connection(self._pool, fetch)
 

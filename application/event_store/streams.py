@@ -50,7 +50,7 @@ class Streams(Repository[UUID]):
                     after[id_] = 0
         changed: set[UUID] = set()
         rows, earlier = self._recorder.load_for(after, command)
-        for envelope in self._mapper.to_envelopes(rows):
+        for envelope in self._mapper.to_envelopes(rows, to_fold=True):
             stream = envelope.originator_id
             found[stream] = fold(found.get(stream), envelope)
             changed.add(stream)
