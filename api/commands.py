@@ -203,6 +203,7 @@ _NOT_FOUND = {
     Kind.COMMENT: ErrorCode.COMMENT_NOT_FOUND,
     Kind.UPLOAD: ErrorCode.UPLOAD_NOT_FOUND,
     Kind.ATTACHMENT: ErrorCode.ATTACHMENT_NOT_FOUND,
+    Kind.WORK_ENTRY: ErrorCode.WORK_NOT_FOUND,
 }
 
 

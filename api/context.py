@@ -12,7 +12,19 @@ from strawberry.litestar import BaseContext
 from api.runtime import Runtime
 from domain.access import Actor
 from domain.workflows import Workflows
-from projections import attachments, directory, links, parking, participants, search, spans, tickets, timeline, views
+from projections import (
+    attachments,
+    directory,
+    links,
+    parking,
+    participants,
+    search,
+    spans,
+    tickets,
+    timeline,
+    views,
+    work,
+)
 from projections.reading import Page, View
 from projections.rows import (
     AttachmentRow,
@@ -28,6 +40,7 @@ from projections.rows import (
     TicketDetails,
     TicketRow,
     ViewRow,
+    WorkEntryRow,
 )
 
 K = TypeVar("K", bound=Hashable)
@@ -61,6 +74,11 @@ class Loaders:
         self.attachment_counts = loader_by(view, attachments.attachment_counts)
         self.links_of = loader_by(view, links.links)
         self.link_counts = loader_by(view, links.link_counts)
+        self.work_entries = loader(lambda ids: work.by_ids(view, ids))
+        self.work_of = loader_by(view, work.of_tickets)
+        self.work_counts = loader_by(view, work.counts_of_tickets)
+        self.worked_seconds = loader_by(view, work.worked_seconds)
+        self.overlapping = loader(lambda ids: work.overlapping(view, ids))
         self.highlights = loader_by(view, search.highlights)
         self.history = loader_by(view, timeline.history)
         self.history_counts = loader_by(view, timeline.history_counts)
@@ -90,6 +108,11 @@ class Loaders:
     attachment_counts: DataLoader[Asked, int]
     links_of: DataLoader[Asked, Page[LinkRow]]
     link_counts: DataLoader[Asked, int]
+    work_entries: DataLoader[UUID, WorkEntryRow | None]
+    work_of: DataLoader[Asked, Page[WorkEntryRow]]
+    work_counts: DataLoader[Asked, int]
+    worked_seconds: DataLoader[Asked, int | None]
+    overlapping: DataLoader[UUID, bool | None]
     highlights: DataLoader[Asked, list[HighlightPart] | None]
     history: DataLoader[Asked, Page[EventRow]]
     history_counts: DataLoader[Asked, int]

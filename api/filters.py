@@ -18,12 +18,13 @@ from domain.errors import InvalidValue
 from domain.people import PersonKind
 from domain.text import FieldValue
 from domain.tickets import Priority
+from domain.work import WorkFlag, WorkOrigin
 from domain.workflows import StatusCategory, Workflows
 from projections import filters
 from projections.filters import BoardAxis, Direction, TicketField
 from projections.reading import BadInput
 
-for _enum in (PersonKind, Priority, StatusCategory, BoardAxis, Direction, TicketField):
+for _enum in (PersonKind, Priority, StatusCategory, BoardAxis, Direction, TicketField, WorkFlag, WorkOrigin):
     strawberry.enum(_enum)
 
 
@@ -121,6 +122,16 @@ class PersonFilter:
     kind: PersonKind | None = UNSET
     team: IdFilter | None = UNSET
     active: bool | None = UNSET
+
+
+@strawberry.input
+class WorkFilter:
+    ticket: IdFilter | None = UNSET
+    person: IdFilter | None = UNSET
+    service: IdFilter | None = UNSET
+    started_at: TimeFilter | None = UNSET
+    billable: bool | None = UNSET
+    flag: WorkFlag | None = UNSET
 
 
 @strawberry.input

@@ -23,6 +23,7 @@ class Kind(Enum):
     EVENT = b"e"
     WORKSPACE = b"w"
     VIEW = b"v"
+    WORK_ENTRY = b"h"
 
 
 NAMED_BY: Mapping[str, Kind] = {
@@ -45,6 +46,7 @@ NAMED_BY: Mapping[str, Kind] = {
     "in_reply_to": Kind.COMMENT,
     "upload": Kind.UPLOAD,
     "attachment": Kind.ATTACHMENT,
+    "work_entry": Kind.WORK_ENTRY,
 }
 """Fields of inputs and filters, and paths of changes, whose values are ids."""
 

@@ -12,15 +12,18 @@ from api.events import Event
 from api.fields import Info, by, given
 from api.filters import TicketFilter, asked
 from api.ids import Kind, decode, encode
+from api.people import must_read_all
 from api.prefetch import prefetch
 from api.scalars import Position
 from api.ticket_fields import Ticket
-from projections import directory, filters, live, tickets
+from api.work import Timer
+from domain.work import TimerDiscarded, TimerStarted, TimerStopped, timer_stream
+from projections import directory, filters, live, tickets, work
 from projections.board import BoardAsk
 from projections.board_changes import board_changes
 from projections.filters import EventFilter
 from projections.reading import NOW
-from projections.rows import BoardChangeRow, EventRow
+from projections.rows import BoardChangeRow, EventRow, TimerRow
 
 T = TypeVar("T")
 
@@ -77,6 +80,25 @@ async def _events(
     return _current(info, live.events(info.context.runtime.feed, info.context.view, wanted, given(after_position)))
 
 
+_OF_TIMERS = [kind.__name__ for kind in (TimerStarted, TimerStopped, TimerDiscarded)]
+
+
+async def _timer_changed(info: Info, after_position: Position | None = UNSET) -> AsyncGenerator[TimerRow | None]:
+    """Your timer, whenever it was started or stopped, anywhere; null while none runs."""
+    must_read_all(info)
+    view, feed = info.context.view, info.context.runtime.feed
+    mine = timer_stream(view.actor.workspace, view.actor.person)
+    heard = live.events(feed, view, EventFilter(types=_OF_TIMERS), given(after_position))
+
+    async def changes() -> AsyncGenerator[TimerRow | None]:
+        async with aclosing(heard):
+            async for event in heard:
+                if event.stream == mine:
+                    yield await work.timer(view, view.actor.person)
+
+    return _current(info, changes())
+
+
 def _stream(resolver: Any) -> Any:
     return strawberry.subscription(resolver=resolver, description=resolver.__doc__)
 
@@ -85,4 +107,5 @@ def _stream(resolver: Any) -> Any:
 class Subscription:
     ticket_changed: AsyncGenerator[Event] = _stream(_ticket_changed)
     board_changed: AsyncGenerator[BoardChange] = _stream(_board_changed)
+    timer_changed: AsyncGenerator[Timer | None] = _stream(_timer_changed)
     events: AsyncGenerator[Event] = _stream(_events)

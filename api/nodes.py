@@ -34,6 +34,8 @@ async def _node(info: Info, id: ID) -> object | None:
             return await loaders.views.load(number)
         case Kind.ATTACHMENT:
             return await loaders.attachments.load(number)
+        case Kind.WORK_ENTRY:
+            return await loaders.work_entries.load(number)
         case _:
             return None
 

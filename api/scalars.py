@@ -13,6 +13,8 @@ from strawberry.types.scalar import ScalarDefinition
 from domain.text import RFC3339
 
 Position = NewType("Position", int)
+Seconds = NewType("Seconds", int)
+"""Of inputs: a number of any size, so that one that is out of range is refused as all else that is wrong with them."""
 
 _LARGEST = 2**63 - 1
 
@@ -57,6 +59,13 @@ def parse_position(value: Any) -> Position:
     return Position(int(value))
 
 
+def parse_seconds(value: Any) -> Seconds:
+    """Raises GraphQLError."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value or value % 1:
+        raise GraphQLError(f"{_shown(value)} is not a whole number of seconds.")
+    return Seconds(int(value))
+
+
 def _shown(value: Any) -> str:
     return repr(value)[:80]
 
@@ -73,6 +82,12 @@ SCALARS: dict[object, ScalarDefinition] = {
         description="A place in the log of events: decimal digits as a string.",
         serialize=str,
         parse_value=parse_position,
+    ),
+    Seconds: strawberry.scalar(
+        name="Seconds",
+        description="A whole number of seconds.",
+        serialize=int,
+        parse_value=parse_seconds,
     ),
     JSON: strawberry.scalar(name="JSON", description="Any JSON value.", serialize=lambda value: value),
 }

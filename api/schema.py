@@ -27,6 +27,7 @@ from api.tickets import TicketMutations, TicketQueries
 from api.viewer import ViewerQueries
 from api.views import ViewMutations, ViewQueries
 from api.wip_limits import WipLimitMutations, WipLimitQueries
+from api.work import WorkMutations, WorkQueries
 from api.workflows import WorkflowQueries
 
 
@@ -45,6 +46,7 @@ class Query(
     PeopleQueries,
     TeamQueries,
     ServiceQueries,
+    WorkQueries,
     StatusQueries,
 ):
     pass
@@ -64,6 +66,7 @@ class Mutation(
     CustomFieldMutations,
     WipLimitMutations,
     ViewMutations,
+    WorkMutations,
 ):
     pass
 

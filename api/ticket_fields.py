@@ -24,6 +24,7 @@ from api.scalars import Position
 from api.services import Service, service
 from api.spans import Span
 from api.teams import Team, team
+from api.work import WorkEntry
 from api.workflows import Role, Status, StatusRow, Transition, Workflow, role_row, status_row, workflow_row
 from domain import access, workflows
 from domain import tickets as domain
@@ -40,6 +41,7 @@ from projections.rows import (
     SpanRow,
     TicketDetails,
     TicketRow,
+    WorkEntryRow,
 )
 
 # ---- what its row does not say itself
@@ -213,6 +215,20 @@ async def _attachments(
     return ConnectionRow(page, lambda: loaders.attachment_counts.load((id_, moment)))
 
 
+async def _work_entries(
+    ticket: Parent[TicketRow], info: Info, first: int | None = UNSET, after: str | None = UNSET
+) -> ConnectionRow[WorkEntryRow]:
+    """By start."""
+    loaders, id_, moment = info.context.loaders, ticket.id, ticket.moment
+    page = await loaders.work_of.load((id_, page_ask(first, after), moment))
+    return ConnectionRow(page, lambda: loaders.work_counts.load((id_, moment)))
+
+
+async def _worked_seconds(ticket: Parent[TicketRow], info: Info) -> int:
+    """Net, of all its work."""
+    return await info.context.loaders.worked_seconds.load((ticket.id, ticket.moment)) or 0
+
+
 async def _history(
     ticket: Parent[TicketRow],
     info: Info,
@@ -355,6 +371,8 @@ class Ticket(Node):
     comments: Connection[Comment] = by(_comments)
     comment_count: int = by(_comment_count, reads=("id", "number", "moment"))
     attachments: Connection[Attachment] = by(_attachments)
+    work_entries: Connection[WorkEntry] = by(_work_entries)
+    worked_seconds: int = by(_worked_seconds, reads=("id", "moment"))
     version: int = by(_version, reads=("id", "number", "moment"))
     position: Position = by(_position, reads=("id", "number", "moment"))
     stale: bool = by(_stale, reads=("id",))

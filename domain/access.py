@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain import people, services, teams, tickets, views, workflows
+from domain import people, services, teams, tickets, views, work, workflows
 from domain.tickets import Ticket
 
 
@@ -51,12 +51,14 @@ Command = (
     | services.ServiceCommand
     | workflows.WorkflowsCommand
     | views.ViewCommand
+    | work.WorkCommand
 )
 
 _STAFF = (Scope.AGENT, Scope.MANAGER, Scope.ADMIN)
 _HEADS = (Scope.MANAGER, Scope.ADMIN)
 
 TO_TICKETS: tuple[type[tickets.CommandToTicket], ...] = tickets.CommandToTicket.__args__
+OF_WORK: tuple[type[work.WorkCommand], ...] = work.WorkCommand.__args__
 
 _ALLOWED: dict[type[Command], tuple[Scope, ...]] = {
     tickets.OpenTicket: _STAFF,
@@ -79,6 +81,7 @@ _ALLOWED: dict[type[Command], tuple[Scope, ...]] = {
     workflows.RetireField: (Scope.ADMIN,),
     workflows.SetFieldPolicy: (Scope.ADMIN,),
     workflows.SetWipLimit: _HEADS,
+    **dict.fromkeys(OF_WORK, _STAFF),
     views.SaveView: _STAFF,
     views.UpdateView: _STAFF,
     views.DeleteView: _STAFF,
@@ -111,6 +114,11 @@ def may(actor: Actor, command: type[Command] | Command, ticket: Ticket | None = 
 def may_act_for_others(actor: Actor) -> bool:
     """Date a command back, or give it on behalf of another person."""
     return actor.has(*_HEADS)
+
+
+def may_work_as(actor: Actor, person: UUID) -> bool:
+    """Log work as this person, or change what they logged."""
+    return person == actor.person or may_act_for_others(actor)
 
 
 def may_import(actor: Actor) -> bool:

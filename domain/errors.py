@@ -21,6 +21,9 @@ class ErrorCode(StrEnum):
     VIEW_NOT_FOUND = "VIEW_NOT_FOUND"
     UPLOAD_NOT_FOUND = "UPLOAD_NOT_FOUND"
     ATTACHMENT_NOT_FOUND = "ATTACHMENT_NOT_FOUND"
+    WORK_NOT_FOUND = "WORK_NOT_FOUND"
+    TIMER_RUNS = "TIMER_RUNS"
+    TIMER_NOT_RUNNING = "TIMER_NOT_RUNNING"
     FORBIDDEN = "FORBIDDEN"
     CONFLICT = "CONFLICT"
     COMMAND_ID_REUSED = "COMMAND_ID_REUSED"
@@ -138,6 +141,28 @@ class AttachmentNotFound(Refused):
 
     def __init__(self, attachment: UUID) -> None:
         super().__init__(f"This ticket has no attachment {attachment}.", ("attachment",))
+
+
+class WorkNotFound(Refused):
+    code = ErrorCode.WORK_NOT_FOUND
+
+    def __init__(self, entry: UUID) -> None:
+        super().__init__(f"There is no work entry {entry} here, or it was reversed.", ("workEntry",))
+
+
+class TimerRuns(Refused):
+    code = ErrorCode.TIMER_RUNS
+
+    def __init__(self, ticket: UUID | None) -> None:
+        super().__init__("Your timer runs on another ticket. Stop it first, or switch it: switchTimer.", ("ticket",))
+        self.ticket = ticket
+
+
+class TimerNotRunning(Refused):
+    code = ErrorCode.TIMER_NOT_RUNNING
+
+    def __init__(self) -> None:
+        super().__init__("No timer of yours runs. Log the work afterwards: logWork.")
 
 
 class FileTooLarge(Refused):

@@ -10,6 +10,7 @@ from msgspec import UNSET, UnsetType
 from domain.people import PersonKind
 from domain.text import FieldValue
 from domain.tickets import Priority
+from domain.work import WorkFlag
 from domain.workflows import StatusCategory
 
 
@@ -108,6 +109,17 @@ class EventFilter(msgspec.Struct, frozen=True, kw_only=True):
     ticket: UUID | None = None
     actor: UUID | None = None
     occurred_at: TimeFilter | UnsetType = UNSET
+
+
+class WorkFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """All that is named must hold."""
+
+    ticket: IdFilter | UnsetType = UNSET
+    person: IdFilter | UnsetType = UNSET
+    service: IdFilter | UnsetType = UNSET
+    started_at: TimeFilter | UnsetType = UNSET
+    billable: bool | UnsetType = UNSET
+    flag: WorkFlag | UnsetType = UNSET
 
 
 class TicketField(StrEnum):

@@ -1,7 +1,19 @@
 """Every read model. A new one is its file and a line here."""
 
 from application.event_store.database import Connection
-from projections import attachments, directory, links, parking, projection, search, spans, tickets, timeline, views
+from projections import (
+    attachments,
+    directory,
+    links,
+    parking,
+    projection,
+    search,
+    spans,
+    tickets,
+    timeline,
+    views,
+    work,
+)
 from projections.projection import Projection
 
 PROJECTIONS: tuple[Projection, ...] = (
@@ -13,6 +25,7 @@ PROJECTIONS: tuple[Projection, ...] = (
     links.PROJECTION,
     search.PROJECTION,
     views.PROJECTION,
+    work.PROJECTION,
 )
 
 TOGETHER: tuple[tuple[Projection, ...], ...] = (
@@ -23,7 +36,7 @@ TOGETHER: tuple[tuple[Projection, ...], ...] = (
 
 NAMES = tuple(one.name for one in PROJECTIONS)
 
-TICKET_READ_MODELS = ("spans", "tickets", "timeline", "directory", "attachments", "links")
+TICKET_READ_MODELS = ("spans", "tickets", "timeline", "directory", "attachments", "links", "work")
 """What a ticket is shown from."""
 
 PERSONAL_COLUMNS: dict[str, tuple[str, ...]] = parking.PERSONAL | {

@@ -1,6 +1,6 @@
 """What queries return: the rows that the GraphQL types of the same names show."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -10,6 +10,7 @@ import msgspec
 from domain.people import PersonKind
 from domain.text import FieldValue
 from domain.tickets import LinkKind, Priority, Visibility, ticket_key
+from domain.work import TIMER_LIMIT, WorkFlag, WorkOrigin
 from domain.workflows import Status, StatusCategory
 from projections.filters import BoardAxis, TicketOrder
 from projections.reading import NOW, Keys, Moment, Page
@@ -99,6 +100,44 @@ class AttachmentRow(msgspec.Struct, frozen=True, kw_only=True):
     attached_at: datetime
     attached_by: UUID
     moment: Moment = NOW
+
+
+class WorkEntryRow(msgspec.Struct, frozen=True, kw_only=True):
+    """`version`: number of the entry's events by then. Seconds are net."""
+
+    id: UUID
+    version: int
+    ticket: UUID
+    person: UUID
+    started_at: datetime
+    ended_at: datetime
+    interruption: int
+    seconds: int
+    comment: str | None
+    billable: bool
+    origin: WorkOrigin
+    flags: list[WorkFlag]
+    role: str
+    service: UUID | None
+    logged_at: datetime
+    logged_by: UUID
+    moment: Moment = NOW
+
+
+class TimerRow(msgspec.Struct, frozen=True, kw_only=True):
+    person: UUID
+    ticket: UUID
+    started_at: datetime
+    comment: str | None
+
+    @property
+    def seconds(self) -> int:
+        """Since it was started; more is not logged of a timer that was forgotten."""
+        return int(min(datetime.now(UTC) - self.started_at, TIMER_LIMIT).total_seconds())
+
+    @property
+    def forgotten(self) -> bool:
+        return datetime.now(UTC) - self.started_at > TIMER_LIMIT
 
 
 class SearchField(StrEnum):

@@ -29,6 +29,7 @@ from domain.tickets import (
 )
 from domain.views import View as SavedView
 from domain.wip_limits import Ledger
+from domain.work import Timer, WorkEntry
 from domain.workflows import Workflows
 from projections import conditions
 from projections.filters import EventFilter, PageAsk
@@ -115,6 +116,19 @@ _PATHS = {
     Person: _paths(("name", "name"), ("kind", "kind"), ("email", "email"), ("active", "active")),
     Team: _paths(("key", "key"), ("name", "name"), ("members", "members")),
     Service: _paths(("key", "key"), ("name", "name"), ("active", "active")),
+    Timer: _paths(("person", "person"), ("ticket", "ticket"), ("startedAt", "started_at"), ("comment", "comment")),
+    WorkEntry: _paths(
+        ("ticket", "ticket"),
+        ("person", "person"),
+        ("startedAt", "started_at"),
+        ("endedAt", "ended_at"),
+        ("interruption", "interruption"),
+        ("seconds", "seconds"),
+        ("comment", "comment"),
+        ("billable", "billable"),
+        ("flags", "flags"),
+        ("reversed", "reversed"),
+    ),
     Workflows: _paths(
         ("roles", "roles"),
         ("workflows", "versions"),

@@ -14,10 +14,21 @@ from domain.teams import Team, TeamEvent
 from domain.tickets import Ticket, TicketEvent
 from domain.views import View, ViewEvent
 from domain.wip_limits import Ledger, LedgerEvent
+from domain.work import Timer, TimerEvent, WorkEntry, WorkEvent
 from domain.workflows import Workflows, WorkflowsEvent
 
-DomainEvent = TicketEvent | PersonEvent | TeamEvent | ServiceEvent | WorkflowsEvent | LedgerEvent | ViewEvent
-State = Ticket | Person | Team | Service | Workflows | Ledger | View
+DomainEvent = (
+    TicketEvent
+    | PersonEvent
+    | TeamEvent
+    | ServiceEvent
+    | WorkflowsEvent
+    | LedgerEvent
+    | ViewEvent
+    | TimerEvent
+    | WorkEvent
+)
+State = Ticket | Person | Team | Service | Workflows | Ledger | View | Timer | WorkEntry
 
 
 class Cause(msgspec.Struct, frozen=True, kw_only=True, gc=False):

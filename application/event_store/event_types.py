@@ -11,7 +11,7 @@ from typing import Any, cast
 import msgspec
 
 from application.event_store.envelope import DomainEvent, Envelope, State, Stream
-from domain import people, services, teams, tickets, views, wip_limits, workflows
+from domain import people, services, teams, tickets, views, wip_limits, work, workflows
 from domain.text import PASSING, SEALED
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
@@ -72,6 +72,8 @@ EVENT_TYPES: Mapping[str, EventType] = {
         *_types(workflows.evolve, workflows.WorkflowsEvent),
         *_types(wip_limits.evolve, wip_limits.LedgerEvent),
         *_types(views.evolve, views.ViewEvent),
+        *_types(work.evolve_timer, work.TimerEvent),
+        *_types(work.evolve, work.WorkEvent),
     )
 }
 """By stored name. The name happens to be the class's; renaming a class keeps the name by an entry of its own."""

@@ -134,6 +134,10 @@ class WorkspaceStore(Application[UUID]):
         """These streams as this process knows them, which others may have moved since; None where one is not known."""
         return self._streams.known(ids)
 
+    def history(self, id_: UUID) -> list[Envelope]:
+        """Every event of a stream, as recorded now."""
+        return self._mapper.to_envelopes(self._recorder.load({id_: 0}))
+
     def record_unchanged(self, commands: Sequence[Recorded]) -> None:
         """Remembers commands that changed nothing, so that a repeat of them is known."""
         self._recorder.insert_events((), unchanged=commands)

@@ -30,6 +30,7 @@ from api.ticket_fields import Ticket
 from api.viewer import Workspace
 from api.views import View, ViewDefinition
 from api.wip_limits import WipLimit
+from api.work import Timer, WorkEntry
 from api.workflows import Role, Status, StatusRow, Way, Workflow
 from domain import custom_fields, workflow_preview, workflow_state, workflows
 from domain.workflow_preview import Preview
@@ -53,7 +54,9 @@ from projections.rows import (
     SpanRow,
     TeamRow,
     TicketRow,
+    TimerRow,
     ViewRow,
+    WorkEntryRow,
 )
 from projections.rows import HighlightPart as HighlightPartRow
 
@@ -121,6 +124,7 @@ def test_a_removed_field_breaks_clients_unless_it_was_deprecated() -> None:
             (Link, LinkRow),
             *((SearchHit, SearchHitRow), (Highlight, HighlightRow), (HighlightPart, HighlightPartRow)),
         ),
+        *((WorkEntry, WorkEntryRow), (Timer, TimerRow)),
         *((View, ViewRow), (ViewDefinition, rows.ViewDefinition), (WipLimit, workflow_state.WipLimit)),
         *((Field, custom_fields.Field), (Choice, custom_fields.Choice), (Way, workflows.Transition)),
         *((WorkflowPreview, Preview), (StatusPreview, workflow_preview.StatusPreview)),

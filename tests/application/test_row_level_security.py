@@ -15,7 +15,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
-from application import services, teams, tokens, views
+from application import services, teams, tokens, views, work
 from application.attachments.attaching import attach
 from application.attachments.contents import Contents
 from application.embedded_postgres import EmbeddedPostgres
@@ -40,6 +40,7 @@ from domain.tickets import (
 )
 from domain.tickets import Priority as Priorities
 from domain.views import FavouriteView, SaveView
+from domain.work import LogWork, StartTimer
 from projections import attachments, board, directory, search, spans, tickets, timeline
 from projections.board import BoardAsk
 from projections.engine import Session
@@ -78,6 +79,9 @@ def _fill(database: Database, company: Company) -> None:
     company.give(WatchTicket(ticket=child))
     company.give(LinkTickets(ticket=child, kind=LinkKind.RELATES, other=parent))
     company.give(SetPriority(ticket=child, priority=Priorities.NORMAL), command_id=uuid4())  # changes nothing
+    began = datetime(2026, 3, 2, 9, tzinfo=UTC)
+    work.handle(company.store, context, LogWork(ticket=child, started_at=began, seconds=60, comment="Work"))
+    work.handle(company.store, context, StartTimer(ticket=child))
     saved = views.handle(company.store, context, SaveView(name="All", definition=NO_DEFINITION, shared=True)).stream
     views.handle(company.store, context, FavouriteView(view=saved))
     issue_token(database, company.workspace.id, requester, [Scope.AGENT], "Token", timedelta(days=1))

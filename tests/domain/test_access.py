@@ -5,7 +5,7 @@ from typing import get_args
 import msgspec
 import pytest
 
-from domain import access, people, services, teams, tickets, views, workflows
+from domain import access, people, services, teams, tickets, views, work, workflows
 from domain.access import Actor, Scope
 from domain.custom_fields import Field, FieldType
 from domain.tickets import Visibility
@@ -60,6 +60,19 @@ WORK: list[access.Command] = [
     tickets.WatchTicket(ticket=TICKET, person=ANNA),
     tickets.UnwatchTicket(ticket=TICKET, person=ANNA),
 ]
+HOURS: list[access.Command] = [
+    work.StartTimer(ticket=TICKET),
+    work.SwitchTimer(ticket=TICKET),
+    work.StopTimer(),
+    work.DiscardTimer(),
+    work.LogWork(ticket=TICKET, started_at=START, seconds=60),
+    work.CorrectWork(work_entry=an_id(61)),
+    work.MoveWork(work_entry=an_id(61), ticket=PARENT),
+    work.MarkWorkBillable(work_entry=an_id(61)),
+    work.MarkWorkNotBillable(work_entry=an_id(61)),
+    work.CommentWork(work_entry=an_id(61), comment=None),
+    work.ReverseWork(work_entry=an_id(61)),
+]
 OF_REQUESTERS = tickets.AddComment | tickets.AttachFile | tickets.WatchTicket | tickets.UnwatchTicket
 """What a requester may do with their own tickets."""
 
@@ -92,7 +105,7 @@ DEFINITIONS: list[access.Command] = [
     workflows.RetireField(field="room"),
     workflows.SetFieldPolicy(strict=True),
 ]
-EVERYTHING = [*WORK, *VIEWS, *CATALOGUES, *LIMITS, *DEFINITIONS]
+EVERYTHING = [*WORK, *HOURS, *VIEWS, *CATALOGUES, *LIMITS, *DEFINITIONS]
 
 THEIRS = tickets.evolve(None, OPENED, START)  # Boris asked for it
 NOBODYS = msgspec.structs.replace(THEIRS, requester=None)
@@ -119,13 +132,19 @@ def test_every_command_that_there_is_has_its_rule() -> None:
 
 
 def test_an_agent_works_on_every_ticket_and_leaves_the_rest() -> None:
-    assert allowed(actor(Scope.AGENT), WORK) == {True}
+    assert allowed(actor(Scope.AGENT), [*WORK, *HOURS]) == {True}
     assert allowed(actor(Scope.AGENT), [*CATALOGUES, *LIMITS, *DEFINITIONS]) == {False}
 
 
 def test_a_manager_also_keeps_people_teams_and_services() -> None:
     assert allowed(actor(Scope.MANAGER), [*WORK, *VIEWS, *CATALOGUES, *LIMITS]) == {True}
     assert allowed(actor(Scope.MANAGER), DEFINITIONS) == {False}
+
+
+def test_who_may_act_for_others_records_their_work() -> None:
+    assert access.may_work_as(actor(Scope.AGENT), BORIS)
+    assert not access.may_work_as(actor(Scope.AGENT), ANNA)
+    assert access.may_work_as(actor(Scope.MANAGER), ANNA)
 
 
 def test_an_admin_may_give_every_command() -> None:

@@ -36,6 +36,7 @@ FEATURES = {
     "ticket": "tickets",
     "team": "teams",
     "service": "services",
+    "work_entry": "work",
 }
 """Whose ids a field holds; one that is not named here gets an id from within its ticket."""
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from application import people, services, teams, tickets, workflows
+from application import people, services, teams, tickets, work, workflows
 from application.embedded_postgres import EmbeddedPostgres
 from application.event_store.database import Database, Role
 from application.event_store.streams import EventStore
@@ -22,6 +22,7 @@ from domain.people import AddPerson, PersonCommand, PersonKind
 from domain.services import AddService, ServiceCommand
 from domain.teams import AddTeam, TeamCommand
 from domain.tickets import OpenTicket, TicketCommand
+from domain.work import WorkCommand
 from domain.workflows import WorkflowsCommand
 from projections.engine import Session
 from projections.filters import AsOf, Direction, PageAsk, TicketField, TicketFilter, TicketOrder
@@ -85,7 +86,7 @@ class World:
 
     def do(
         self,
-        command: TicketCommand | PersonCommand | TeamCommand | ServiceCommand | WorkflowsCommand,
+        command: TicketCommand | PersonCommand | TeamCommand | ServiceCommand | WorkflowsCommand | WorkCommand,
         at: datetime | None = None,
         *,
         by: Actor | None = None,
@@ -101,6 +102,8 @@ class World:
             return services.handle(self.store, context, command)
         if isinstance(command, WorkflowsCommand):
             return workflows.handle(self.store, context, command)
+        if isinstance(command, WorkCommand):
+            return work.handle(self.store, context, command)
         return tickets.handle(self.store, context, command)
 
     def open(

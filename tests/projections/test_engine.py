@@ -14,6 +14,7 @@ from application.event_store.follower import Deposed
 from application.handling import Context
 from domain.tickets import AddComment, Priority, SetPriority, TransitionTicket, UnwatchTicket, WatchTicket
 from domain.views import FavouriteView, SaveView
+from domain.work import CorrectWork, LogWork, ReverseWork, SwitchTimer
 from projections import engine, reading, states
 from projections.engine import Engine, Session
 from projections.projection import Change, Projection, install
@@ -64,6 +65,12 @@ def some_history(world: World) -> None:
             world.do(AddComment(ticket=opened, body=f"{m}"), hour(n + m))
         world.do(SetPriority(ticket=opened, priority=Priority.HIGH), hour(n + 5))
         world.do(WatchTicket(ticket=opened, person=anna), hour(n + 5))
+        logged = world.do(LogWork(ticket=opened, started_at=hour(n), seconds=60 * (n + 1)), hour(n + 6)).stream
+        if n % 2:
+            world.do(CorrectWork(work_entry=logged, ended_at=hour(n + 1)), hour(n + 6))
+            world.do(SwitchTimer(ticket=opened), hour(n + 6))
+        if n % 5 == 0:
+            world.do(ReverseWork(work_entry=logged), hour(n + 7))
         if n % 3 == 0:
             world.do(UnwatchTicket(ticket=opened, person=anna), hour(n + 6))
             world.do(TransitionTicket(ticket=opened, status="done"), hour(n + 6))
@@ -98,7 +105,7 @@ def test_batches_of_any_size_fold_to_the_same_tables(world: World, monkeypatch: 
         assert digests(world) == expected, size
 
 
-_EMPTY = ("team", "team_member", "service", "attachment")
+_EMPTY = ("team", "team_member", "service", "attachment", "link")
 
 
 def test_states_are_loaded_from_the_log_where_the_cache_has_lost_them(
