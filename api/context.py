@@ -22,6 +22,7 @@ from projections import (
     spans,
     tickets,
     timeline,
+    traceability,
     views,
     work,
 )
@@ -34,9 +35,11 @@ from projections.rows import (
     HighlightPart,
     LinkRow,
     PersonRow,
+    RepositoryRow,
     ServiceRow,
     SpanRow,
     TeamRow,
+    TicketChangeRow,
     TicketDetails,
     TicketRow,
     ViewRow,
@@ -84,6 +87,10 @@ class Loaders:
         self.history_counts = loader_by(view, timeline.history_counts)
         self.spans = loader_by(view, spans.spans)
         self.span_counts = loader_by(view, spans.span_counts)
+        self.repositories = loader(lambda ids: traceability.repositories_by_ids(view, ids))
+        self.commit_counts = loader(lambda ids: traceability.commit_counts(view, ids))
+        self.changes_of = loader_by(view, traceability.changes_of)
+        self.change_counts = loader_by(view, traceability.change_counts)
         self.members = loader_by(view, directory.members)
         self.member_counts = loader_by(view, directory.member_counts)
 
@@ -118,6 +125,10 @@ class Loaders:
     history_counts: DataLoader[Asked, int]
     spans: DataLoader[Asked, Page[SpanRow]]
     span_counts: DataLoader[Asked, int]
+    repositories: DataLoader[UUID, RepositoryRow | None]
+    commit_counts: DataLoader[UUID, int | None]
+    changes_of: DataLoader[Asked, Page[TicketChangeRow]]
+    change_counts: DataLoader[Asked, int]
     members: DataLoader[Asked, Page[PersonRow]]
     member_counts: DataLoader[Asked, int]
 

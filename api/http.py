@@ -39,6 +39,7 @@ from api.streaming import (
     subscribed,
 )
 from application import tokens
+from application.event_store.attempts import StoreOverloaded, StoreUnavailable
 from application.tokens import TokenRefused
 from projections import directory
 from projections.reading import ReadModels, ReadModelsUnavailable, View
@@ -232,6 +233,8 @@ def _from_exception(error: Exception, status: int) -> Response[bytes]:
 EXCEPTION_HANDLERS: dict[int | type[Exception], Callable[[AnyRequest, Any], Response[Any]]] = {
     HTTPException: http_error,
     ReadModelsUnavailable: unavailable,
+    StoreUnavailable: unavailable,
+    StoreOverloaded: rate_limited,
     errors.QueryTimedOut: unavailable,
     errors.RateLimited: rate_limited,
     errors.TooSlow: too_slow,

@@ -24,6 +24,7 @@ class Kind(Enum):
     WORKSPACE = b"w"
     VIEW = b"v"
     WORK_ENTRY = b"h"
+    REPOSITORY = b"r"
 
 
 NAMED_BY: Mapping[str, Kind] = {
@@ -43,6 +44,7 @@ NAMED_BY: Mapping[str, Kind] = {
     "team": Kind.TEAM,
     "service": Kind.SERVICE,
     "view": Kind.VIEW,
+    "repository": Kind.REPOSITORY,
     "in_reply_to": Kind.COMMENT,
     "upload": Kind.UPLOAD,
     "attachment": Kind.ATTACHMENT,

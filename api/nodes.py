@@ -32,6 +32,8 @@ async def _node(info: Info, id: ID) -> object | None:
             return await loaders.comments.load(number)
         case Kind.VIEW:
             return await loaders.views.load(number)
+        case Kind.REPOSITORY:
+            return await loaders.repositories.load(number) if info.context.actor.reads_all else None
         case Kind.ATTACHMENT:
             return await loaders.attachments.load(number)
         case Kind.WORK_ENTRY:

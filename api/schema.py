@@ -24,6 +24,7 @@ from api.services import ServiceMutations, ServiceQueries
 from api.status import StatusQueries
 from api.teams import TeamMutations, TeamQueries
 from api.tickets import TicketMutations, TicketQueries
+from api.traceability import TraceabilityMutations, TraceabilityQueries
 from api.viewer import ViewerQueries
 from api.views import ViewMutations, ViewQueries
 from api.wip_limits import WipLimitMutations, WipLimitQueries
@@ -47,6 +48,7 @@ class Query(
     TeamQueries,
     ServiceQueries,
     WorkQueries,
+    TraceabilityQueries,
     StatusQueries,
 ):
     pass
@@ -67,6 +69,7 @@ class Mutation(
     WipLimitMutations,
     ViewMutations,
     WorkMutations,
+    TraceabilityMutations,
 ):
     pass
 

@@ -24,7 +24,13 @@ from api.scalars import Position
 from api.services import Service, service
 from api.spans import Span
 from api.teams import Team, team
-from api.work import WorkEntry
+from api.traceability import (
+    TicketChange,
+    ticket_changes,
+)
+from api.work import (
+    WorkEntry,
+)
 from api.workflows import Role, Status, StatusRow, Transition, Workflow, role_row, status_row, workflow_row
 from domain import access, workflows
 from domain import tickets as domain
@@ -373,6 +379,7 @@ class Ticket(Node):
     attachments: Connection[Attachment] = by(_attachments)
     work_entries: Connection[WorkEntry] = by(_work_entries)
     worked_seconds: int = by(_worked_seconds, reads=("id", "moment"))
+    changes: Connection[TicketChange] = by(ticket_changes)
     version: int = by(_version, reads=("id", "number", "moment"))
     position: Position = by(_position, reads=("id", "number", "moment"))
     stale: bool = by(_stale, reads=("id",))

@@ -14,7 +14,7 @@ from application.event_store import metrics, tracing
 from application.event_store.envelope import Cause, DomainEvent, Envelope, Stream
 from application.event_store.recorder import AlreadyRecorded, Guard, Recorded, VersionConflict
 from application.event_store.streams import EventStore, WorkspaceStore
-from domain.access import Actor, Command, may_act_for_others
+from domain.access import Actor, may_act_for_others
 from domain.errors import CommandIdReused, Conflict, Forbidden, InvalidValue, OccurredInFuture, PersonNotFound, Refused
 from domain.people import Person
 from domain.text import TEXT_LIMIT, prose
@@ -73,7 +73,7 @@ Decide = Callable[[dict[UUID, Stream]], Decision]
 def execute(
     store: EventStore,
     context: Context,
-    command: Command,
+    command: msgspec.Struct,
     stream: UUID,
     others: Iterable[UUID | None],
     decide: Decide,
@@ -132,7 +132,7 @@ class _Attempt:
         self,
         workspace: WorkspaceStore,
         context: Context,
-        command: Command,
+        command: msgspec.Struct,
         stream: UUID,
         needed: set[UUID],
         decide: Decide,
@@ -303,7 +303,7 @@ _ENCODER = msgspec.json.Encoder(order="deterministic")
 """A client that sends a command again may write its fields in another order."""
 
 
-def fingerprint(workspace: WorkspaceStore, context: Context, command: Command) -> bytes:
+def fingerprint(workspace: WorkspaceStore, context: Context, command: msgspec.Struct) -> bytes:
     """Tells a repeat from a reuse. Keyed, because a bare hash of a phone number would outlive an erasure."""
     said = (
         context.actor.person,

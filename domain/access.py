@@ -11,6 +11,7 @@ import msgspec
 
 from domain import people, services, teams, tickets, views, work, workflows
 from domain.tickets import Ticket
+from domain.traceability import links, releases, repositories, requests
 
 
 class Scope(StrEnum):
@@ -52,6 +53,10 @@ Command = (
     | workflows.WorkflowsCommand
     | views.ViewCommand
     | work.WorkCommand
+    | repositories.RepositoryCommand
+    | links.LinkCommand
+    | requests.RequestCommand
+    | releases.ReleaseCommand
 )
 
 _STAFF = (Scope.AGENT, Scope.MANAGER, Scope.ADMIN)
@@ -87,6 +92,15 @@ _ALLOWED: dict[type[Command], tuple[Scope, ...]] = {
     views.DeleteView: _STAFF,
     views.FavouriteView: _STAFF,
     views.UnfavouriteView: _STAFF,
+    repositories.DefineRepository: (Scope.ADMIN,),
+    links.AddChangeLink: _STAFF,
+    links.ConfirmChangeLink: _STAFF,
+    links.RejectChangeLink: _STAFF,
+    requests.RecordMergeRequest: _HEADS,
+    requests.RecordReview: _HEADS,
+    releases.RecordRelease: _HEADS,
+    releases.RecordDeployment: _HEADS,
+    repositories.SetWebhookSecret: (Scope.ADMIN,),
 }
 
 
@@ -123,6 +137,11 @@ def may_work_as(actor: Actor, person: UUID) -> bool:
 
 def may_import(actor: Actor) -> bool:
     """Imports skip transition rules and keep the source's times."""
+    return actor.has(Scope.ADMIN)
+
+
+def may_scan(actor: Actor) -> bool:
+    """Record what a repository has, and whatever links follow from it."""
     return actor.has(Scope.ADMIN)
 
 

@@ -24,6 +24,7 @@ class ErrorCode(StrEnum):
     WORK_NOT_FOUND = "WORK_NOT_FOUND"
     TIMER_RUNS = "TIMER_RUNS"
     TIMER_NOT_RUNNING = "TIMER_NOT_RUNNING"
+    REPOSITORY_NOT_FOUND = "REPOSITORY_NOT_FOUND"
     FORBIDDEN = "FORBIDDEN"
     CONFLICT = "CONFLICT"
     COMMAND_ID_REUSED = "COMMAND_ID_REUSED"
@@ -163,6 +164,13 @@ class TimerNotRunning(Refused):
 
     def __init__(self) -> None:
         super().__init__("No timer of yours runs. Log the work afterwards: logWork.")
+
+
+class RepositoryNotFound(Refused):
+    code = ErrorCode.REPOSITORY_NOT_FOUND
+
+    def __init__(self, repository: UUID | str) -> None:
+        super().__init__(f"There is no repository {str(repository)[:80]} here.", ("repository",))
 
 
 class FileTooLarge(Refused):

@@ -11,6 +11,7 @@ from projections import (
     spans,
     tickets,
     timeline,
+    traceability,
     views,
     work,
 )
@@ -26,6 +27,7 @@ PROJECTIONS: tuple[Projection, ...] = (
     search.PROJECTION,
     views.PROJECTION,
     work.PROJECTION,
+    traceability.PROJECTION,
 )
 
 TOGETHER: tuple[tuple[Projection, ...], ...] = (
@@ -36,7 +38,7 @@ TOGETHER: tuple[tuple[Projection, ...], ...] = (
 
 NAMES = tuple(one.name for one in PROJECTIONS)
 
-TICKET_READ_MODELS = ("spans", "tickets", "timeline", "directory", "attachments", "links", "work")
+TICKET_READ_MODELS = ("spans", "tickets", "timeline", "directory", "attachments", "links", "work", "traceability")
 """What a ticket is shown from."""
 
 PERSONAL_COLUMNS: dict[str, tuple[str, ...]] = parking.PERSONAL | {

@@ -10,7 +10,20 @@ import msgspec
 from domain.people import PersonKind
 from domain.text import FieldValue
 from domain.tickets import LinkKind, Priority, Visibility, ticket_key
-from domain.work import TIMER_LIMIT, WorkFlag, WorkOrigin
+from domain.traceability.repositories import (
+    ChangeKind,
+    LinkSource,
+    Provider,
+    Tracker,
+)
+from domain.traceability.requests import (
+    RequestState,
+)
+from domain.work import (
+    TIMER_LIMIT,
+    WorkFlag,
+    WorkOrigin,
+)
 from domain.workflows import Status, StatusCategory
 from projections.filters import BoardAxis, TicketOrder
 from projections.reading import NOW, Keys, Moment, Page
@@ -279,6 +292,44 @@ class ViewRow(msgspec.Struct, frozen=True, kw_only=True):
     person: UUID | None
     team: UUID | None
     favourite: bool
+
+
+class RepositoryRow(msgspec.Struct, frozen=True, kw_only=True):
+    """`mainline`: the commit to which its main branch was scanned."""
+
+    id: UUID
+    key: str
+    name: str
+    provider: Provider
+    url: str | None
+    default_branch: str | None
+    trackers: list[Tracker]
+    trailers: list[str]
+    mainline: str | None
+    webhook_secured: bool
+
+
+class CodeChangeRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A commit or a merge request. `name`: the commit's hash, the request's number. `at`: when it was committed or
+    opened; where it is only known to be linked, when it was. `state`: of a request."""
+
+    repository: UUID
+    kind: ChangeKind
+    name: str
+    title: str | None
+    author: str | None
+    at: datetime
+    state: RequestState | None
+
+
+class TicketChangeRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a change is thought to belong to a ticket, by the strongest evidence."""
+
+    change: CodeChangeRow
+    source: LinkSource
+    confidence: int
+    evidence: str
+    linked_at: datetime
 
 
 class BoardLineRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 from psycopg import sql
 
-from application.event_store.envelope import State
+from application.event_store.envelope import DomainEvent, State
 from application.event_store.event_types import NAMES
 from domain.people import Person
 from domain.services import Service
@@ -27,6 +27,18 @@ from domain.tickets import (
     TicketWatched,
     Visibility,
 )
+from domain.traceability.links import Link
+from domain.traceability.releases import Deployment, Release
+from domain.traceability.repositories import (
+    ChangesLinked,
+    CommitsPushed,
+    CommitsRecorded,
+    CopiesFound,
+    MainlineAdvanced,
+    Repository,
+    WebhookSecretSet,
+)
+from domain.traceability.requests import MergeRequest
 from domain.views import View as SavedView
 from domain.wip_limits import Ledger
 from domain.work import Timer, WorkEntry
@@ -113,6 +125,28 @@ _PATHS = {
         ("favourites", "favourites"),
     ),
     Ticket: _paths(*TICKET_PATHS),
+    Repository: _paths(
+        ("key", "key"),
+        ("name", "name"),
+        ("provider", "provider"),
+        ("url", "url"),
+        ("defaultBranch", "default_branch"),
+        ("trackers", "trackers"),
+        ("trailers", "trailers"),
+        ("mainline", "mainline"),
+    ),
+    MergeRequest: _paths(
+        ("title", "title"),
+        ("branch", "branch"),
+        ("target", "target"),
+        ("head", "head"),
+        ("state", "state"),
+        ("mergeCommit", "merge_commit"),
+        ("reviews", "reviews"),
+    ),
+    Release: _paths(("tag", "tag"), ("commit", "commit"), ("title", "title")),
+    Deployment: _paths(("environment", "environment"), ("commit", "commit"), ("outcome", "outcome")),
+    Link: _paths(("verdict", "verdict"), ("kind", "kind"), ("change", "change"), ("ticket", "ticket")),
     Person: _paths(("name", "name"), ("kind", "kind"), ("email", "email"), ("active", "active")),
     Team: _paths(("key", "key"), ("name", "name"), ("members", "members")),
     Service: _paths(("key", "key"), ("name", "name"), ("active", "active")),
@@ -256,8 +290,27 @@ def _row(change: Change) -> Any:
         cause.correlation_id,
         cause.causation_id,
         changes_of(change),
-        event,
+        _data(event),
     )
+
+
+def _data(event: DomainEvent) -> Any:
+    """Of what a scan found, hundreds at once, only how many: they are shown where they belong. Of a secret nothing."""
+    match event:
+        case CommitsRecorded(commits=found):
+            return {"commits": len(found), "first": found[0].sha, "last": found[-1].sha}
+        case CommitsPushed(commits=found):
+            return {"commits": len(found), "first": found[0].sha, "last": found[-1].sha}
+        case WebhookSecretSet():
+            return {}
+        case MainlineAdvanced(head=head, introduced=found, anew=anew):
+            return {"head": head, "introduced": len(found), "anew": anew}
+        case CopiesFound(copies=found):
+            return {"copies": len(found)}
+        case ChangesLinked(links=found):
+            return {"links": len(found)}
+        case _:
+            return event
 
 
 PROJECTION = Projection(

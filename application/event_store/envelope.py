@@ -12,6 +12,10 @@ from domain.people import Person, PersonEvent
 from domain.services import Service, ServiceEvent
 from domain.teams import Team, TeamEvent
 from domain.tickets import Ticket, TicketEvent
+from domain.traceability.links import Link, LinkEvent
+from domain.traceability.releases import Deployment, Release, ReleaseEvent
+from domain.traceability.repositories import Repository, RepositoryEvent
+from domain.traceability.requests import MergeRequest, RequestEvent
 from domain.views import View, ViewEvent
 from domain.wip_limits import Ledger, LedgerEvent
 from domain.work import Timer, TimerEvent, WorkEntry, WorkEvent
@@ -27,8 +31,27 @@ DomainEvent = (
     | ViewEvent
     | TimerEvent
     | WorkEvent
+    | RepositoryEvent
+    | RequestEvent
+    | ReleaseEvent
+    | LinkEvent
 )
-State = Ticket | Person | Team | Service | Workflows | Ledger | View | Timer | WorkEntry
+State = (
+    Ticket
+    | Person
+    | Team
+    | Service
+    | Workflows
+    | Ledger
+    | View
+    | Timer
+    | WorkEntry
+    | Repository
+    | MergeRequest
+    | Release
+    | Deployment
+    | Link
+)
 
 
 class Cause(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -13,6 +13,7 @@ import msgspec
 from application.event_store.envelope import DomainEvent, Envelope, State, Stream
 from domain import people, services, teams, tickets, views, wip_limits, work, workflows
 from domain.text import PASSING, SEALED
+from domain.traceability import links, releases, repositories, requests
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -74,6 +75,10 @@ EVENT_TYPES: Mapping[str, EventType] = {
         *_types(views.evolve, views.ViewEvent),
         *_types(work.evolve_timer, work.TimerEvent),
         *_types(work.evolve, work.WorkEvent),
+        *_types(repositories.evolve, repositories.RepositoryEvent),
+        *_types(requests.evolve, requests.RequestEvent),
+        *_types(releases.evolve, releases.ReleaseEvent),
+        *_types(links.evolve, links.LinkEvent),
     )
 }
 """By stored name. The name happens to be the class's; renaming a class keeps the name by an entry of its own."""

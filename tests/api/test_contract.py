@@ -27,12 +27,14 @@ from api.spans import Span
 from api.status import ProjectionStatus, ServerStatus
 from api.teams import Team
 from api.ticket_fields import Ticket
+from api.traceability import CodeChange, Repository, TicketChange, Tracker
 from api.viewer import Workspace
 from api.views import View, ViewDefinition
 from api.wip_limits import WipLimit
 from api.work import Timer, WorkEntry
 from api.workflows import Role, Status, StatusRow, Way, Workflow
 from domain import custom_fields, workflow_preview, workflow_state, workflows
+from domain.traceability import repositories
 from domain.workflow_preview import Preview
 from projections import rows
 from projections.directory import WorkspaceRow
@@ -42,6 +44,7 @@ from projections.rows import (
     BoardLineRow,
     BoardRow,
     ChangeRow,
+    CodeChangeRow,
     CommentRow,
     EventRow,
     HighlightRow,
@@ -127,6 +130,8 @@ def test_a_removed_field_breaks_clients_unless_it_was_deprecated() -> None:
         *((WorkEntry, WorkEntryRow), (Timer, TimerRow)),
         *((View, ViewRow), (ViewDefinition, rows.ViewDefinition), (WipLimit, workflow_state.WipLimit)),
         *((Field, custom_fields.Field), (Choice, custom_fields.Choice), (Way, workflows.Transition)),
+        *((Repository, rows.RepositoryRow), (Tracker, repositories.Tracker)),
+        *((CodeChange, CodeChangeRow), (TicketChange, rows.TicketChangeRow)),
         *((WorkflowPreview, Preview), (StatusPreview, workflow_preview.StatusPreview)),
     ],
 )

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, LiteralString
@@ -15,7 +15,14 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
-from application import services, teams, tokens, views, work
+from application import (
+    services,
+    teams,
+    tokens,
+    traceability,
+    views,
+    work,
+)
 from application.attachments.attaching import attach
 from application.attachments.contents import Contents
 from application.embedded_postgres import EmbeddedPostgres
@@ -24,6 +31,7 @@ from application.event_store.streams import EventStore
 from application.handling import Context
 from application.teams import team_stream
 from application.tokens import bearer, digest, issue_token
+from application.traceability.scanning import Found, Recording
 from application.workspaces import Workspace, create_workspace, operator
 from domain.access import Scope
 from domain.services import AddService
@@ -39,6 +47,19 @@ from domain.tickets import (
     WatchTicket,
 )
 from domain.tickets import Priority as Priorities
+from domain.traceability.links import AddChangeLink
+from domain.traceability.references import Mention, MentionSource
+from domain.traceability.releases import RecordDeployment, RecordRelease
+from domain.traceability.repositories import (
+    Commit,
+    CommitsRecorded,
+    CopiesFound,
+    Copy,
+    DefineRepository,
+    Introduction,
+    MainlineAdvanced,
+)
+from domain.traceability.requests import RecordMergeRequest, RecordReview, ReviewVerdict
 from domain.views import FavouriteView, SaveView
 from domain.work import LogWork, StartTimer
 from projections import attachments, board, directory, search, spans, tickets, timeline
@@ -84,10 +105,37 @@ def _fill(database: Database, company: Company) -> None:
     work.handle(company.store, context, StartTimer(ticket=child))
     saved = views.handle(company.store, context, SaveView(name="All", definition=NO_DEFINITION, shared=True)).stream
     views.handle(company.store, context, FavouriteView(view=saved))
+    _trace(company, context, child)
     issue_token(database, company.workspace.id, requester, [Scope.AGENT], "Token", timedelta(days=1))
     with writer(database, company.workspace.id) as connection:
         connection.execute(*insertion(workspace=company.workspace.id, state=b"unreadable: to be parked"))
         connection.commit()
+
+
+def _trace(company: Company, context: Context, ticket: UUID) -> None:
+    """A commit of each kind, a merge request and links."""
+    repository = traceability.handle(company.store, context, DefineRepository(key="shop", name="Shop")).stream
+    recording = Recording(company.store, context, repository)
+    first, second, merge = ("1" * 40, "2" * 40, "3" * 40)
+    at, mention = datetime(2026, 1, 1, tzinfo=UTC), Mention(MentionSource.TEXT, "T-", 1)
+    commits = [
+        Commit(sha=sha, parents=parents, authored_at=at, committed_at=at, mentions=(mention,))
+        for sha, parents in ((first, ()), (second, ()), (merge, (first, second)))
+    ]
+    texts: dict[str, Sequence[str]] = {one.sha: ("Anna", "anna@example.org", "Subject") for one in commits}
+    found = Found(first=first, last=merge, count=3)
+    recording.append_all(found, CommitsRecorded(commits=tuple(commits), texts=texts))
+    recording.append_all(found, MainlineAdvanced(head=merge, introduced=(Introduction(merge, (first, second)),)))
+    recording.append_all(found, CopiesFound(copies=(Copy(second, first),)))
+    request = RecordMergeRequest(repository=repository, number=1, title="Title")
+    traceability.handle(company.store, context, request)
+    review = RecordReview(repository=repository, number=1, verdict=ReviewVerdict.APPROVED)
+    traceability.handle(company.store, context, review)
+    traceability.handle(company.store, context, RecordRelease(repository=repository, tag="v1", commit=merge))
+    deployed = RecordDeployment(repository=repository, number="1", environment="production", commit=merge)
+    traceability.handle(company.store, context, deployed)
+    link = AddChangeLink(repository=repository, change=merge, ticket=ticket)
+    traceability.handle(company.store, context, link)
 
 
 def _attach(company: Company, ticket: UUID) -> None:

@@ -1,6 +1,6 @@
 """Who may do what, by the scopes of the token: asked with a command, and with its type (viewerCan)."""
 
-from typing import get_args
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -9,6 +9,7 @@ from domain import access, people, services, teams, tickets, views, work, workfl
 from domain.access import Actor, Scope
 from domain.custom_fields import Field, FieldType
 from domain.tickets import Visibility
+from domain.traceability import links, releases, repositories, requests
 from tests.domain.given import (
     ANNA,
     BORIS,
@@ -95,6 +96,18 @@ VIEWS: list[access.Command] = [
     views.FavouriteView(view=an_id(5)),
     views.UnfavouriteView(view=an_id(5)),
 ]
+OF_CHANGES: dict[str, Any] = {"repository": an_id(6), "change": "a" * 40, "ticket": TICKET}
+CHANGES: list[access.Command] = [
+    links.AddChangeLink(**OF_CHANGES),
+    links.ConfirmChangeLink(**OF_CHANGES),
+    links.RejectChangeLink(**OF_CHANGES),
+]
+REQUESTS: list[access.Command] = [
+    requests.RecordMergeRequest(repository=an_id(6), number=1),
+    requests.RecordReview(repository=an_id(6), number=1, verdict=requests.ReviewVerdict.APPROVED),
+    releases.RecordRelease(repository=an_id(6), tag="v1"),
+    releases.RecordDeployment(repository=an_id(6), number="1", environment="production", commit="a" * 40),
+]
 LIMITS: list[access.Command] = [workflows.SetWipLimit(workflow="support", status="new", limit=3)]
 DEFINITIONS: list[access.Command] = [
     workflows.DefineWorkflow(workflow=SUPPORT),
@@ -104,8 +117,10 @@ DEFINITIONS: list[access.Command] = [
     workflows.DefineField(field=Field(key="room", name="Room", type=FieldType.TEXT)),
     workflows.RetireField(field="room"),
     workflows.SetFieldPolicy(strict=True),
+    repositories.DefineRepository(key="shop", name="Shop"),
+    repositories.SetWebhookSecret(repository=an_id(6), secret=None),
 ]
-EVERYTHING = [*WORK, *HOURS, *VIEWS, *CATALOGUES, *LIMITS, *DEFINITIONS]
+EVERYTHING = [*WORK, *HOURS, *VIEWS, *CHANGES, *CATALOGUES, *LIMITS, *REQUESTS, *DEFINITIONS]
 
 THEIRS = tickets.evolve(None, OPENED, START)  # Boris asked for it
 NOBODYS = msgspec.structs.replace(THEIRS, requester=None)
@@ -132,12 +147,12 @@ def test_every_command_that_there_is_has_its_rule() -> None:
 
 
 def test_an_agent_works_on_every_ticket_and_leaves_the_rest() -> None:
-    assert allowed(actor(Scope.AGENT), [*WORK, *HOURS]) == {True}
-    assert allowed(actor(Scope.AGENT), [*CATALOGUES, *LIMITS, *DEFINITIONS]) == {False}
+    assert allowed(actor(Scope.AGENT), [*WORK, *HOURS, *CHANGES]) == {True}
+    assert allowed(actor(Scope.AGENT), [*CATALOGUES, *LIMITS, *REQUESTS, *DEFINITIONS]) == {False}
 
 
 def test_a_manager_also_keeps_people_teams_and_services() -> None:
-    assert allowed(actor(Scope.MANAGER), [*WORK, *VIEWS, *CATALOGUES, *LIMITS]) == {True}
+    assert allowed(actor(Scope.MANAGER), [*WORK, *VIEWS, *CHANGES, *CATALOGUES, *LIMITS, *REQUESTS]) == {True}
     assert allowed(actor(Scope.MANAGER), DEFINITIONS) == {False}
 
 
@@ -230,6 +245,7 @@ def test_everybody_but_requesters_sees_every_ticket() -> None:
 def test_heads_act_for_others_and_date_back_and_admins_import(scope: Scope, for_others: bool, imports: bool) -> None:
     assert access.may_act_for_others(actor(scope)) is for_others
     assert access.may_import(actor(scope)) is imports
+    assert access.may_scan(actor(scope)) is imports
 
 
 def test_a_requester_attaches_public_files_to_their_own_tickets_alone() -> None:

@@ -37,6 +37,7 @@ FEATURES = {
     "team": "teams",
     "service": "services",
     "work_entry": "work",
+    "repository": "traceability.repositories",
 }
 """Whose ids a field holds; one that is not named here gets an id from within its ticket."""
 

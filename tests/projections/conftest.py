@@ -9,7 +9,15 @@ from uuid import UUID
 
 import pytest
 
-from application import people, services, teams, tickets, work, workflows
+from application import (
+    people,
+    services,
+    teams,
+    tickets,
+    traceability,
+    work,
+    workflows,
+)
 from application.embedded_postgres import EmbeddedPostgres
 from application.event_store.database import Database, Role
 from application.event_store.streams import EventStore
@@ -22,7 +30,18 @@ from domain.people import AddPerson, PersonCommand, PersonKind
 from domain.services import AddService, ServiceCommand
 from domain.teams import AddTeam, TeamCommand
 from domain.tickets import OpenTicket, TicketCommand
-from domain.work import WorkCommand
+from domain.traceability.links import (
+    LinkCommand,
+)
+from domain.traceability.repositories import (
+    DefineRepository,
+)
+from domain.traceability.requests import (
+    RequestCommand,
+)
+from domain.work import (
+    WorkCommand,
+)
 from domain.workflows import WorkflowsCommand
 from projections.engine import Session
 from projections.filters import AsOf, Direction, PageAsk, TicketField, TicketFilter, TicketOrder
@@ -86,7 +105,17 @@ class World:
 
     def do(
         self,
-        command: TicketCommand | PersonCommand | TeamCommand | ServiceCommand | WorkflowsCommand | WorkCommand,
+        command: (
+            TicketCommand
+            | PersonCommand
+            | TeamCommand
+            | ServiceCommand
+            | WorkflowsCommand
+            | WorkCommand
+            | DefineRepository
+            | LinkCommand
+            | RequestCommand
+        ),
         at: datetime | None = None,
         *,
         by: Actor | None = None,
@@ -104,6 +133,8 @@ class World:
             return workflows.handle(self.store, context, command)
         if isinstance(command, WorkCommand):
             return work.handle(self.store, context, command)
+        if isinstance(command, DefineRepository | LinkCommand | RequestCommand):
+            return traceability.handle(self.store, context, command)
         return tickets.handle(self.store, context, command)
 
     def open(

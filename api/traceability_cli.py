@@ -1,0 +1,92 @@
+"""`proteus trace`: what stands behind changes of code, at the command line."""
+
+import asyncio
+import sys
+import time
+from pathlib import Path
+from uuid import UUID
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from api.imports import choose_workspace
+from api.runtime import home, open_database
+from api.traceability_linking import READ_MODELS, Linked, link
+from application.event_store.database import Database
+from application.event_store.streams import EventStore
+from application.handling import Context
+from application.traceability.commands import repository_stream
+from application.traceability.scanning import Recording, Scanned, scan
+from application.workspaces import operator
+from domain.access import Actor
+from projections.engine import Session
+from projections.reading import ReadModelBehind, ReadModels
+from projections.registry import PROJECTIONS
+
+INTERRUPTED = 130
+PATIENCE = 60.0
+"""Seconds for read models, that another process writes, to know what was recorded."""
+
+
+@click.group()
+def trace() -> None:
+    """Trace changes of code to tickets, and back."""
+
+
+@trace.command("scan")
+@click.argument("clone", type=click.Path(path_type=Path))
+@click.option("--repository", "key", required=True, help="Its key, as defineRepository gave it.")
+@click.option("--workspace", help="Its key; may be left out where there is only one.")
+def scan_command(clone: Path, key: str, workspace: str | None) -> None:
+    """Record the commits of CLONE, a clone (working or bare) on this machine, and link them to tickets.
+
+    Only what is new is read. Interrupt it when you like; the same command goes on where it was.
+    """
+    try:
+        with open_database(home()) as database, EventStore(database) as store:
+            chosen = choose_workspace(database, workspace)
+            actor = operator(chosen.id)
+            scanned, linked = scan_clone(database, store, actor, repository_stream(chosen.id, key), clone)
+    except KeyboardInterrupt:
+        click.echo("Interrupted; run the same command again to go on.", err=True)
+        sys.exit(INTERRUPTED)
+    anew = " Its main branch was replaced, and was followed anew." if scanned.anew else ""
+    click.echo(f"New commits: {scanned.commits:,}, new links: {linked.links:,}.{anew}")
+
+
+def scan_clone(
+    database: Database, store: EventStore, actor: Actor, repository: UUID, clone: Path
+) -> tuple[Scanned, Linked]:
+    """With a progress bar on standard error. Raises Refused, StoreUnavailable, ReadModelBehind."""
+    recording = Recording(store, Context(actor=actor, channel="scan"), repository)
+    columns = (TextColumn("Scanning"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        task = bars.add_task("", total=None)
+        scanned = scan(recording, clone, lambda done, total: bars.update(task, completed=done, total=total))
+        linked = asyncio.run(_link(database, actor, recording, scanned.position, clone))
+    return scanned, linked
+
+
+async def _link(database: Database, actor: Actor, recording: Recording, position: int, clone: Path) -> Linked:
+    wanted = {one.name: one for one in PROJECTIONS if one.name in READ_MODELS}
+    with Session(database, wanted) as session:
+        async with ReadModels(database, size=1) as models:
+
+            async def reach(position: int) -> None:
+                """Brings the read models there, where no server or worker does."""
+                deadline = time.monotonic() + PATIENCE
+                while True:
+                    session.acquire()
+                    while session.step():
+                        pass
+                    try:
+                        await models.wait_for(position, *READ_MODELS)
+                    except ReadModelBehind:
+                        if time.monotonic() > deadline:
+                            raise
+                    else:
+                        return
+
+            return await link(models.view(actor), recording, reach, position, clone)

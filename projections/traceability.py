@@ -1,0 +1,627 @@
+"""Traceability: repositories, the commits and merge requests that are known of them, and links to tickets.
+
+Which request a commit came by is a question to the graph, and answered when it is asked: so a request may be recorded
+long after its commits. What follows for tickets is found by `projections/traceability_links.py`, and recorded as links.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from psycopg import sql
+from psycopg.types.json import Json
+
+from domain.traceability.links import LinkAdded, LinkConfirmed, LinkEvent, LinkRejected, Verdict
+from domain.traceability.references import Mention
+from domain.traceability.releases import Deployment, Release
+from domain.traceability.repositories import (
+    CONFIDENCE,
+    ChangeKind,
+    ChangesLinked,
+    CommitsPushed,
+    CommitsRecorded,
+    CopiesFound,
+    LinkSource,
+    MainlineAdvanced,
+    Provider,
+    Repository,
+    RepositoryDefined,
+    Tracker,
+    WebhookSecretRemoved,
+    WebhookSecretSet,
+)
+from domain.traceability.requests import (
+    MergeRequest,
+    MergeRequestOpened,
+    MergeRequestRetitled,
+    MergeRequestReviewed,
+    RequestState,
+)
+from projections.filters import PageAsk
+from projections.projection import Change, Projection
+from projections.reading import Listing, Moment, Page, View, count, counts_of, page, pages_of
+from projections.rows import CodeChangeRow, RepositoryRow, TicketChangeRow
+from projections.writing import Writes
+
+DDL = """
+create table repository (
+  workspace       uuid not null,
+  id              uuid primary key,
+  key             text not null,
+  name            text not null,
+  provider        text not null,
+  url             text,
+  paths           text[] not null, -- owner/name, former ones too
+  default_branch  text,
+  trackers        json not null,
+  trailers        text[] not null,
+  mainline        text,
+  secured         boolean not null -- has a secret for webhooks
+);
+create table code_commit (
+  workspace     uuid not null,
+  repository    uuid not null,
+  sha           text not null,
+  position      bigint not null,
+  parents       text[] not null,
+  author        text not null,
+  email         text not null,
+  subject       text not null,
+  authored_at   timestamptz not null,
+  committed_at  timestamptz not null,
+  reverts       text,
+  picked        text,
+  scanned       boolean not null, -- else a provider told of it, without parents
+  primary key (repository, sha)
+);
+create table merge_parent ( -- of merges, all but the first
+  workspace   uuid not null,
+  repository  uuid not null,
+  parent      text not null,
+  merge       text not null,
+  primary key (repository, parent, merge)
+);
+create table introduction ( -- by which commit of the main branch a commit became a part of it
+  workspace   uuid not null,
+  repository  uuid not null,
+  sha         text not null,
+  by_sha      text not null,
+  position    bigint not null,
+  place       bigint not null, -- of by_sha in the main branch: what came later has a greater one
+  primary key (repository, sha)
+);
+create table code_copy (
+  workspace   uuid not null,
+  repository  uuid not null,
+  sha         text not null,
+  origin      text not null,
+  position    bigint not null,
+  primary key (repository, sha, origin)
+);
+create table merge_request (
+  workspace     uuid not null,
+  id            uuid primary key,
+  repository    uuid not null,
+  number        integer not null,
+  position      bigint not null,
+  title         text not null,
+  branch        text,
+  target        text,
+  head          text,
+  state         text not null,
+  merge_commit  text,
+  opened_at     timestamptz not null,
+  merged_at     timestamptz,
+  closed_at     timestamptz,
+  reviews       integer not null
+);
+create table merge_request_review (
+  workspace    uuid not null,
+  request      uuid not null,
+  version      integer not null,
+  position     bigint not null,
+  verdict      text not null,
+  reviewer     text,
+  reviewed_at  timestamptz not null,
+  primary key (request, version)
+);
+create table release (
+  workspace     uuid not null,
+  id            uuid primary key,
+  repository    uuid not null,
+  position      bigint not null,
+  tag           text not null,
+  commit_sha    text,
+  title         text,
+  published_at  timestamptz not null
+);
+create table deployment (
+  workspace    uuid not null,
+  id           uuid primary key,
+  repository   uuid not null,
+  position     bigint not null,
+  number       text not null,
+  environment  text not null,
+  commit_sha   text not null,
+  outcome      text not null,
+  finished_at  timestamptz not null
+);
+create table change_mention (
+  workspace   uuid not null,
+  repository  uuid not null,
+  kind        text not null,
+  change      text not null, -- a commit's hash, a request's number
+  source      text not null,
+  prefix      text not null,
+  number      integer not null,
+  at          timestamptz not null,
+  primary key (repository, kind, change, prefix, number)
+);
+create table change_link (
+  workspace        uuid not null,
+  repository       uuid not null,
+  kind             text not null,
+  change           text not null,
+  ticket           uuid not null,
+  source           text not null,
+  confidence       integer not null,
+  evidence         text not null,
+  verdict          text,    -- of a person
+  linked_by        uuid,    -- the person
+  linked_at        timestamptz not null,
+  position         bigint not null,
+  closed_position  bigint,  -- when the person, or another, thought again
+  primary key (repository, kind, change, ticket, source, position)
+);
+"""
+
+INDEXES = """
+create index repository_key on repository (workspace, key);
+create index introduction_by on introduction (repository, by_sha);
+create index code_commit_sha on code_commit (workspace, sha text_pattern_ops);
+create index code_copy_origin on code_copy (repository, origin);
+create index merge_request_number on merge_request (repository, number);
+create index merge_request_commit on merge_request (repository, merge_commit) where merge_commit is not null;
+create index merge_request_head on merge_request (repository, head) where head is not null;
+create index release_of_repository on release (repository, published_at);
+create index deployment_of_repository on deployment (repository, finished_at);
+create index change_mention_prefix on change_mention (workspace, prefix, number);
+create index change_link_ticket on change_link (workspace, ticket);
+"""
+
+
+# ---- the fold
+
+
+def fold(write: Writes, changes: Sequence[Change]) -> None:
+    last: dict[UUID, Change] = {}
+    for change in changes:
+        match change.envelope.event:
+            case CommitsRecorded() | CommitsPushed() as event:
+                _commits(write, change, event)
+            case MainlineAdvanced() as event:
+                _mainline(write, change, event)
+            case CopiesFound() as event:
+                _copies(write, change, event)
+            case ChangesLinked() as event:
+                _links(write, change, event)
+            case LinkAdded() | LinkConfirmed() | LinkRejected() as event:
+                _verdict(write, change, event)
+            case MergeRequestReviewed() as event:
+                _review(write, change, event)
+            case MergeRequestOpened() | MergeRequestRetitled() as event:
+                _mentioned(write, change, event.mentions)
+            case _:
+                pass
+        one_row = isinstance(change.after, MergeRequest | Release | Deployment)
+        if one_row or isinstance(change.envelope.event, _SHOWN):
+            last[change.envelope.originator_id] = change
+    for change in last.values():
+        match change.after:
+            case Repository():
+                _repository(write, change, change.after)
+            case MergeRequest():
+                _request(write, change, change.after)
+            case Release():
+                _release(write, change, change.after)
+            case Deployment():
+                _deployment(write, change, change.after)
+            case _:
+                pass
+
+
+_SHOWN = RepositoryDefined | MainlineAdvanced | WebhookSecretSet | WebhookSecretRemoved
+"""What changes the row of a repository."""
+
+
+def _of(change: Change) -> tuple[UUID, UUID]:
+    """Workspace and repository, of an event of a repository."""
+    return change.envelope.workspace, change.envelope.originator_id
+
+
+def _commits(write: Writes, change: Change, event: CommitsRecorded | CommitsPushed) -> None:
+    workspace, repository = _of(change)
+    texts = event.texts if isinstance(event.texts, dict) else {}
+    rows: list[dict[str, Any]] = []
+    for commit in event.commits:
+        author, email, subject = texts.get(commit.sha, (ERASED, ERASED, ERASED))
+        rows.append(
+            {
+                "workspace": workspace,
+                "repository": repository,
+                "sha": commit.sha,
+                "position": change.envelope.position,
+                "parents": commit.parents,
+                "author": author,
+                "email": email,
+                "subject": subject,
+                "authored_at": commit.authored_at,
+                "committed_at": commit.committed_at,
+                "reverts": commit.reverts,
+                "picked": commit.picked,
+                "scanned": isinstance(event, CommitsRecorded),
+            }
+        )
+    write.execute(_COMMITS, (msgspec.json.encode(rows).decode(),))
+    parents = [(workspace, repository, parent, one.sha) for one in event.commits for parent in one.parents[1:]]
+    if parents:
+        write.execute(_PARENTS, _columns(parents))
+    mentions = [
+        (workspace, repository, ChangeKind.COMMIT.value, one.sha, *_mention(mention), one.committed_at)
+        for one in event.commits
+        for mention in one.mentions
+    ]
+    if mentions:
+        write.execute(_MENTIONS, _columns(mentions))
+
+
+ERASED = "[erased]"
+
+_COMMITS = """
+insert into code_commit select * from json_populate_recordset(null::code_commit, %s::text::json)
+on conflict (repository, sha) do update set position = excluded.position, parents = excluded.parents,
+  author = excluded.author, email = excluded.email, subject = excluded.subject,
+  authored_at = excluded.authored_at, committed_at = excluded.committed_at, scanned = true
+  where excluded.scanned and not code_commit.scanned
+"""
+_PARENTS = """
+insert into merge_parent (workspace, repository, parent, merge)
+select * from unnest(%s::uuid[], %s::uuid[], %s::text[], %s::text[]) on conflict do nothing
+"""
+_MENTIONS = """
+insert into change_mention (workspace, repository, kind, change, source, prefix, number, at)
+select * from unnest(%s::uuid[], %s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[], %s::int[],
+                     %s::timestamptz[])
+on conflict do nothing
+"""
+_COPIES = """
+insert into code_copy (workspace, repository, sha, origin, position)
+select * from unnest(%s::uuid[], %s::uuid[], %s::text[], %s::text[], %s::bigint[]) on conflict do nothing
+"""
+
+
+def _mention(mention: Mention) -> tuple[str, str, int]:
+    return mention.source.value, mention.prefix, mention.number
+
+
+def _copies(write: Writes, change: Change, event: CopiesFound) -> None:
+    of, position = _of(change), change.envelope.position
+    write.execute(_COPIES, _columns([(*of, one.sha, one.origin, position) for one in event.copies]))
+
+
+def _mainline(write: Writes, change: Change, event: MainlineAdvanced) -> None:
+    workspace, repository = _of(change)
+    position = change.envelope.position
+    if event.anew:
+        write.execute("delete from introduction where repository = %s", (repository,))
+    rows = [
+        (workspace, repository, sha, one.by, position, position * PLACES + n)
+        for n, one in enumerate(event.introduced)
+        for sha in (one.by, *one.commits)
+    ]
+    write.execute(_INTRODUCTIONS, _columns(rows))
+
+
+PLACES = 10_000
+"""More than one event introduces."""
+
+_INTRODUCTIONS = """
+insert into introduction (workspace, repository, sha, by_sha, position, place)
+select * from unnest(%s::uuid[], %s::uuid[], %s::text[], %s::text[], %s::bigint[], %s::bigint[]) on conflict do nothing
+"""
+
+
+def _links(write: Writes, change: Change, event: ChangesLinked) -> None:
+    workspace, repository = _of(change)
+    envelope = change.envelope
+    rows = [
+        (
+            *(workspace, repository, one.kind.value, one.change, one.ticket, one.source.value),
+            *(CONFIDENCE[one.source], one.evidence, None, None, envelope.occurred_at, envelope.position),
+        )
+        for one in event.links
+    ]
+    write.execute(_LINKS, _columns(rows))
+
+
+def _verdict(write: Writes, change: Change, event: LinkEvent) -> None:
+    envelope = change.envelope
+    pair = (event.repository, event.kind.value, event.change, event.ticket)
+    write.execute(
+        "update change_link set closed_position = %s where repository = %s and kind = %s and change = %s"
+        " and ticket = %s and source = 'PERSON' and closed_position is null",
+        (envelope.position, *pair),
+    )
+    verdict = {LinkAdded: Verdict.ADDED, LinkConfirmed: Verdict.CONFIRMED, LinkRejected: Verdict.REJECTED}[type(event)]
+    source, person = LinkSource.PERSON, envelope.cause.on_behalf_of or envelope.cause.actor
+    row = (
+        *(envelope.workspace, *pair, source.value, CONFIDENCE[source]),
+        *("said by a person", verdict.value, person, envelope.occurred_at, envelope.position),
+    )
+    write.execute(_LINKS, _columns([row]))
+
+
+_LINKS = """
+insert into change_link (workspace, repository, kind, change, ticket, source, confidence, evidence, verdict, linked_by,
+                         linked_at, position)
+select * from unnest(%s::uuid[], %s::uuid[], %s::text[], %s::text[], %s::uuid[], %s::text[], %s::int[], %s::text[],
+                     %s::text[], %s::uuid[], %s::timestamptz[], %s::bigint[])
+on conflict do nothing
+"""
+
+
+def _mentioned(write: Writes, change: Change, mentions: Sequence[Mention]) -> None:
+    """What a request names now."""
+    request = change.after
+    assert isinstance(request, MergeRequest)
+    of = (request.repository, ChangeKind.REQUEST.value, str(request.number))
+    write.execute("delete from change_mention where repository = %s and kind = %s and change = %s", of)
+    rows = [(change.envelope.workspace, *of, *_mention(one), request.opened_at) for one in mentions]
+    if rows:
+        write.execute(_MENTIONS, _columns(rows))
+
+
+def _review(write: Writes, change: Change, event: MergeRequestReviewed) -> None:
+    envelope = change.envelope
+    write.insert(
+        "merge_request_review",
+        [
+            {
+                "workspace": envelope.workspace,
+                "request": envelope.originator_id,
+                "version": envelope.originator_version,
+                "position": envelope.position,
+                "verdict": event.verdict.value,
+                "reviewer": event.reviewer,
+                "reviewed_at": event.reviewed_at,
+            }
+        ],
+    )
+
+
+def _repository(write: Writes, change: Change, state: Repository) -> None:
+    write.execute(
+        "insert into repository (workspace, id, key, name, provider, url, paths, default_branch, trackers, trailers,"
+        " mainline, secured) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) on conflict (id) do update set"
+        " name = excluded.name, provider = excluded.provider, url = excluded.url, paths = excluded.paths,"
+        " default_branch = excluded.default_branch, trackers = excluded.trackers, trailers = excluded.trailers,"
+        " mainline = excluded.mainline, secured = excluded.secured",
+        (
+            *_of(change),
+            *(state.key, state.name, state.provider.value, state.url, list(state.paths), state.default_branch),
+            *(Json(state.trackers, dumps=msgspec.json.encode), list(state.trailers), state.mainline),
+            state.secret is not None,
+        ),
+    )
+
+
+def _request(write: Writes, change: Change, state: MergeRequest) -> None:
+    envelope = change.envelope
+    write.execute(
+        "insert into merge_request (workspace, id, repository, number, position, title, branch, target, head, state,"
+        " merge_commit, opened_at, merged_at, closed_at, reviews)"
+        " values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) on conflict (id) do update set"
+        " position = excluded.position, title = excluded.title, branch = excluded.branch, target = excluded.target,"
+        " head = excluded.head,"
+        " state = excluded.state, merge_commit = excluded.merge_commit, merged_at = excluded.merged_at,"
+        " closed_at = excluded.closed_at, reviews = excluded.reviews",
+        (
+            *(envelope.workspace, envelope.originator_id, state.repository, state.number, envelope.position),
+            *(state.title, state.branch, state.target, state.head, state.state.value, state.merge_commit),
+            *(state.opened_at, state.merged_at, state.closed_at, state.reviews),
+        ),
+    )
+
+
+def _release(write: Writes, change: Change, state: Release) -> None:
+    envelope = change.envelope
+    write.execute(
+        "insert into release (workspace, id, repository, position, tag, commit_sha, title, published_at)"
+        " values (%s, %s, %s, %s, %s, %s, %s, %s) on conflict (id) do update set position = excluded.position,"
+        " commit_sha = excluded.commit_sha",
+        (
+            *(envelope.workspace, envelope.originator_id, state.repository, envelope.position),
+            *(state.tag, state.commit, state.title, state.published_at),
+        ),
+    )
+
+
+def _deployment(write: Writes, change: Change, state: Deployment) -> None:
+    envelope = change.envelope
+    write.execute(
+        "insert into deployment (workspace, id, repository, position, number, environment, commit_sha, outcome,"
+        " finished_at) values (%s, %s, %s, %s, %s, %s, %s, %s, %s) on conflict (id) do update set"
+        " position = excluded.position, environment = excluded.environment, commit_sha = excluded.commit_sha,"
+        " outcome = excluded.outcome, finished_at = excluded.finished_at",
+        (
+            *(envelope.workspace, envelope.originator_id, state.repository, envelope.position, state.number),
+            *(state.environment, state.commit, state.outcome.value, state.finished_at),
+        ),
+    )
+
+
+def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+PROJECTION = Projection(
+    name="traceability",
+    tables=(
+        "repository",
+        "code_commit",
+        "merge_parent",
+        "introduction",
+        "code_copy",
+        "merge_request",
+        "merge_request_review",
+        "release",
+        "deployment",
+        "change_mention",
+        "change_link",
+    ),
+    ddl=DDL,
+    indexes=INDEXES,
+    fold=fold,
+    personal={
+        "code_commit": ("author", "email", "subject"),
+        "merge_request": ("title", "branch"),
+        "merge_request_review": ("reviewer",),
+        "release": ("title",),
+    },
+)
+
+
+# ---- queries
+
+_REPOSITORY = sql.SQL(
+    "r.id, r.key, r.name, r.provider, r.url, r.default_branch, r.trackers, r.trailers, r.mainline, r.secured"
+)
+
+
+def _repository_row(row: Sequence[Any]) -> RepositoryRow:
+    return RepositoryRow(
+        id=row[0],
+        key=row[1],
+        name=row[2],
+        provider=Provider(row[3]),
+        url=row[4],
+        default_branch=row[5],
+        trackers=msgspec.convert(row[6], list[Tracker]),
+        trailers=row[7],
+        mainline=row[8],
+        webhook_secured=row[9],
+    )
+
+
+_REPOSITORIES = Listing(
+    columns=_REPOSITORY,
+    source=sql.SQL("from repository r where r.workspace = %(workspace)s"),
+    keys=(("r.key", "text"),),
+    row=_repository_row,
+)
+
+
+async def repositories(view: View, ask: PageAsk) -> Page[RepositoryRow]:
+    """By key. Raises BadInput."""
+    return await page(view, _REPOSITORIES, ask)
+
+
+async def repository_count(view: View) -> int:
+    return await count(view, _REPOSITORIES)
+
+
+async def repositories_by_ids(view: View, ids: Sequence[UUID]) -> dict[UUID, RepositoryRow]:
+    rows = await view.fetch(
+        sql.SQL("select {} from repository r where r.workspace = %(workspace)s and r.id = any(%(ids)s)").format(
+            _REPOSITORY
+        ),
+        {"ids": list(ids)},
+    )
+    return {row[0]: _repository_row(row) for row in rows}
+
+
+async def commit_counts(view: View, repositories: Sequence[UUID]) -> dict[UUID, int]:
+    rows = await view.fetch(
+        "select repository, count(*) from code_commit where workspace = %(workspace)s"
+        " and repository = any(%(repositories)s) group by repository",
+        {"repositories": list(repositories)},
+    )
+    return dict(rows)
+
+
+async def changes_of(
+    view: View, tickets: Sequence[UUID], least: int, ask: PageAsk, moment: Moment
+) -> dict[UUID, Page[TicketChangeRow]]:
+    """Of each of these tickets, oldest first, those linked with `least` percent of confidence or more; a requester sees
+    none. Raises BadInput."""
+    return await pages_of(view, tickets, _changes(view, least, moment), ask)
+
+
+async def change_counts(view: View, tickets: Sequence[UUID], least: int, moment: Moment) -> dict[UUID, int]:
+    return await counts_of(view, tickets, _changes(view, least, moment))
+
+
+EFFECTIVE = """
+select l.repository, l.kind, l.change, l.ticket, max(l.confidence) as confidence, min(l.linked_at) as linked_at,
+       (array_agg(l.source order by l.confidence desc, l.position))[1] as source,
+       (array_agg(l.evidence order by l.confidence desc, l.position))[1] as evidence
+  from change_link l
+ where l.workspace = %(workspace)s and {which}
+   and (%(as_of_position)s::bigint is null or l.position <= %(as_of_position)s)
+   and (l.closed_position is null or l.closed_position > %(as_of_position)s::bigint)
+ group by l.repository, l.kind, l.change, l.ticket
+having bool_and(l.verdict is distinct from 'REJECTED')
+"""
+"""Links that hold, the strongest evidence of each: what a person rejected is none, whatever was found."""
+
+DETAILS = """
+  left join code_commit c on e.kind = 'COMMIT' and c.repository = e.repository and c.sha = e.change
+  left join merge_request q
+    on q.repository = e.repository and q.number = case e.kind when 'REQUEST' then e.change::integer end
+"""
+"""Of a change that a row `e` names."""
+
+CHANGE_COLUMNS = "e.repository, e.kind, e.change, coalesce(c.subject, q.title), c.author, {at}, q.state"
+CHANGE_WIDTH = 7
+
+
+def code_change(row: Sequence[Any]) -> CodeChangeRow:
+    """Of CHANGE_COLUMNS."""
+    return CodeChangeRow(
+        repository=row[0],
+        kind=ChangeKind(row[1]),
+        name=row[2],
+        title=row[3],
+        author=row[4],
+        at=row[5],
+        state=None if row[6] is None else RequestState(row[6]),
+    )
+
+
+_AT = "coalesce(c.committed_at, q.opened_at, e.linked_at)"
+
+
+def _changes(view: View, least: int, moment: Moment) -> Listing[TicketChangeRow]:
+    readable = "true" if view.actor.reads_all else "false"
+    return Listing(
+        columns=sql.SQL(CHANGE_COLUMNS.format(at=_AT) + ", e.source, e.confidence, e.evidence, e.linked_at"),
+        source=sql.SQL(
+            f"from ({EFFECTIVE.format(which='l.ticket = parent.id')}) e {DETAILS} where {readable}"
+            f" and e.confidence >= %(least)s and (%(as_of_time)s::timestamptz is null or {_AT} <= %(as_of_time)s)"
+        ),
+        keys=((_AT, "timestamptz"), ("e.repository", "uuid"), ("e.kind", "text"), ("e.change", "text")),
+        row=_ticket_change,
+        arguments={"least": least, "as_of_position": moment.position, "as_of_time": moment.occurred_at},
+    )
+
+
+def _ticket_change(row: Sequence[Any]) -> TicketChangeRow:
+    source, confidence, evidence, linked_at = row[CHANGE_WIDTH:]
+    return TicketChangeRow(
+        change=code_change(row),
+        source=LinkSource(source),
+        confidence=confidence,
+        evidence=evidence,
+        linked_at=linked_at,
+    )

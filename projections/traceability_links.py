@@ -1,0 +1,175 @@
+"""What follows from a repository's graph and merge requests, from what texts name, and is not linked yet.
+
+Asked of the read model as a whole, so that nothing depends on what came first: a tracker that was mapped, a ticket that
+was imported, a request that was recorded after its commits make up for the links that they should have had.
+"""
+
+from typing import LiteralString
+from uuid import UUID
+
+from domain.traceability.repositories import ChangeKind, FoundLink, LinkSource
+from projections.reading import View
+
+LANDED: LiteralString = """
+landed as ( -- by which commit of the main branch a merged request came into it
+  select q.id, q.repository, q.number, q.head,
+         coalesce(own.sha, merge.sha, inside.by_sha) as by_sha,
+         case when own.sha is not null then 'merge commit'
+              when merge.sha is not null then 'second parent'
+              when inside.sha is not null then 'stacked' end as how
+    from merge_request q
+    left join introduction own
+      on own.repository = q.repository and own.sha = coalesce(q.merge_commit, q.head) and own.by_sha = own.sha
+    left join lateral (
+      select i.sha from merge_parent p
+        join introduction i on i.repository = p.repository and i.sha = p.merge and i.by_sha = p.merge
+       where p.repository = q.repository and p.parent = q.head order by i.position, i.sha limit 1) merge
+      on own.sha is null
+    left join introduction inside
+      on own.sha is null and merge.sha is null and inside.repository = q.repository and inside.sha = q.merge_commit
+   where q.workspace = %(workspace)s and q.state = 'MERGED' and {of_repository}
+)
+"""
+
+CAME_BY: LiteralString = (
+    LANDED
+    + """
+, rebased as ( -- commits of a request's own branch that never came into the main one as they are, but as copies
+  select l.repository, l.number, k.sha
+    from landed l
+    join code_commit m on m.repository = l.repository and m.sha = l.by_sha and cardinality(m.parents) < 2
+    join lateral (
+      with recursive own (sha) as (
+        select l.head where l.head is not null
+        union
+        select p.parent from own o
+          join code_commit c on c.repository = l.repository and c.sha = o.sha
+          cross join lateral unnest(c.parents) p (parent)
+         where not exists (select from introduction i where i.repository = l.repository and i.sha = o.sha)
+      )
+      select own.sha from own limit 2000
+    ) side on true
+    join code_copy k on k.repository = l.repository and k.origin = side.sha
+    join introduction i on i.repository = k.repository and i.sha = k.sha
+   where l.how = 'merge commit'
+),
+came_by as ( -- which request a commit came by, and how that is known
+  select i.repository, i.sha, l.number, 'MERGE' as source, l.how || ' ' || left(l.by_sha, 12) as evidence
+    from landed l join introduction i on i.repository = l.repository and i.by_sha = l.by_sha
+   where l.how <> 'stacked'
+  union all
+  select r.repository, r.sha, r.number, 'COPY', 'rebased' from rebased r
+   where not exists (select from landed l join introduction i on i.repository = l.repository and i.by_sha = l.by_sha
+                      where l.how <> 'stacked' and i.repository = r.repository and i.sha = r.sha)
+)
+"""
+)
+
+_FOUND: LiteralString = f"""
+with recursive {CAME_BY.format(of_repository="q.repository = %(repository)s")},
+named as ( -- what texts name, as tickets
+  select m.kind, m.change, m.source, m.prefix || m.number as name, s.ticket
+    from change_mention m
+    join span s on s.workspace = %(workspace)s and s.closed_position is null and s.number = m.number
+   where m.workspace = %(workspace)s and m.repository = %(repository)s and m.prefix = 'T-'
+  union all
+  select m.kind, m.change, m.source, m.prefix || m.number, s.ticket
+    from (select m.*, (
+            select replace(t.external_key, '{{number}}', m.number::text)
+              from repository r
+             cross join lateral json_to_recordset(r.trackers)
+               as t (prefix text, external_key text, first integer, last integer, since timestamptz, until timestamptz)
+             where r.id = m.repository
+               and (m.prefix = t.prefix or m.prefix in (select p || t.prefix from unnest(r.paths) p))
+               and m.number >= t.first and (t.last is null or m.number <= t.last)
+               and (t.since is null or m.at >= t.since) and (t.until is null or m.at < t.until)
+             limit 1) as external_key
+            from change_mention m
+           where m.workspace = %(workspace)s and m.repository = %(repository)s and m.prefix <> 'T-') m
+    join span s on s.workspace = %(workspace)s and s.closed_position is null and s.external_key = m.external_key
+),
+sourced as (
+  select kind, change, ticket,
+         case source when 'TRAILER' then 'TRAILER' when 'BRANCH' then 'BRANCH'
+              when 'CLOSING' then case kind when 'REQUEST' then 'REQUEST' else 'TEXT' end else 'TEXT' end as source,
+         lower(source) || ' ' || name as evidence
+    from named
+),
+requested as ( -- a request whose commits close a ticket does, too; one that a ticket was imported from is that ticket
+  select 'REQUEST' as kind, b.number::text as change, n.ticket,
+         case n.source when 'TRAILER' then 'TRAILER' else 'REQUEST' end as source,
+         lower(n.source) || ' ' || n.name || ' in commit ' || left(b.sha, 12) as evidence
+    from came_by b join named n on n.kind = 'COMMIT' and n.change = b.sha and n.source in ('TRAILER', 'CLOSING')
+  union all
+  select 'REQUEST', q.number::text, s.ticket, 'REQUEST', 'is ' || s.external_key
+    from (select q.*, (
+            select replace(t.external_key, '{{number}}', q.number::text)
+              from repository r
+             cross join lateral json_to_recordset(r.trackers)
+               as t (prefix text, external_key text, first integer, last integer, since timestamptz, until timestamptz)
+             where r.id = q.repository and t.prefix = case r.provider when 'GITLAB' then '!' else '#' end
+               and q.number >= t.first and (t.last is null or q.number <= t.last)
+               and (t.since is null or q.opened_at >= t.since) and (t.until is null or q.opened_at < t.until)
+             limit 1) as external_key
+            from merge_request q where q.workspace = %(workspace)s and q.repository = %(repository)s) q
+    join span s on s.workspace = %(workspace)s and s.closed_position is null and s.external_key = q.external_key
+),
+held as ( -- links that hold by now
+  select l.kind, l.change, l.ticket from change_link l
+   where l.workspace = %(workspace)s and l.repository = %(repository)s and l.closed_position is null
+   group by l.kind, l.change, l.ticket having bool_and(l.verdict is distinct from 'REJECTED')
+),
+found as (
+  select kind, change, ticket, source, evidence from sourced
+  union all
+  select kind, change, ticket, source, evidence from requested
+  union all
+  select 'COMMIT', b.sha, h.ticket, b.source, 'request ' || b.number || ', ' || b.evidence
+    from came_by b join held h on h.kind = 'REQUEST' and h.change = b.number::text
+  union all
+  select 'COMMIT', k.sha, h.ticket, 'COPY', 'the same change as ' || left(k.origin, 12)
+    from code_copy k join held h on h.kind = 'COMMIT' and h.change = k.origin
+   where k.workspace = %(workspace)s and k.repository = %(repository)s
+  union all
+  select 'COMMIT', c.sha, h.ticket, 'COPY',
+         case when h.change = c.picked then 'picked from ' else 'reverts ' end || left(h.change, 12)
+    from code_commit c join held h on h.kind = 'COMMIT' and h.change in (c.picked, c.reverts)
+   where c.workspace = %(workspace)s and c.repository = %(repository)s
+     and (c.picked is not null or c.reverts is not null)
+)
+select distinct on (f.kind, f.change, f.ticket, f.source) f.kind, f.change, f.ticket, f.source, f.evidence
+  from found f
+ where not exists (
+   select from change_link l
+    where l.repository = %(repository)s and l.kind = f.kind and l.change = f.change and l.ticket = f.ticket
+      and l.source = f.source)
+ order by f.kind, f.change, f.ticket, f.source, f.evidence
+ limit 5000
+"""
+
+
+async def missing_links(view: View, repository: UUID) -> list[FoundLink]:
+    """Links that follow from what is known and are not recorded: 5,000 at once, at most. Those that follow from
+    links that are only just found come when these are recorded."""
+    rows = await view.fetch(_FOUND, {"repository": repository})
+    return [
+        FoundLink(kind=ChangeKind(kind), change=change, ticket=ticket, source=LinkSource(source), evidence=evidence)
+        for kind, change, ticket, source, evidence in rows
+    ]
+
+
+async def possible_copies(view: View, repository: UUID) -> list[tuple[str, str]]:
+    """Commits that may make the same change as an earlier one: of the same author, written at the same second."""
+    rows = await view.fetch(
+        "select later.sha, earlier.sha from code_commit later"
+        "  join code_commit earlier on earlier.repository = later.repository and earlier.email = later.email"
+        "   and earlier.authored_at = later.authored_at and earlier.sha <> later.sha"
+        "   and (earlier.committed_at, earlier.sha) < (later.committed_at, later.sha)"
+        " where later.workspace = %(workspace)s and later.repository = %(repository)s"
+        "   and cardinality(later.parents) < 2 and cardinality(earlier.parents) < 2"
+        "   and not exists (select from code_copy k where k.repository = later.repository and k.sha = later.sha"
+        "                    and k.origin = earlier.sha)"
+        " order by later.position, later.sha, earlier.sha limit 20000",
+        {"repository": repository},
+    )
+    return [(sha, origin) for sha, origin in rows]
