@@ -32,6 +32,9 @@ log = logging.getLogger(__name__)
 
 BATCH = 4_000
 IDLE_SECONDS = 0.5
+PACE_SECONDS = 0.01
+"""Where events come in a crowd, steps begin at most so often: few large ones cost less than many small ones. One event
+alone is never waited with."""
 STANDBY_SECONDS = 1.0
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
@@ -85,8 +88,12 @@ class Engine:
                 session.acquire()
                 next_standby = time.monotonic() + STANDBY_SECONDS
             self._awake.clear()
-            if not session.step(ahead=True):
+            began = time.monotonic()
+            moved = session.step(ahead=True)
+            if not moved:
                 self._awake.wait(IDLE_SECONDS)
+            elif 1 < moved < BATCH:
+                self._stopping.wait(max(0.0, began + PACE_SECONDS - time.monotonic()))
 
 
 class _Stopped(Exception):
@@ -145,46 +152,46 @@ class Session:
             if name not in self._leadership.places and self._leadership.acquire(name):
                 self._parked[name] = parking.load(self._connection, name)
 
-    def step(self, *, ahead: bool = False) -> bool:
-        """Moves each that is behind by one batch; False if there was nothing to do. Those at one position move
-        together, and the positions take turns: one that is new, or failed, catches up without the live ones waiting.
-        One whose fold fails is tried again later, ever more slowly, and does not hold back the others.
+    def step(self, *, ahead: bool = False) -> int:
+        """Moves each that is behind by one batch; over how many events, 0 if there was nothing to do. Those at one
+        position move together, and the positions take turns: one that is new, or failed, catches up without the live
+        ones waiting. One whose fold fails is tried again later, ever more slowly, and does not hold back the others.
 
         `ahead`: a full batch is still being written when it returns, and the next one may be folded meanwhile."""
-        moved = False
+        moved = 0
         for position in sorted({stand.position for stand in self._stands().values()}):
-            moved = self._step_from(position) or moved
+            moved += self._step_from(position)
         if not (ahead and moved):
             self._settle()
         return moved
 
-    def _step_from(self, position: int) -> bool:
+    def _step_from(self, position: int) -> int:
         """To where the next ones stand, at most, so that they go on together."""
         stands = self._stands()
         behind = [name for name, stand in stands.items() if stand.position == position]
         if not behind:  # one that stood here has moved, or failed, meanwhile
-            return False
+            return 0
         further = min((stand.position for stand in stands.values() if stand.position > position), default=None)
         rows = self._reader.read(position, BATCH)
         full = len(rows) == BATCH
         if further is not None:
             rows = [row for row in rows if row[POSITION] <= further]
         if not rows:
-            return False
+            return 0
         left_out = parking.common([self._parked[name] for name in behind])
         folded = self._states.fold(rows, max(stands[name].recorded_at for name in behind), left_out)
         batch = self._fold(folded, behind)
         if not self._settle():
-            return True  # what the batch was folded upon is not there
+            return len(rows)  # what the batch was folded upon is not there
         if None in batch.writes.values():
             self._write_one_by_one(batch)
-            return True
+            return len(rows)
         self._written = batch, self._writer.submit(self._write, batch)
         for name in behind:  # the next batch is folded before this one is there
             self._parked[name] |= folded.unreadable.keys()
         if not full:
             self._settle()
-        return True
+        return len(rows)
 
     def _fold(self, folded: Folded, names: Sequence[str]) -> _Batch:
         batch = _Batch(folded, {}, {})
