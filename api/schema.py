@@ -25,6 +25,7 @@ from api.status import StatusQueries
 from api.teams import TeamMutations, TeamQueries
 from api.tickets import TicketMutations, TicketQueries
 from api.traceability import TraceabilityMutations, TraceabilityQueries
+from api.traceability_trace import TraceQueries
 from api.viewer import ViewerQueries
 from api.views import ViewMutations, ViewQueries
 from api.wip_limits import WipLimitMutations, WipLimitQueries
@@ -49,6 +50,7 @@ class Query(
     ServiceQueries,
     WorkQueries,
     TraceabilityQueries,
+    TraceQueries,
     StatusQueries,
 ):
     pass

@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from api import traceability_client
 from api.imports import choose_workspace
 from api.runtime import home, open_database
 from api.traceability_linking import READ_MODELS, Linked, link
@@ -29,9 +30,29 @@ PATIENCE = 60.0
 """Seconds for read models, that another process writes, to know what was recorded."""
 
 
-@click.group()
+Resolved = tuple[str | None, click.Command | None, list[str]]
+
+
+class FileOrCommand(click.Group):
+    """What is none of its commands is a file."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        return super().resolve_command(ctx, args if args[0] in self.commands else ["line", *args])
+
+
+@click.group(cls=FileOrCommand, subcommand_metavar="FILE[:LINE] | COMMAND")
 def trace() -> None:
-    """Trace changes of code to tickets, and back."""
+    """Trace changes of code to tickets, and back.
+
+    Inside a clone, `proteus trace FILE:LINE` says which request stands behind a line. It asks the server of
+    PROTEUS_URL with the token in PROTEUS_TOKEN.
+    """
+
+
+trace.add_command(traceability_client.line_command)
+trace.add_command(traceability_client.check_command)
 
 
 @trace.command("scan")

@@ -332,6 +332,48 @@ class TicketChangeRow(msgspec.Struct, frozen=True, kw_only=True):
     linked_at: datetime
 
 
+class ReleaseRow(msgspec.Struct, frozen=True, kw_only=True):
+    """`environments`: where it, or what came after it, was deployed."""
+
+    id: UUID
+    repository: UUID
+    tag: str
+    commit: str | None
+    title: str | None
+    published_at: datetime
+    environments: list[str]
+
+
+class TraceVia(StrEnum):
+    """By which way a step of a trace goes: a link's source, or what the hierarchy and the releases say."""
+
+    PERSON = "PERSON"
+    TRAILER = "TRAILER"
+    REQUEST = "REQUEST"
+    MERGE = "MERGE"
+    COPY = "COPY"
+    BRANCH = "BRANCH"
+    TEXT = "TEXT"
+    PARENT = "PARENT"
+    RELEASE = "RELEASE"
+
+
+class TraceNodeRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One of these."""
+
+    change: CodeChangeRow | None = None
+    ticket: UUID | None = None
+    release: ReleaseRow | None = None
+
+
+class TraceStepRow(msgspec.Struct, frozen=True, kw_only=True):
+    from_: TraceNodeRow
+    to: TraceNodeRow
+    via: TraceVia
+    confidence: int
+    evidence: str
+
+
 class BoardLineRow(msgspec.Struct, frozen=True, kw_only=True):
     """`key` is "" for tickets without a value on the axis. Ids in keys are plain UUID strings."""
 

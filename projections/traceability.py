@@ -541,6 +541,12 @@ async def repositories_by_ids(view: View, ids: Sequence[UUID]) -> dict[UUID, Rep
     return {row[0]: _repository_row(row) for row in rows}
 
 
+async def repository_by_key(view: View, key: str) -> RepositoryRow | None:
+    query = sql.SQL("select {} from repository r where r.workspace = %(workspace)s and lower(r.key) = lower(%(key)s)")
+    rows = await view.fetch(query.format(_REPOSITORY), {"key": key})
+    return _repository_row(rows[0]) if rows else None
+
+
 async def commit_counts(view: View, repositories: Sequence[UUID]) -> dict[UUID, int]:
     rows = await view.fetch(
         "select repository, count(*) from code_commit where workspace = %(workspace)s"

@@ -4,9 +4,11 @@ Asked of the read model as a whole, so that nothing depends on what came first: 
 was imported, a request that was recorded after its commits make up for the links that they should have had.
 """
 
+from collections.abc import Collection
 from typing import LiteralString
 from uuid import UUID
 
+from domain.traceability.references import Mention
 from domain.traceability.repositories import ChangeKind, FoundLink, LinkSource
 from projections.reading import View
 
@@ -65,6 +67,20 @@ came_by as ( -- which request a commit came by, and how that is known
 """
 )
 
+_MEANT: LiteralString = """
+select replace(t.external_key, '{{number}}', {mention}.number::text)
+  from repository r
+ cross join lateral json_to_recordset(r.trackers)
+   as t (prefix text, external_key text, first integer, last integer, since timestamptz, until timestamptz)
+ where r.id = {of} and {prefix}
+   and {mention}.number >= t.first and (t.last is null or {mention}.number <= t.last)
+   and (t.since is null or {mention}.at >= t.since) and (t.until is null or {mention}.at < t.until)
+ limit 1
+"""
+"""The external key of the ticket that a number means, by the first of its repository's trackers that fits."""
+_BY_TEXT: LiteralString = "(m.prefix = t.prefix or m.prefix in (select p || t.prefix from unnest(r.paths) p))"
+_BY_PROVIDER: LiteralString = "t.prefix = case r.provider when 'GITLAB' then '!' else '#' end"
+
 _FOUND: LiteralString = f"""
 with recursive {CAME_BY.format(of_repository="q.repository = %(repository)s")},
 named as ( -- what texts name, as tickets
@@ -75,15 +91,7 @@ named as ( -- what texts name, as tickets
   union all
   select m.kind, m.change, m.source, m.prefix || m.number, s.ticket
     from (select m.*, (
-            select replace(t.external_key, '{{number}}', m.number::text)
-              from repository r
-             cross join lateral json_to_recordset(r.trackers)
-               as t (prefix text, external_key text, first integer, last integer, since timestamptz, until timestamptz)
-             where r.id = m.repository
-               and (m.prefix = t.prefix or m.prefix in (select p || t.prefix from unnest(r.paths) p))
-               and m.number >= t.first and (t.last is null or m.number <= t.last)
-               and (t.since is null or m.at >= t.since) and (t.until is null or m.at < t.until)
-             limit 1) as external_key
+            {_MEANT.format(mention="m", prefix=_BY_TEXT, of="m.repository")}) as external_key
             from change_mention m
            where m.workspace = %(workspace)s and m.repository = %(repository)s and m.prefix <> 'T-') m
     join span s on s.workspace = %(workspace)s and s.closed_position is null and s.external_key = m.external_key
@@ -103,15 +111,9 @@ requested as ( -- a request whose commits close a ticket does, too; one that a t
   union all
   select 'REQUEST', q.number::text, s.ticket, 'REQUEST', 'is ' || s.external_key
     from (select q.*, (
-            select replace(t.external_key, '{{number}}', q.number::text)
-              from repository r
-             cross join lateral json_to_recordset(r.trackers)
-               as t (prefix text, external_key text, first integer, last integer, since timestamptz, until timestamptz)
-             where r.id = q.repository and t.prefix = case r.provider when 'GITLAB' then '!' else '#' end
-               and q.number >= t.first and (t.last is null or q.number <= t.last)
-               and (t.since is null or q.opened_at >= t.since) and (t.until is null or q.opened_at < t.until)
-             limit 1) as external_key
-            from merge_request q where q.workspace = %(workspace)s and q.repository = %(repository)s) q
+            {_MEANT.format(mention="q", prefix=_BY_PROVIDER, of="q.repository")}) as external_key
+            from (select q.*, q.opened_at as at from merge_request q
+                   where q.workspace = %(workspace)s and q.repository = %(repository)s) q) q
     join span s on s.workspace = %(workspace)s and s.closed_position is null and s.external_key = q.external_key
 ),
 held as ( -- links that hold by now
@@ -156,6 +158,50 @@ async def missing_links(view: View, repository: UUID) -> list[FoundLink]:
         FoundLink(kind=ChangeKind(kind), change=change, ticket=ticket, source=LinkSource(source), evidence=evidence)
         for kind, change, ticket, source, evidence in rows
     ]
+
+
+async def requests_of_commits(view: View, repository: UUID) -> list[tuple[str, int]]:
+    """Commits of the main branch, and by which merge request each came."""
+    rows = await view.fetch(
+        f"with recursive {CAME_BY.format(of_repository='q.repository = %(repository)s')}"
+        " select sha, number from came_by order by number, sha",
+        {"repository": repository},
+    )
+    return [(sha, number) for sha, number in rows]
+
+
+async def stacked_requests(view: View, repository: UUID) -> list[tuple[str, int, int]]:
+    """Merge requests that were merged into the branch of another: by which commit, which one, inside which."""
+    rows = await view.fetch(
+        f"with {LANDED.format(of_repository='q.repository = %(repository)s')}"
+        " select inner_.by_sha, inner_.number, outer_.number from landed inner_"
+        "   join landed outer_ on outer_.by_sha = inner_.by_sha and outer_.how <> 'stacked'"
+        "  where inner_.how = 'stacked' order by inner_.number",
+        {"repository": repository},
+    )
+    return [(sha, inside, outside) for sha, inside, outside in rows]
+
+
+async def tickets_named(view: View, repository: UUID, mentions: Collection[Mention]) -> dict[str, UUID]:
+    """Which tickets these would name in a message that is written now, by the mention's name."""
+    rows = await view.fetch(
+        "select m.prefix || m.number, s.ticket from unnest(%(prefixes)s::text[], %(numbers)s::int[]) m (prefix, number)"
+        "  join span s on s.workspace = %(workspace)s and s.closed_position is null and s.number = m.number"
+        " where m.prefix = 'T-'"
+        " union all"
+        " select m.prefix || m.number, s.ticket"
+        f"   from (select m.*, ({_MEANT.format(mention='m', prefix=_BY_TEXT, of='%(repository)s')}) as external_key"
+        "      from (select *, now() as at from unnest(%(prefixes)s::text[], %(numbers)s::int[]) m (prefix, number)) m"
+        "     where m.prefix <> 'T-') m"
+        "   join span s on s.workspace = %(workspace)s and s.closed_position is null"
+        "    and s.external_key = m.external_key",
+        {
+            "repository": repository,
+            "prefixes": [one.prefix for one in mentions],
+            "numbers": [one.number for one in mentions],
+        },
+    )
+    return dict(rows)
 
 
 async def possible_copies(view: View, repository: UUID) -> list[tuple[str, str]]:

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -178,6 +179,38 @@ class Git:
         ) as output:
             for line in output:
                 yield tuple(line.decode("ascii").split())
+
+    def blame(self, path: str, line: int, revision: str | None = None) -> str:
+        """The commit that a line of a file is from; of the file as it stands where no revision is named. Whitespace
+        does not count. Raises InvalidValue where there is no such line, or it is not committed yet."""
+        if line < 1:
+            raise InvalidValue("Lines are counted from 1.", ("line",))
+        at: list[str] = []
+        if revision is not None:
+            found = self.resolve(revision)
+            if found is None:
+                raise InvalidValue(f"There is no revision {revision[:80]!r} here.", ("revision",))
+            at.append(found)
+        sha = self._run("blame", "-w", "--porcelain", f"-L{line},{line}", *at, "--", path).partition(" ")[0]
+        if not sha.strip("0"):
+            raise InvalidValue(f"Line {line} of {path} is not committed yet.", ("line",))
+        return sha
+
+    def blame_all(self, path: str) -> Counter[str]:
+        """How many lines of a file are from each commit; those that are not committed yet left out."""
+        lines = self._run("blame", "-w", "--porcelain", "--", path).splitlines()
+        heads = (line.split(" ") for line in lines if not line.startswith("\t"))
+        shas = (head[0] for head in heads if len(head) in (3, 4) and len(head[0]) in (40, 64) and head[1].isdigit())
+        return Counter(sha for sha in shas if sha.strip("0"))
+
+    def messages(self, revisions: str) -> list[tuple[str, str]]:
+        """Hash and message of each commit of a range as git writes it, without merges, oldest first."""
+        if revisions.startswith("-"):
+            raise InvalidValue(f"{revisions!r} is no range of revisions.")
+        form = "--format=tformat:%H%x00%B"
+        found = self._run("log", "-z", "--reverse", "--no-merges", "--encoding=UTF-8", form, revisions, "--")
+        fields = found.split("\0")
+        return list(zip(fields[::2], fields[1::2], strict=False))
 
     def patch_ids(self, shas: Iterable[str]) -> dict[str, str]:
         """What each of these commits changes, as `git patch-id` calls it; none for merges and empty ones."""

@@ -28,6 +28,7 @@ from api.status import ProjectionStatus, ServerStatus
 from api.teams import Team
 from api.ticket_fields import Ticket
 from api.traceability import CodeChange, Repository, TicketChange, Tracker
+from api.traceability_trace import MessageCheck, MessageCheckRow, Release, Trace, TraceNode, TraceStep
 from api.viewer import Workspace
 from api.views import View, ViewDefinition
 from api.wip_limits import WipLimit
@@ -36,7 +37,7 @@ from api.workflows import Role, Status, StatusRow, Way, Workflow
 from domain import custom_fields, workflow_preview, workflow_state, workflows
 from domain.traceability import repositories
 from domain.workflow_preview import Preview
-from projections import rows
+from projections import rows, traceability_trace
 from projections.directory import WorkspaceRow
 from projections.rows import (
     AttachmentRow,
@@ -131,6 +132,8 @@ def test_a_removed_field_breaks_clients_unless_it_was_deprecated() -> None:
         *((View, ViewRow), (ViewDefinition, rows.ViewDefinition), (WipLimit, workflow_state.WipLimit)),
         *((Field, custom_fields.Field), (Choice, custom_fields.Choice), (Way, workflows.Transition)),
         *((Repository, rows.RepositoryRow), (Tracker, repositories.Tracker)),
+        *((Release, rows.ReleaseRow), (TraceNode, rows.TraceNodeRow), (TraceStep, rows.TraceStepRow)),
+        *((Trace, traceability_trace.Trace), (MessageCheck, MessageCheckRow)),
         *((CodeChange, CodeChangeRow), (TicketChange, rows.TicketChangeRow)),
         *((WorkflowPreview, Preview), (StatusPreview, workflow_preview.StatusPreview)),
     ],
