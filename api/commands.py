@@ -126,7 +126,7 @@ async def perform_prepared(
             )
         except Refused as refused:
             count.outcome = refused.code.value
-            return Done(user_errors=[told(refused, input)])
+            return Done(user_errors=[told(one, input) for one in refused.each])
         count.outcome = "REPLAYED" if outcome.replayed else "OK"
     return Done(command=command, outcome=outcome)
 

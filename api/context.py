@@ -15,6 +15,7 @@ from domain.workflows import Workflows
 from projections import (
     attachments,
     directory,
+    hand_overs,
     links,
     parking,
     participants,
@@ -32,6 +33,7 @@ from projections.rows import (
     ChildCounts,
     CommentRow,
     EventRow,
+    HandOverRow,
     HighlightPart,
     LinkRow,
     PersonRow,
@@ -82,6 +84,8 @@ class Loaders:
         self.work_counts = loader_by(view, work.counts_of_tickets)
         self.worked_seconds = loader_by(view, work.worked_seconds)
         self.overlapping = loader(lambda ids: work.overlapping(view, ids))
+        self.hand_overs = loader_by(view, hand_overs.hand_overs)
+        self.hand_over_counts = loader_by(view, hand_overs.hand_over_counts)
         self.highlights = loader_by(view, search.highlights)
         self.history = loader_by(view, timeline.history)
         self.history_counts = loader_by(view, timeline.history_counts)
@@ -120,6 +124,8 @@ class Loaders:
     work_counts: DataLoader[Asked, int]
     worked_seconds: DataLoader[Asked, int | None]
     overlapping: DataLoader[UUID, bool | None]
+    hand_overs: DataLoader[Asked, Page[HandOverRow]]
+    hand_over_counts: DataLoader[Asked, int]
     highlights: DataLoader[Asked, list[HighlightPart] | None]
     history: DataLoader[Asked, Page[EventRow]]
     history_counts: DataLoader[Asked, int]

@@ -30,6 +30,7 @@ from domain.tickets import (
     Priority,
     SetParent,
     SetPriority,
+    TransferTicket,
     TransitionTicket,
     Visibility,
 )
@@ -405,7 +406,8 @@ class _Play:
             case "take":
                 self._take(ticket, rest or None)
             case "hand":
-                self._assign(ticket, self._holder(ticket), rest, None)
+                team, _, note = rest.partition(": ")
+                self._hand_over(ticket, team, note or None)
             case "to":
                 status, _, reason = rest.partition(": ")
                 self._move(ticket, status, reason or None)
@@ -455,13 +457,21 @@ class _Play:
             self._pass(ticket, 1)
             self._prioritise(ticket, self._random.choice([Priority.HIGH, Priority.LOW]))
 
-    def _assign(self, ticket: Played, actor: str, team: str, assignee: str | None) -> None:
+    def _assign(self, ticket: Played, actor: str, team: str, assignee: str) -> None:
         def command(ids: Ids) -> Command:
-            person = ids[f"person {assignee}"] if assignee else None
-            return AssignTicket(ticket=ids[ticket.name], team=ids[f"team {team}"], assignee=person)
+            return AssignTicket(ticket=ids[ticket.name], team=ids[f"team {team}"], assignee=ids[f"person {assignee}"])
 
         self._do(ticket, actor, command)
         ticket.team, ticket.assignee = team, assignee
+
+    def _hand_over(self, ticket: Played, team: str, note: str | None) -> None:
+        said = None if note is None else self._wording(note, ticket.russian)
+        self._do(
+            ticket,
+            self._holder(ticket),
+            lambda ids: TransferTicket(ticket=ids[ticket.name], team=ids[f"team {team}"], assignee=None, note=said),
+        )
+        ticket.team, ticket.assignee = team, None
 
     def _move(self, ticket: Played, status: str, reason: str | None) -> None:
         way = self._workflow(ticket).transition(ticket.status, status)

@@ -10,6 +10,7 @@ from api.board import BoardQueries
 from api.custom_fields import CustomFieldMutations, CustomFieldQueries
 from api.definitions import DefinitionMutations
 from api.events import EventQueries
+from api.hand_overs import HandOverMutations
 from api.limits import Limits
 from api.links import LinkMutations
 from api.live import Subscription
@@ -62,6 +63,7 @@ class Mutation(
     RankingMutations,
     AttributeMutations,
     ParticipantMutations,
+    HandOverMutations,
     LinkMutations,
     PeopleMutations,
     TeamMutations,

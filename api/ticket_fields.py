@@ -15,6 +15,7 @@ from api.comments import Comment
 from api.events import Event
 from api.field_values import outward
 from api.fields import READS, Info, Node, by, given, selected
+from api.hand_overs import HandOver
 from api.ids import Kind, encode
 from api.links import Link
 from api.paging import Connection, ConnectionRow, page_ask
@@ -42,6 +43,7 @@ from projections.rows import (
     ChildCounts,
     CommentRow,
     EventRow,
+    HandOverRow,
     LinkRow,
     PersonRow,
     SpanRow,
@@ -187,6 +189,15 @@ async def _links(
     loaders, id_, moment = info.context.loaders, ticket.id, ticket.moment
     page = await loaders.links_of.load((id_, page_ask(first, after), moment))
     return ConnectionRow(page, lambda: loaders.link_counts.load((id_, moment)))
+
+
+async def _hand_overs(
+    ticket: Parent[TicketRow], info: Info, first: int | None = UNSET, after: str | None = UNSET
+) -> ConnectionRow[HandOverRow]:
+    """Every time that it passed to another role or team, oldest first."""
+    loaders, id_, moment = info.context.loaders, ticket.id, ticket.moment
+    page = await loaders.hand_overs.load((id_, page_ask(first, after), moment))
+    return ConnectionRow(page, lambda: loaders.hand_over_counts.load((id_, moment)))
 
 
 async def _watchers(
@@ -373,6 +384,7 @@ class Ticket(Node):
     child_count: int = by(_child_count, reads=("id", "moment"))
     child_done_count: int = by(_child_done_count, reads=("id", "moment"))
     links: Connection[Link] = by(_links)
+    hand_overs: Connection[HandOver] = by(_hand_overs)
     watchers: Connection[Person] = by(_watchers)
     comments: Connection[Comment] = by(_comments)
     comment_count: int = by(_comment_count, reads=("id", "number", "moment"))

@@ -39,6 +39,7 @@ from domain.tickets import (
     Ticket,
     TicketCommand,
     TicketOpened,
+    TransferTicket,
     TransitionTicket,
     UnlinkTickets,
     UnwatchTicket,
@@ -161,6 +162,9 @@ def _named(command: TicketCommand) -> list[UUID | None]:
         case OpenTicket():
             named = [command.requester, command.assignee, command.team, command.service, command.parent]
             return [*named, *_in_fields(command.fields.values())]
+        case TransferTicket(team=team, assignee=assignee, service=service, fields=fields):
+            held = assignee if isinstance(assignee, UUID) else None
+            return [team, held, service, *_in_fields(fields.values())]
         case TransitionTicket(fields=fields):
             return [*_in_fields(fields.values())]
         case SetField(value=value):

@@ -1,6 +1,6 @@
 """Refusals: facts that a person can mend. Each names a stable code, the input field it is about, a remedy."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
@@ -54,6 +54,11 @@ class Refused(Exception):
         super().__init__(message)
         self.message = message
         self.field = field
+
+    @property
+    def each(self) -> "Sequence[Refused]":
+        """What is to be mended, one by one."""
+        return (self,)
 
 
 class TicketNotFound(Refused):
@@ -262,6 +267,20 @@ class FieldRequired(Refused):
 
     def __init__(self, name: str, why: str, *, custom: bool = False) -> None:
         super().__init__(f"{name} is required {why}.", ("fields", name) if custom else (name,))
+
+
+class FieldsRequired(Refused):
+    """Several at once, each as it would be told alone."""
+
+    code = ErrorCode.FIELD_REQUIRED
+
+    def __init__(self, missing: Sequence[FieldRequired]) -> None:
+        super().__init__(" ".join(one.message for one in missing), missing[0].field)
+        self._missing = missing
+
+    @property
+    def each(self) -> Sequence[Refused]:
+        return self._missing
 
 
 class ReasonRequired(Refused):

@@ -9,7 +9,15 @@ from uuid import UUID
 import msgspec
 
 from domain import text
-from domain.errors import FieldRequired, InvalidValue, PersonNotFound, ServiceNotFound, TeamNotFound, TicketIsClosed
+from domain.errors import (
+    FieldRequired,
+    FieldsRequired,
+    InvalidValue,
+    PersonNotFound,
+    ServiceNotFound,
+    TeamNotFound,
+    TicketIsClosed,
+)
 from domain.files import Upload
 from domain.people import Person
 from domain.services import Service
@@ -171,10 +179,15 @@ def instant(at: datetime, field: str) -> datetime:
 
 
 def must_fulfil(role: Role, ticket: Ticket, workflows: Workflows) -> None:
-    """What the role requires, and the custom fields that are required for it. Raises FieldRequired."""
-    for name in (*role.requires, *workflows.required_fields(role.key)):
-        if not has(ticket, name):
-            raise FieldRequired(name, f"for the role {role.key}", custom=name not in TICKET_FIELDS)
+    """What the role requires, and the custom fields that are required for it: all that is missing is named at once.
+    Raises FieldRequired, FieldsRequired."""
+    missing = [
+        FieldRequired(name, f"for the role {role.key}", custom=name not in TICKET_FIELDS)
+        for name in (*role.requires, *workflows.required_fields(role.key))
+        if not has(ticket, name)
+    ]
+    if missing:
+        raise missing[0] if len(missing) == 1 else FieldsRequired(missing)
 
 
 def must_keep(name: str, ticket: Ticket, around: Surroundings) -> None:

@@ -18,6 +18,7 @@ from domain import (
     attributes,
     comments,
     field_values,
+    hand_overs,
     hierarchy,
     links,
     participants,
@@ -58,6 +59,7 @@ from domain.attributes import (
 from domain.comments import AddComment, CommentAdded, CommentEvent
 from domain.errors import OccurredBeforeLast, OccurredInFuture, TicketNotFound
 from domain.field_values import FieldSet, SetField
+from domain.hand_overs import TicketTransferred, TransferTicket
 from domain.hierarchy import HierarchyEvent, ParentRemoved, ParentSet, SetParent
 from domain.links import LinkCommand, LinkEvent, LinkTickets, TicketLinked, TicketUnlinked, UnlinkTickets
 from domain.participants import (
@@ -130,6 +132,7 @@ class TicketOpened(msgspec.Struct, frozen=True, kw_only=True):
 TicketEvent = (
     TicketOpened
     | TransitionEvent
+    | TicketTransferred
     | FieldSet
     | AssignmentEvent
     | AttributeEvent
@@ -163,6 +166,7 @@ class OpenTicket(msgspec.Struct, frozen=True, kw_only=True):
 
 CommandToTicket = (
     TransitionCommand
+    | TransferTicket
     | AssignTicket
     | AttributeCommand
     | SetField
@@ -207,6 +211,8 @@ def decide(ticket: Ticket | None, command: TicketCommand, around: Surroundings) 
         raise TicketNotFound(command.ticket)
     if isinstance(command, TransitionCommand):
         return [*transitions.decide(ticket, command, around)]
+    if isinstance(command, TransferTicket):
+        return [*hand_overs.decide(ticket, command, around)]
     if isinstance(command, AssignTicket):
         return [*assignment.decide(ticket, command, around)]
     if isinstance(command, AttributeCommand):
@@ -231,7 +237,9 @@ def possible(ticket: Ticket, command: type[CommandToTicket]) -> bool:
     return not (ticket.closed and command in _ONLY_WHILE_OPEN)
 
 
-_ONLY_WHILE_OPEN = frozenset[type[CommandToTicket]]({AssignTicket, SetPriority, ScheduleTicket, AddContributor})
+_ONLY_WHILE_OPEN = frozenset[type[CommandToTicket]](
+    {TransferTicket, AssignTicket, SetPriority, ScheduleTicket, AddContributor}
+)
 
 
 def _open(command: OpenTicket, around: Surroundings) -> list[TicketEvent]:
@@ -286,6 +294,8 @@ def evolve(ticket: Ticket | None, event: TicketEvent, at: datetime) -> Ticket:
         return field_values.evolve(ticket, event, at)
     if isinstance(event, ParticipantEvent):
         return participants.evolve(ticket, event, at)
+    if isinstance(event, TicketTransferred):
+        return hand_overs.evolve(ticket, event, at)
     if isinstance(event, LinkEvent):
         return links.evolve(ticket, event, at)
     if isinstance(event, TicketRanked):

@@ -57,7 +57,7 @@ TransitionCommand = ChangeRole | TransitionTicket
 def decide(ticket: Ticket, command: TransitionCommand, around: Surroundings) -> Sequence[TransitionEvent | FieldSet]:
     match command:
         case ChangeRole():
-            return _change_role(ticket, command, around)
+            return change_role(ticket, command, around)
         case TransitionTicket():
             return _transition(ticket, command, around)
         case _:
@@ -92,7 +92,7 @@ def _required(way: Transition | None) -> tuple[str, ...]:
     return () if way is None else way.requires
 
 
-def _change_role(ticket: Ticket, command: ChangeRole, around: Surroundings) -> list[TransitionEvent]:
+def change_role(ticket: Ticket, command: ChangeRole, around: Surroundings) -> list[TransitionEvent]:
     role = around.workflows.role(command.role)
     workflow = around.workflows.newest(role.workflow)
     if role.key == ticket.role and workflow.key == ticket.workflow:

@@ -4,6 +4,7 @@ from application.event_store.database import Connection
 from projections import (
     attachments,
     directory,
+    hand_overs,
     links,
     parking,
     projection,
@@ -24,6 +25,7 @@ PROJECTIONS: tuple[Projection, ...] = (
     timeline.PROJECTION,
     attachments.PROJECTION,
     links.PROJECTION,
+    hand_overs.PROJECTION,
     search.PROJECTION,
     views.PROJECTION,
     work.PROJECTION,
@@ -38,7 +40,17 @@ TOGETHER: tuple[tuple[Projection, ...], ...] = (
 
 NAMES = tuple(one.name for one in PROJECTIONS)
 
-TICKET_READ_MODELS = ("spans", "tickets", "timeline", "directory", "attachments", "links", "work", "traceability")
+TICKET_READ_MODELS = (
+    "spans",
+    "tickets",
+    "timeline",
+    "directory",
+    "attachments",
+    "links",
+    "work",
+    "traceability",
+    "hand_overs",
+)
 """What a ticket is shown from."""
 
 PERSONAL_COLUMNS: dict[str, tuple[str, ...]] = parking.PERSONAL | {

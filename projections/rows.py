@@ -100,6 +100,21 @@ class LinkRow(msgspec.Struct, frozen=True, kw_only=True):
     moment: Moment = NOW
 
 
+class HandOverRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A ticket passed from one role or team to another. `by`: who did it."""
+
+    from_role: str
+    to_role: str
+    from_workflow: str
+    to_workflow: str
+    from_team: UUID | None
+    to_team: UUID | None
+    by: UUID
+    occurred_at: datetime
+    note: str | None
+    reason: str | None
+
+
 class AttachmentRow(msgspec.Struct, frozen=True, kw_only=True):
     """`content`: where it lies."""
 

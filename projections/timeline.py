@@ -23,6 +23,7 @@ from domain.tickets import (
     LinkEvent,
     Ticket,
     TicketLinked,
+    TicketTransferred,
     TicketUnwatched,
     TicketWatched,
     Visibility,
@@ -187,6 +188,8 @@ def changes_of(change: Change) -> list[ChangeRow]:
         return [ChangeRow(path=f"attachments.{event.attachment}", to=event.name)]
     if isinstance(event, FileDetached):
         return [ChangeRow(path=f"attachments.{event.attachment}", from_=_detached(change).name)]
+    if isinstance(event, TicketTransferred):
+        return [] if event.note is None else [ChangeRow(path="note", to=event.note)]
     if isinstance(event, LinkEvent):
         path = f"links.{event.kind}"
         linked = isinstance(event, TicketLinked)
@@ -224,6 +227,8 @@ def _is_internal(change: Change) -> bool:
         return event.visibility is Visibility.INTERNAL
     if isinstance(event, FileDetached):
         return _detached(change).visibility is Visibility.INTERNAL
+    if isinstance(event, TicketTransferred):
+        return True  # with a note for colleagues
     return isinstance(event, TicketWatched | TicketUnwatched | LinkEvent)
 
 

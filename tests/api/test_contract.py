@@ -17,6 +17,7 @@ from api.comments import Comment
 from api.custom_fields import Choice, Field
 from api.definitions import StatusPreview, WorkflowPreview
 from api.events import Change, Event
+from api.hand_overs import HandOver
 from api.links import Link
 from api.paging import PageInfo, PageInfoRow
 from api.people import Person
@@ -48,6 +49,7 @@ from projections.rows import (
     CodeChangeRow,
     CommentRow,
     EventRow,
+    HandOverRow,
     HighlightRow,
     LinkRow,
     PersonRow,
@@ -126,6 +128,7 @@ def test_a_removed_field_breaks_clients_unless_it_was_deprecated() -> None:
             (Payload, Done),
             (Attachment, AttachmentRow),
             (Link, LinkRow),
+            (HandOver, HandOverRow),
             *((SearchHit, SearchHitRow), (Highlight, HighlightRow), (HighlightPart, HighlightPartRow)),
         ),
         *((WorkEntry, WorkEntryRow), (Timer, TimerRow)),

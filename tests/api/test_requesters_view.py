@@ -15,10 +15,13 @@ from application.workspaces import create_workspace
 from domain.access import Scope
 from tests.api.asking import Client
 from tests.api.conftest import Server
-from tests.api.subscribing import opened
+from tests.api.subscribing import Ended, opened
 from tests.api.test_attachments import uploaded
 from tests.api.walking import fields_of, mutations, queries, selections
 from tests.served import Served
+
+FOR_COLLEAGUES = ("timerChanged",)
+"""Subscriptions that requesters do not have."""
 
 MARK = "Хранилище"
 """In every text that is not for the requester."""
@@ -184,7 +187,14 @@ def test_no_subscription_tells_a_requester_what_is_foreign_or_internal(scene: Sc
         for n, selected in enumerate(selections(field)):
             asked = f'subscription {{ {name}({named.get(name, "")}afterPosition: "0") {selected} }}'
             with opened(live.socket, scene.customer.secret) as socket:
-                for answer in socket.subscribe(asked, str(n)):
+                told = socket.subscribe(asked, str(n))
+                if name in FOR_COLLEAGUES:
+                    with pytest.raises(Ended) as ended:
+                        told.next()
+                    assert "FORBIDDEN" in str(ended.value)
+                    assert tells(scene, ended.value) is None
+                    continue
+                for answer in told:
                     assert tells(scene, answer) is None, (name, selected, answer)
                     if answer["position"] == last:
                         break

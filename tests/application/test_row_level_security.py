@@ -44,6 +44,7 @@ from domain.tickets import (
     OpenTicket,
     SetParent,
     SetPriority,
+    TransferTicket,
     WatchTicket,
 )
 from domain.tickets import Priority as Priorities
@@ -98,6 +99,7 @@ def _fill(database: Database, company: Company) -> None:
     company.give(AddComment(ticket=child, body="Comment"))
     _attach(company, child)
     company.give(WatchTicket(ticket=child))
+    company.give(TransferTicket(ticket=parent, team=team))
     company.give(LinkTickets(ticket=child, kind=LinkKind.RELATES, other=parent))
     company.give(SetPriority(ticket=child, priority=Priorities.NORMAL), command_id=uuid4())  # changes nothing
     began = datetime(2026, 3, 2, 9, tzinfo=UTC)

@@ -38,6 +38,7 @@ WORK: list[access.Command] = [
     tickets.ChangeRole(ticket=TICKET, role="TASK"),
     tickets.TransitionTicket(ticket=TICKET, status="done"),
     tickets.AssignTicket(ticket=TICKET, assignee=ANNA),
+    tickets.TransferTicket(ticket=TICKET, team=FIRST_LINE),
     tickets.SetPriority(ticket=TICKET, priority=tickets.Priority.HIGH),
     tickets.SetField(ticket=TICKET, field="room", value="12"),
     tickets.RankTicket(ticket=TICKET, after=PARENT),

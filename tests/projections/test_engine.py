@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Sequence
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -12,7 +13,18 @@ from application import views
 from application.event_store.database import Role
 from application.event_store.follower import Deposed
 from application.handling import Context
-from domain.tickets import AddComment, Priority, SetPriority, TransitionTicket, UnwatchTicket, WatchTicket
+from domain.tickets import (
+    AddComment,
+    LinkKind,
+    LinkTickets,
+    Priority,
+    SetPriority,
+    TransferTicket,
+    TransitionTicket,
+    UnlinkTickets,
+    UnwatchTicket,
+    WatchTicket,
+)
 from domain.views import FavouriteView, SaveView
 from domain.work import CorrectWork, LogWork, ReverseWork, SwitchTimer
 from projections import engine, reading, states
@@ -58,6 +70,7 @@ def some_history(world: World) -> None:
     context = Context(actor=world.admin)
     saved = views.handle(world.store, context, SaveView(name="All", definition="{}", shared=True)).stream
     views.handle(world.store, context, FavouriteView(view=saved))
+    opened_before: list[UUID] = []
     for n in range(12):
         opened = world.open(f"Ticket {n}", "TASK", hour(n), assignee=anna, fields={"n": n})
         world.do(TransitionTicket(ticket=opened, status="in_progress"), hour(n))
@@ -71,6 +84,13 @@ def some_history(world: World) -> None:
             world.do(SwitchTimer(ticket=opened), hour(n + 6))
         if n % 5 == 0:
             world.do(ReverseWork(work_entry=logged), hour(n + 7))
+        world.do(TransferTicket(ticket=opened, role="BUG", note=f"{n}"), hour(n + 5))
+        opened_before.append(opened)
+        if n % 2:
+            other = opened_before[n - 1]
+            world.do(LinkTickets(ticket=opened, kind=LinkKind.CAUSES, other=other), hour(n + 6))
+            if n % 3:
+                world.do(UnlinkTickets(ticket=opened, kind=LinkKind.CAUSES, other=other), hour(n + 6))
         if n % 3 == 0:
             world.do(UnwatchTicket(ticket=opened, person=anna), hour(n + 6))
             world.do(TransitionTicket(ticket=opened, status="done"), hour(n + 6))
@@ -114,6 +134,8 @@ _FILLED = [
     "ticket",
     "comment",
     "watcher",
+    "link",
+    "hand_over",
     "timeline",
     "saved_view",
     "view_favourite",
