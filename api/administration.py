@@ -240,7 +240,7 @@ def export(file: Path, key: str | None) -> None:
     Whoever has both can read everything: guard FILE.keys as the database. Files that are attached to tickets lie in a
     folder of their own, see the operator's guide.
     """
-    with open_database(home()) as database, _bar("Exporting") as progress:
+    with open_database(home()) as database, progress_bar("Exporting") as progress:
         done = transfers.export_workspace(database, choose_workspace(database, key), file, progress)
     click.echo(
         f"{done.events:,} events of {done.workspace.key} are in {file}, their keys in {transfers.keys_of(file)}."
@@ -257,9 +257,9 @@ def import_(file: Path, key: str | None) -> None:
     It may be interrupted, and run again. Then all read models are rebuilt, beside the live ones.
     """
     with open_database(home()) as database:
-        with _bar("Importing") as progress:
+        with progress_bar("Importing") as progress:
             done = transfers.import_workspace(database, file, progress, key)
-        with _bar("Rebuilding") as progress:
+        with progress_bar("Rebuilding") as progress:
             rebuild_all(database, PROJECTIONS, progress)
         transfers.arrived(database, done.workspace)
     click.echo(f"{done.events:,} events are in {done.workspace.key}. Next: proteus token create --help")
@@ -272,7 +272,7 @@ def digest_(key: str | None) -> None:
     """Print digests of a workspace's log and read models: equal ones hold the same."""
     with open_database(home()) as database:
         chosen = choose_workspace(database, key)
-        with _bar("Reading") as progress:
+        with progress_bar("Reading") as progress:
             done = transfers.digest(database, chosen, progress)
         found = digests_of(database, chosen.id, PROJECTIONS)
     click.echo(f"log {done.log}")
@@ -281,7 +281,7 @@ def digest_(key: str | None) -> None:
 
 
 @contextmanager
-def _bar(what: str) -> Generator[Callable[[int, int], None]]:
+def progress_bar(what: str) -> Generator[Callable[[int, int], None]]:
     columns = (TextColumn(f"{what:>10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
         task = bars.add_task("", total=None)

@@ -9,7 +9,10 @@ from uuid import UUID
 from strawberry.dataloader import DataLoader
 from strawberry.litestar import BaseContext
 
+from api import proofs
+from api.proofs import ProvenRow
 from api.runtime import Runtime
+from application.audit.proofs import LeafRow
 from domain.access import Actor
 from domain.workflows import Workflows
 from projections import (
@@ -64,6 +67,8 @@ class Loaders:
         self.teams_of = loader(lambda ids: directory.teams_of(view, ids))
         self.views = loader(lambda ids: views.views_by_ids(view, ids))
         self.events = loader_by(view, timeline.by_positions)
+        self.leaves = loader(lambda positions: proofs.leaves(view, positions))
+        self.proofs = loader(lambda positions: proofs.proven(view, positions))
         self.comments = loader(lambda ids: tickets.comments_by_ids(view, ids))
         self.tickets = loader_by(view, tickets.by_ids)
         self.details = loader_by(view, tickets.details)
@@ -104,6 +109,8 @@ class Loaders:
     teams_of: DataLoader[UUID, list[TeamRow] | None]
     views: DataLoader[UUID, ViewRow | None]
     events: DataLoader[Asked, EventRow | None]
+    leaves: DataLoader[int, LeafRow | None]
+    proofs: DataLoader[int, ProvenRow | None]
     comments: DataLoader[UUID, CommentRow | None]
     tickets: DataLoader[Asked, TicketRow | None]
     details: DataLoader[Asked, TicketDetails | None]

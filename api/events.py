@@ -9,12 +9,14 @@ import strawberry
 from strawberry import ID, UNSET, Parent
 from strawberry.scalars import JSON
 
+from api.audit import EventProof
 from api.field_values import value_outward
 from api.fields import Info, Node, by, given, is_list, once_passed
 from api.filters import TimeFilter, asked
 from api.ids import NAMED_BY, Kind, decode_given, encode, encode_event
 from api.paging import Connection, ConnectionRow, page_ask
 from api.people import Person, person
+from api.proofs import ProvenRow
 from api.scalars import Position
 from projections import filters, timeline
 from projections.filters import EventFilter
@@ -64,6 +66,23 @@ def _on_behalf_of(event: Parent[EventRow], info: Info) -> Any:
     return person(info, event.on_behalf_of)
 
 
+async def _leaf_index(event: Parent[EventRow], info: Info) -> Position | None:
+    """Its place in the workspace's log of proofs. Null until it has one, and for requesters."""
+    leaf = await info.context.loaders.leaves.load(event.position)
+    return None if leaf is None else Position(leaf.index)
+
+
+async def _leaf_hash(event: Parent[EventRow], info: Info) -> str | None:
+    """SHA-256 of its leaf as RFC 6962 hashes it, in hexadecimal."""
+    leaf = await info.context.loaders.leaves.load(event.position)
+    return None if leaf is None else leaf.hash.hex()
+
+
+async def _proof(event: Parent[EventRow], info: Info) -> ProvenRow | None:
+    """Null until a checkpoint holds it, and for requesters."""
+    return await info.context.loaders.proofs.load(event.position)
+
+
 @strawberry.type(description="One recorded fact, the same shape for every type of event and every kind of stream.")
 class Event(Node):
     id: ID = by(_id)
@@ -83,6 +102,9 @@ class Event(Node):
     causation_id: ID | None
     changes: list[Change]
     data: JSON = strawberry.field(description="As it was recorded.")
+    leaf_index: Position | None = by(_leaf_index)
+    leaf_hash: str | None = by(_leaf_hash)
+    proof: EventProof | None = by(_proof)
 
     @classmethod
     def is_type_of(cls, row: object, _: object) -> bool:

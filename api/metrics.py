@@ -21,6 +21,7 @@ from litestar.datastructures import State
 from litestar.exceptions import NotAuthorizedException, NotFoundException
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, Info, generate_latest
 
+from api import proofs
 from api.settings import BadSetting
 from projections import status
 from projections.reading import ReadModelsUnavailable
@@ -59,6 +60,12 @@ PARKED = Gauge(
     "proteus_projection_parked_streams", "Streams that could not be folded and are left out.", ["projection"]
 )
 REBUILDING = Gauge("proteus_projection_rebuilding", "1 while it is rebuilt.", ["projection"])
+AUDIT_LAG_EVENTS = Gauge("proteus_audit_lag_events", "Events that have no place in their log of proofs yet.")
+AUDIT_LAG_SECONDS = Gauge("proteus_audit_lag_seconds", "Age of the first event that has no place in its log yet.")
+AUDIT_TAMPERED = Gauge("proteus_audit_tampered_logs", "Workspaces whose last scrub found an event that differs.")
+AUDIT_SCRUBBED = Gauge(
+    "proteus_audit_scrubbed_timestamp_seconds", "Since when every log was scrubbed; 0 while one never was."
+)
 _OF_PROJECTIONS = (POSITION, LAG_EVENTS, LAG_SECONDS, PARKED, REBUILDING)
 Info("proteus_build", "Versions.").info({"version": version("proteus"), "python": platform.python_version()})
 
@@ -113,11 +120,16 @@ async def _look(runtime: "Runtime") -> None:
     try:
         async with asyncio.timeout(STATUS_SECONDS):
             stand = await status.status(runtime.models)
+            proven = await proofs.status(runtime.models)
     except (ReadModelsUnavailable, TimeoutError):
         DATABASE_UP.set(0)
         return
     DATABASE_UP.set(1)
     HEAD.set(stand.head)
+    AUDIT_LAG_EVENTS.set(proven.lag_events)
+    AUDIT_LAG_SECONDS.set(proven.lag_seconds)
+    AUDIT_TAMPERED.set(proven.tampered)
+    AUDIT_SCRUBBED.set(proven.scrubbed_at.timestamp())
     for one in stand.projections:
         numbers = (one.position, one.lag_events, one.lag_seconds, one.parked_streams, one.rebuilding)
         for gauge, number in zip(_OF_PROJECTIONS, numbers, strict=True):

@@ -12,6 +12,7 @@ from anyio import CapacityLimiter
 
 from api.connections import Connections
 from application.attachments.contents import BYTES_LIMIT, Contents
+from application.audit import sequencing
 from application.embedded_postgres import EmbeddedPostgres, default_root
 from application.event_store.database import SCHEMA_VERSION, Database, DatabaseNotUsable, Role
 from application.event_store.streams import EventStore
@@ -99,7 +100,7 @@ def check_schema(database: Database) -> None:
     version, followed = _migrated_to(database) if database.has_roles() else (None, set[str]())
     if version is not None and version > SCHEMA_VERSION:
         raise DatabaseNotUsable("The database was migrated by a newer Proteus. Run that one.")
-    if version != SCHEMA_VERSION or not followed.issuperset(NAMES):
+    if version != SCHEMA_VERSION or not followed.issuperset((*NAMES, sequencing.NAME)):
         raise DatabaseNotUsable(f"The database of {DATABASE_VARIABLE} is not ready. Run `proteus migrate` first.")
 
 

@@ -6,6 +6,7 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
 
 from api.attributes import AttributeMutations
+from api.audit import AuditQueries
 from api.board import BoardQueries
 from api.custom_fields import CustomFieldMutations, CustomFieldQueries
 from api.definitions import DefinitionMutations
@@ -42,6 +43,7 @@ class Query(
     SearchQueries,
     BoardQueries,
     EventQueries,
+    AuditQueries,
     WorkflowQueries,
     CustomFieldQueries,
     WipLimitQueries,

@@ -29,8 +29,11 @@ from rich.console import Console
 
 from api import logs, metrics
 from api.runtime import ATTACHMENTS_VARIABLE, DATABASE_VARIABLE, PUBLIC_URL_VARIABLE, Runtime, open_contents
+from api.settings import number
 from application import people, tokens
 from application.attachments.sweeping import Sweeper
+from application.audit.scrubbing import Scrubber
+from application.audit.sequencing import Pace, Sequencer
 from application.event_store.database import Database, Role
 from application.event_store.streams import EventStore
 from application.handling import Context, state_in
@@ -41,6 +44,9 @@ from domain.people import AddPerson, Person
 from projections.engine import Engine
 from projections.registry import TOGETHER
 
+CHECKPOINT_EVENTS_VARIABLE = "PROTEUS_AUDIT_CHECKPOINT_EVENTS"
+CHECKPOINT_SECONDS_VARIABLE = "PROTEUS_AUDIT_CHECKPOINT_SECONDS"
+SCRUB_HOURS_VARIABLE = "PROTEUS_AUDIT_SCRUB_HOURS"
 TOKEN_LASTS = timedelta(days=90)
 STOP_SECONDS = 20
 CONNECTIONS = 1024
@@ -76,24 +82,49 @@ def serve(database: Database, host: str, port: int, attachments: Path, *, follow
     if not follow:
         server.serve()
         return
-    with metrics.exposed_by_engine(), following(database), sweeping(database, attachments):
+    with metrics.exposed_by_engine(), following(database), sweeping(database, attachments), scrubbing(database):
         server.serve()
 
 
 @contextmanager
 def following(database: Database) -> Generator[Engine]:
-    """Projects in threads, for as long as the context lasts. Yields the first engine."""
+    """Projects and sequences in threads, for as long as the context lasts. Yields the first engine."""
     engines = [Engine(database, together) for together in TOGETHER]
-    threads = [threading.Thread(target=engine.run, name="proteus-engine") for engine in engines]
+    followers: list[Engine | Sequencer] = [*engines, Sequencer(database, pace())]
+    threads = [threading.Thread(target=one.run, name="proteus-engine") for one in followers]
     for thread in threads:
         thread.start()
     try:
         yield engines[0]
     finally:
-        for engine in engines:
-            engine.stop()
+        for one in followers:
+            one.stop()
         for thread in threads:
             thread.join()
+
+
+def pace() -> Pace:
+    """How often the logs of proofs are signed. Raises BadSetting."""
+    usual = Pace()
+    return Pace(
+        events=int(number(CHECKPOINT_EVENTS_VARIABLE, usual.events, 1, 10_000_000)),
+        seconds=number(CHECKPOINT_SECONDS_VARIABLE, usual.seconds, 0.1, 3_600),
+    )
+
+
+@contextmanager
+def scrubbing(database: Database) -> Generator[None]:
+    """Looks now and then whether a log was tampered with, for as long as the context lasts. Raises BadSetting."""
+    hours = number(SCRUB_HOURS_VARIABLE, 24, 0, 24 * 366)
+    if not hours:
+        yield
+        return
+    scrubber = Scrubber(database, timedelta(hours=hours))
+    scrubber.start()
+    try:
+        yield
+    finally:
+        scrubber.stop()
 
 
 @contextmanager
@@ -111,9 +142,9 @@ def sweeping(database: Database, attachments: Path) -> Generator[None]:
 def follow(database: Database, attachments: Path) -> None:
     """Projects until SIGTERM or Ctrl-C."""
     stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _signal, _frame: stopping.set())
-    with metrics.exposed_by_engine(), sweeping(database, attachments), following(database):
+    for one in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(one, lambda _signal, _frame: stopping.set())
+    with metrics.exposed_by_engine(), sweeping(database, attachments), scrubbing(database), following(database):
         stopping.wait()
 
 

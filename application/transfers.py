@@ -5,7 +5,6 @@ all that stands before. Free text in it is sealed as in the log. The keys that o
 first can be kept, sent and compared, and an erasure reaches copies whose keys are kept with care.
 """
 
-import base64
 import gzip
 import hashlib
 import os
@@ -179,10 +178,11 @@ def _lines(connection: Connection, query: LiteralString, workspace: UUID) -> Ite
 def _write_keys(connection: Connection, workspace: UUID, file: IO[bytes]) -> None:
     file.write(msgspec.json.encode({"format": KEYS_FORMAT, "version": VERSION, "workspace": workspace}) + b"\n")
     with connection.cursor(name="keys") as cursor:
-        cursor.execute("select subject, key from subject_key where workspace = %s order by subject", (workspace,))
-        for subject, key in cursor:
-            sealed = None if key is None else base64.b64encode(key).decode()
-            file.write(msgspec.json.encode({"subject": subject, "key": sealed}) + b"\n")
+        cursor.execute(
+            "select subject, key, commitment from subject_key where workspace = %s order by subject", (workspace,)
+        )
+        for row in cursor:
+            file.write(msgspec.json.encode(_Key(*row)) + b"\n")
 
 
 @contextmanager
@@ -247,8 +247,12 @@ def import_workspace(database: Database, path: Path, progress: Progress, key: st
 
 def arrived(database: Database, workspace: Workspace) -> None:
     """Its read models are there: it is a workspace as every other from now on."""
-    with database.connect(Role.OWNER) as connection:
+    with database.connect(Role.OWNER) as connection, connection.transaction():
         connection.execute("update workspace set arriving = false where id = %s", (workspace.id,))
+        # Its events stand behind those that the sequencer has passed: it makes them up.
+        connection.execute(
+            "insert into audit_log (workspace, live) values (%s, false) on conflict do nothing", (workspace.id,)
+        )
 
 
 def _must_be_free(connection: Connection, header: Header) -> None:
@@ -298,8 +302,8 @@ select setval(pg_get_serial_sequence('event', 'position'), greatest(%s, (
    where schemaname = current_schema() and sequencename = 'event_position_seq'), 1))
 """
 _KEYS: LiteralString = """
-insert into subject_key (workspace, subject, key)
-select %s, * from unnest(%s::uuid[], %s::bytea[]) on conflict do nothing
+insert into subject_key (workspace, subject, key, commitment)
+select %s, * from unnest(%s::uuid[], %s::bytea[], %s::bytea[]) on conflict do nothing
 """
 _EVENT: LiteralString = """
 insert into event (position, workspace, stream, version, name, event_version, state, occurred_at, recorded_at, actor,
@@ -328,8 +332,8 @@ insert into ticket_number (workspace, last) select * from (values (%s::uuid, %s:
 """
 
 
-def _columns(workspace: UUID, keys: Sequence[tuple[UUID, bytes | None]]) -> tuple[object, ...]:
-    return workspace, [subject for subject, _ in keys], [key for _, key in keys]
+def _columns(workspace: UUID, keys: Sequence["_Key"]) -> tuple[object, ...]:
+    return workspace, [one.subject for one in keys], [one.key for one in keys], [one.commitment for one in keys]
 
 
 # ---- what is in a file
@@ -380,17 +384,20 @@ def _decoded(path: Path, line: bytes, kind: type[End]) -> End:
 
 
 class _Key(msgspec.Struct, frozen=True):
+    """`commitment`: what is left of one that was deleted."""
+
     subject: UUID
     key: bytes | None
+    commitment: bytes | None = None
 
 
-def _read_keys(path: Path, header: Header) -> list[tuple[UUID, bytes | None]]:
+def _read_keys(path: Path, header: Header) -> list[_Key]:
     lines = _content(path)
     try:
         first = msgspec.json.decode(next(lines, b"{}"))
         if first.get("format") != KEYS_FORMAT or first.get("workspace") != str(header.workspace):
             raise InvalidValue(f"{path.name} does not hold the keys of this workspace.")
-        return [(one.subject, one.key) for one in (msgspec.json.decode(line, type=_Key) for line in lines)]
+        return [msgspec.json.decode(line, type=_Key) for line in lines]
     except (msgspec.DecodeError, AttributeError) as error:
         raise InvalidValue(f"{path.name} is damaged: {error}.") from None
 

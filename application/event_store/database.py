@@ -142,6 +142,9 @@ class Database:
                 )
             if current is None:
                 self._create(connection)
+            for schema, source in ((self.keys_schema, "audit_keys.sql"), (self.schema, "audit.sql")):
+                _run(connection, "set local search_path to {}", schema)
+                connection.execute(sql_text(source))
             _run(connection, "set local search_path to {}, {}", self.schema, self.keys_schema)
             install_read_models(connection)
         return current is None

@@ -32,3 +32,5 @@ WRITE_SECONDS = Histogram(
     buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0),
 )
 FOLD_FAILURES = Counter("proteus_projection_failures", "Batches that could not be folded or written.", ["projection"])
+
+SEQUENCED_EVENTS = Counter("proteus_audit_events", "Events that were given their places in the logs of proofs.")

@@ -75,6 +75,17 @@ def test_the_lag_of_every_read_model_is_told_against_the_real_head(server: Serve
     assert found["process_resident_memory_bytes"] > 0
 
 
+def test_the_proofs_lag_and_what_scrubs_found_are_told(server: Server, agent: Client) -> None:
+    agent.open()
+    while scraped(server)["proteus_audit_lag_events"]:
+        pass
+    found = scraped(server)
+    assert found["proteus_audit_events_total"] > 0
+    assert found["proteus_audit_tampered_logs"] == 0
+    assert found["proteus_audit_lag_seconds"] == 0
+    assert found["proteus_audit_scrubbed_timestamp_seconds"] >= 0
+
+
 def test_metrics_name_nobody_and_no_workspace(server: Server, agent: Client) -> None:
     agent.open("The secret plan")
     text = server.http.get("/metrics", headers=BEARER).text

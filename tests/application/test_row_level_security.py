@@ -25,6 +25,10 @@ from application import (
 )
 from application.attachments.attaching import attach
 from application.attachments.contents import Contents
+from application.audit.scrubbing import scrub
+from application.audit.sequencing import Pace
+from application.audit.sequencing import Session as Sequencing
+from application.audit.tree import WIDTH
 from application.embedded_postgres import EmbeddedPostgres
 from application.event_store.database import Database, DatabaseNotUsable, Role
 from application.event_store.streams import EventStore
@@ -69,7 +73,7 @@ from projections.engine import Session
 from projections.filters import BoardAxis, EventFilter, PageAsk, TicketFilter
 from projections.reading import NOW, ReadModels, View
 from projections.registry import PROJECTIONS
-from tests.application.recording import Company, insertion, writer
+from tests.application.recording import Company, added, envelopes, insertion, renamed, writer
 
 SCHEMAS = ["proteus", "proteus_keys"]
 NO_DEFINITION = '{"workflow":null,"columns":null,"rows":null,"filter":null,"search":null,"order_by":[]}'
@@ -84,6 +88,10 @@ def two(database: Database, store: EventStore, workspace: Workspace) -> tuple[Co
         _fill(database, company)
     with Session(database, {projection.name: projection for projection in PROJECTIONS}) as session:
         session.catch_up()
+    with Sequencing(database, Pace()) as sequencing:
+        sequencing.catch_up()
+    for company in (one, other):
+        scrub(database, company.workspace.id)
     return one, other
 
 
@@ -109,6 +117,8 @@ def _fill(database: Database, company: Company) -> None:
     views.handle(company.store, context, FavouriteView(view=saved))
     _trace(company, context, child)
     issue_token(database, company.workspace.id, requester, [Scope.AGENT], "Token", timedelta(days=1))
+    many = (renamed(str(number)) for number in range(WIDTH))  # so many that the tree of proofs has a second level
+    company.store.workspace(company.workspace.id).append(envelopes(company.workspace.id, uuid4(), added(), *many))
     with writer(database, company.workspace.id) as connection:
         connection.execute(*insertion(workspace=company.workspace.id, state=b"unreadable: to be parked"))
         connection.commit()

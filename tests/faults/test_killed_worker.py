@@ -55,11 +55,12 @@ def passed(database: Database, position: int) -> bool:
 
 
 def hear(postgres: EmbeddedPostgres, database: Database, workers: int) -> None:
-    """Waits until so many workers are there: each of their engines has a connection that hears of appends."""
+    """Waits until so many workers are there: each of their engines has a connection that hears of appends, and their
+    sequencer one."""
     name = conninfo_to_dict(database.url)["dbname"]
     query = "select count(*) from pg_stat_activity where datname = %s and query ilike 'listen %%'"
     with psycopg.connect(postgres.dsn, autocommit=True) as superuser:
-        listeners = workers * len(TOGETHER)
+        listeners = workers * (len(TOGETHER) + 1)
         until(lambda: superuser.execute(query, (name,)).fetchone() == (listeners,), f"{workers} workers")
 
 

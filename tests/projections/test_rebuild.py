@@ -288,7 +288,8 @@ def test_of_a_long_log_new_read_models_are_built_and_then_followed(
     assert set(places(world).values()) == {0}
     world.project()
     assert set(places(world).values()) == {head(world)}
-    assert {epoch for (epoch,) in world.rows("select epoch from tracking")} == {2}, "swapped, then led"
+    epochs = world.rows("select epoch from tracking where name <> 'audit'")
+    assert {epoch for (epoch,) in epochs} == {2}, "swapped, then led"
     built = digests(world)
     world.open("Followed")
     world.project()
