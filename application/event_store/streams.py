@@ -151,14 +151,17 @@ class WorkspaceStore(Application[UUID]):
         unchanged: Sequence[Recorded] = (),
         seen: Seen = NOTHING_SEEN,
     ) -> int:
-        """All or nothing; returns the last position (0 if there was no event).
+        """All or nothing; returns the last position in a command's own stream, whose event carries its hash (0 if there
+        was no event).
 
         `before`: the one stream as it was, if all are of one that need not be loaded again; `seen`: versions of others
         that the decision was made on. Raises VersionConflict, AlreadyRecorded, StoreUnavailable.
         """
         answers: list[Appended] = []
         recordings = self.save(*envelopes, guards=guards, unchanged=unchanged, seen=seen, answers=answers)
-        position = max((recording.notification.id for recording in recordings), default=0)
+        own = {envelope.originator_id for envelope in envelopes if envelope.command_hash is not None}
+        notified = (recording.notification for recording in recordings)
+        position = max((one.id for one in notified if one.originator_id in own), default=0)
         followed = envelopes and envelopes[0].originator_version == (before.version if before else 0) + 1
         # Unless the database's clock is behind ours, and had its own word on when it happened.
         if followed and answers and answers[0].occurred_at == envelopes[0].occurred_at:
