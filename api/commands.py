@@ -187,7 +187,7 @@ def _converted(info: Info, input: CommandInput, value: Any, name: str, path: str
     if name == "value":
         key: str = vars(input)["field"]
         return inward(info.context.workflows, {key: value}, path)[key]
-    if name == "definition":
+    if name in ("definition", "terms"):
         return value.written(info)
     if name in NAMED_BY:
         return _id(value, NAMED_BY[name], path)
@@ -205,6 +205,8 @@ _NOT_FOUND = {
     Kind.ATTACHMENT: ErrorCode.ATTACHMENT_NOT_FOUND,
     Kind.WORK_ENTRY: ErrorCode.WORK_NOT_FOUND,
     Kind.REPOSITORY: ErrorCode.REPOSITORY_NOT_FOUND,
+    Kind.CLIENT: ErrorCode.CLIENT_NOT_FOUND,
+    Kind.CONTRACT: ErrorCode.CONTRACT_NOT_FOUND,
 }
 
 

@@ -17,6 +17,7 @@ from domain.access import Actor
 from domain.workflows import Workflows
 from projections import (
     attachments,
+    contracts,
     directory,
     hand_overs,
     links,
@@ -34,7 +35,9 @@ from projections.reading import Page, View
 from projections.rows import (
     AttachmentRow,
     ChildCounts,
+    ClientRow,
     CommentRow,
+    ContractRow,
     EventRow,
     HandOverRow,
     HighlightPart,
@@ -84,6 +87,12 @@ class Loaders:
         self.attachment_counts = loader_by(view, attachments.attachment_counts)
         self.links_of = loader_by(view, links.links)
         self.link_counts = loader_by(view, links.link_counts)
+        self.clients = loader(lambda ids: contracts.clients_by_ids(view, ids))
+        self.contacts_of = loader(lambda ids: contracts.contacts_of(view, ids))
+        self.contracts = loader(lambda ids: contracts.contracts_by_ids(view, ids))
+        self.contracts_of = loader_by(view, contracts.contracts_of_clients)
+        self.contract_counts = loader_by(view, contracts.contract_counts)
+        self.bound = loader(lambda ids: contracts.bound(view, ids))
         self.work_entries = loader(lambda ids: work.by_ids(view, ids))
         self.work_of = loader_by(view, work.of_tickets)
         self.work_counts = loader_by(view, work.counts_of_tickets)
@@ -126,6 +135,12 @@ class Loaders:
     attachment_counts: DataLoader[Asked, int]
     links_of: DataLoader[Asked, Page[LinkRow]]
     link_counts: DataLoader[Asked, int]
+    clients: DataLoader[UUID, ClientRow | None]
+    contacts_of: DataLoader[UUID, list[UUID] | None]
+    contracts: DataLoader[UUID, ContractRow | None]
+    contracts_of: DataLoader[Asked, Page[ContractRow]]
+    contract_counts: DataLoader[Asked, int]
+    bound: DataLoader[UUID, UUID | None]
     work_entries: DataLoader[UUID, WorkEntryRow | None]
     work_of: DataLoader[Asked, Page[WorkEntryRow]]
     work_counts: DataLoader[Asked, int]

@@ -25,6 +25,9 @@ class Kind(Enum):
     VIEW = b"v"
     WORK_ENTRY = b"h"
     REPOSITORY = b"r"
+    CLIENT = b"k"
+    CONTRACT = b"o"
+    HOUR_PACKAGE = b"y"
 
 
 NAMED_BY: Mapping[str, Kind] = {
@@ -49,6 +52,8 @@ NAMED_BY: Mapping[str, Kind] = {
     "upload": Kind.UPLOAD,
     "attachment": Kind.ATTACHMENT,
     "work_entry": Kind.WORK_ENTRY,
+    "client": Kind.CLIENT,
+    "contract": Kind.CONTRACT,
 }
 """Fields of inputs and filters, and paths of changes, whose values are ids."""
 

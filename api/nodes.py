@@ -36,6 +36,10 @@ async def _node(info: Info, id: ID) -> object | None:
             return await loaders.repositories.load(number) if info.context.actor.reads_all else None
         case Kind.ATTACHMENT:
             return await loaders.attachments.load(number)
+        case Kind.CLIENT:
+            return await loaders.clients.load(number)
+        case Kind.CONTRACT:
+            return await loaders.contracts.load(number)
         case Kind.WORK_ENTRY:
             return await loaders.work_entries.load(number)
         case _:

@@ -8,6 +8,8 @@ from strawberry.types import ExecutionContext
 from api.attributes import AttributeMutations
 from api.audit import AuditQueries
 from api.board import BoardQueries
+from api.clients import ClientMutations, ClientQueries
+from api.contracts import ContractMutations, ContractQueries
 from api.custom_fields import CustomFieldMutations, CustomFieldQueries
 from api.definitions import DefinitionMutations
 from api.events import EventQueries
@@ -54,6 +56,8 @@ class Query(
     WorkQueries,
     TraceabilityQueries,
     TraceQueries,
+    ClientQueries,
+    ContractQueries,
     StatusQueries,
 ):
     pass
@@ -76,6 +80,8 @@ class Mutation(
     ViewMutations,
     WorkMutations,
     TraceabilityMutations,
+    ClientMutations,
+    ContractMutations,
 ):
     pass
 

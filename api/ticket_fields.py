@@ -12,6 +12,7 @@ from strawberry.utils.str_converters import to_camel_case
 
 from api.attachments import Attachment
 from api.comments import Comment
+from api.contracts import Contract
 from api.events import Event
 from api.field_values import outward
 from api.fields import READS, Info, Node, by, given, selected
@@ -42,6 +43,7 @@ from projections.rows import (
     AttachmentRow,
     ChildCounts,
     CommentRow,
+    ContractRow,
     EventRow,
     HandOverRow,
     LinkRow,
@@ -241,6 +243,13 @@ async def _work_entries(
     return ConnectionRow(page, lambda: loaders.work_counts.load((id_, moment)))
 
 
+async def _contract(ticket: Parent[TicketRow], info: Info) -> ContractRow | None:
+    """Which it is bound to itself, now; work on a ticket that is bound to none counts under its parent's."""
+    loaders = info.context.loaders
+    bound = await loaders.bound.load(ticket.id)
+    return None if bound is None else await loaders.contracts.load(bound)
+
+
 async def _worked_seconds(ticket: Parent[TicketRow], info: Info) -> int:
     """Net, of all its work."""
     return await info.context.loaders.worked_seconds.load((ticket.id, ticket.moment)) or 0
@@ -390,6 +399,7 @@ class Ticket(Node):
     comment_count: int = by(_comment_count, reads=("id", "number", "moment"))
     attachments: Connection[Attachment] = by(_attachments)
     work_entries: Connection[WorkEntry] = by(_work_entries)
+    contract: Contract | None = by(_contract, reads=("id",))
     worked_seconds: int = by(_worked_seconds, reads=("id", "moment"))
     changes: Connection[TicketChange] = by(ticket_changes)
     version: int = by(_version, reads=("id", "number", "moment"))

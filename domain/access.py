@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain import people, services, teams, tickets, views, work, workflows
+from domain import clients, contracts, people, services, teams, tickets, views, work, workflows
 from domain.tickets import Ticket
 from domain.traceability import links, releases, repositories, requests
 
@@ -57,6 +57,9 @@ Command = (
     | links.LinkCommand
     | requests.RequestCommand
     | releases.ReleaseCommand
+    | clients.ClientCommand
+    | contracts.ContractCommand
+    | contracts.BindContract
 )
 
 _STAFF = (Scope.AGENT, Scope.MANAGER, Scope.ADMIN)
@@ -87,6 +90,9 @@ _ALLOWED: dict[type[Command], tuple[Scope, ...]] = {
     workflows.SetFieldPolicy: (Scope.ADMIN,),
     workflows.SetWipLimit: _HEADS,
     **dict.fromkeys(OF_WORK, _STAFF),
+    **dict.fromkeys(clients.ClientCommand.__args__, _HEADS),
+    **dict.fromkeys(contracts.ContractCommand.__args__, _HEADS),
+    contracts.BindContract: _STAFF,
     views.SaveView: _STAFF,
     views.UpdateView: _STAFF,
     views.DeleteView: _STAFF,

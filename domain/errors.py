@@ -1,7 +1,7 @@
 """Refusals: facts that a person can mend. Each names a stable code, the input field it is about, a remedy."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from uuid import UUID
 
@@ -22,6 +22,9 @@ class ErrorCode(StrEnum):
     UPLOAD_NOT_FOUND = "UPLOAD_NOT_FOUND"
     ATTACHMENT_NOT_FOUND = "ATTACHMENT_NOT_FOUND"
     WORK_NOT_FOUND = "WORK_NOT_FOUND"
+    CLIENT_NOT_FOUND = "CLIENT_NOT_FOUND"
+    CONTRACT_NOT_FOUND = "CONTRACT_NOT_FOUND"
+    TERMS_OVERLAP = "TERMS_OVERLAP"
     TIMER_RUNS = "TIMER_RUNS"
     TIMER_NOT_RUNNING = "TIMER_NOT_RUNNING"
     REPOSITORY_NOT_FOUND = "REPOSITORY_NOT_FOUND"
@@ -154,6 +157,30 @@ class WorkNotFound(Refused):
 
     def __init__(self, entry: UUID) -> None:
         super().__init__(f"There is no work entry {entry} here, or it was reversed.", ("workEntry",))
+
+
+class ClientNotFound(Refused):
+    code = ErrorCode.CLIENT_NOT_FOUND
+
+    def __init__(self, client: UUID) -> None:
+        super().__init__(f"There is no client {client} here.", ("client",))
+
+
+class ContractNotFound(Refused):
+    code = ErrorCode.CONTRACT_NOT_FOUND
+
+    def __init__(self, contract: UUID) -> None:
+        super().__init__(f"There is no contract {contract} here.", ("contract",))
+
+
+class TermsOverlap(Refused):
+    code = ErrorCode.TERMS_OVERLAP
+
+    def __init__(self, number: int, since: date) -> None:
+        super().__init__(
+            f"Version {number} of the terms applies from {since} on; the next one applies from a later day.",
+            ("appliesFrom",),
+        )
 
 
 class TimerRuns(Refused):

@@ -3,6 +3,7 @@
 from application.event_store.database import Connection
 from projections import (
     attachments,
+    contracts,
     directory,
     hand_overs,
     links,
@@ -30,6 +31,7 @@ PROJECTIONS: tuple[Projection, ...] = (
     views.PROJECTION,
     work.PROJECTION,
     traceability.PROJECTION,
+    contracts.PROJECTION,
 )
 
 TOGETHER: tuple[tuple[Projection, ...], ...] = (
@@ -50,6 +52,7 @@ TICKET_READ_MODELS = (
     "work",
     "traceability",
     "hand_overs",
+    "contracts",
 )
 """What a ticket is shown from."""
 

@@ -1,13 +1,15 @@
 """What queries return: the rows that the GraphQL types of the same names show."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
+from domain.contracts import HoursGranted
 from domain.people import PersonKind
+from domain.terms import TermsVersion
 from domain.text import FieldValue
 from domain.tickets import LinkKind, Priority, Visibility, ticket_key
 from domain.traceability.repositories import (
@@ -166,6 +168,26 @@ class TimerRow(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def forgotten(self) -> bool:
         return datetime.now(UTC) - self.started_at > TIMER_LIMIT
+
+
+class ClientRow(msgspec.Struct, frozen=True, kw_only=True):
+    id: UUID
+    name: str
+    language: str
+    currency: str
+    time_zone: str
+
+
+class ContractRow(msgspec.Struct, frozen=True, kw_only=True):
+    """`version`: number of its events; `versions`: of its terms."""
+
+    id: UUID
+    version: int
+    client: UUID
+    name: str
+    last_day: date | None
+    versions: list[TermsVersion]
+    grants: list[HoursGranted]
 
 
 class SearchField(StrEnum):

@@ -11,6 +11,8 @@ from psycopg import sql
 
 from application.event_store.envelope import DomainEvent, State
 from application.event_store.event_types import NAMES
+from domain.clients import Client
+from domain.contracts import Binding, Contract
 from domain.people import Person
 from domain.services import Service
 from domain.teams import Team
@@ -152,6 +154,21 @@ _PATHS = {
     Team: _paths(("key", "key"), ("name", "name"), ("members", "members")),
     Service: _paths(("key", "key"), ("name", "name"), ("active", "active")),
     Timer: _paths(("person", "person"), ("ticket", "ticket"), ("startedAt", "started_at"), ("comment", "comment")),
+    Client: _paths(
+        ("name", "name"),
+        ("language", "language"),
+        ("currency", "currency"),
+        ("timeZone", "time_zone"),
+        ("contacts", "contacts"),
+    ),
+    Contract: _paths(
+        ("client", "client"),
+        ("name", "name"),
+        ("versions", "versions"),
+        ("hourPackages", "grants"),
+        ("lastDay", "last_day"),
+    ),
+    Binding: _paths(("ticket", "ticket"), ("contract", "now")),
     WorkEntry: _paths(
         ("ticket", "ticket"),
         ("person", "person"),

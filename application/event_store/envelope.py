@@ -8,6 +8,8 @@ from uuid import UUID
 import msgspec
 from eventsourcing.persistence import StoredEvent
 
+from domain.clients import Client, ClientEvent
+from domain.contracts import Binding, BindingEvent, Contract, ContractEvent
 from domain.people import Person, PersonEvent
 from domain.services import Service, ServiceEvent
 from domain.teams import Team, TeamEvent
@@ -35,6 +37,9 @@ DomainEvent = (
     | RequestEvent
     | ReleaseEvent
     | LinkEvent
+    | ClientEvent
+    | ContractEvent
+    | BindingEvent
 )
 State = (
     Ticket
@@ -51,6 +56,9 @@ State = (
     | Release
     | Deployment
     | Link
+    | Client
+    | Contract
+    | Binding
 )
 
 

@@ -11,7 +11,7 @@ from typing import Any, cast
 import msgspec
 
 from application.event_store.envelope import DomainEvent, Envelope, State, Stream
-from domain import people, services, teams, tickets, views, wip_limits, work, workflows
+from domain import clients, contracts, people, services, teams, tickets, views, wip_limits, work, workflows
 from domain.text import PASSING, SEALED
 from domain.traceability import links, releases, repositories, requests
 
@@ -79,6 +79,9 @@ EVENT_TYPES: Mapping[str, EventType] = {
         *_types(requests.evolve, requests.RequestEvent),
         *_types(releases.evolve, releases.ReleaseEvent),
         *_types(links.evolve, links.LinkEvent),
+        *_types(clients.evolve, clients.ClientEvent),
+        *_types(contracts.evolve, contracts.ContractEvent),
+        *_types(contracts.evolve_binding, contracts.BindingEvent),
     )
 }
 """By stored name. The name happens to be the class's; renaming a class keeps the name by an entry of its own."""

@@ -11,9 +11,20 @@ from graphql import GraphQLSchema, build_schema, specified_scalar_types
 from api.administration import breaking
 from api.attachments import Attachment
 from api.board import Board, BoardCell, BoardLine
+from api.clients import Client
 from api.command_line import main
 from api.commands import Done, Payload
 from api.comments import Comment
+from api.contracts import (
+    Contract,
+    Grade,
+    HourPackage,
+    Rate,
+    Rounding,
+    Terms,
+    TermsVersion,
+    WorkingCalendar,
+)
 from api.custom_fields import Choice, Field
 from api.definitions import StatusPreview, WorkflowPreview
 from api.events import Change, Event
@@ -35,7 +46,8 @@ from api.views import View, ViewDefinition
 from api.wip_limits import WipLimit
 from api.work import Timer, WorkEntry
 from api.workflows import Role, Status, StatusRow, Way, Workflow
-from domain import custom_fields, workflow_preview, workflow_state, workflows
+from domain import custom_fields, terms, workflow_preview, workflow_state, workflows
+from domain.contracts import HoursGranted
 from domain.traceability import repositories
 from domain.workflow_preview import Preview
 from projections import rows, traceability_trace
@@ -46,8 +58,10 @@ from projections.rows import (
     BoardLineRow,
     BoardRow,
     ChangeRow,
+    ClientRow,
     CodeChangeRow,
     CommentRow,
+    ContractRow,
     EventRow,
     HandOverRow,
     HighlightRow,
@@ -131,6 +145,9 @@ def test_a_removed_field_breaks_clients_unless_it_was_deprecated() -> None:
             (HandOver, HandOverRow),
             *((SearchHit, SearchHitRow), (Highlight, HighlightRow), (HighlightPart, HighlightPartRow)),
         ),
+        *((Client, ClientRow), (Contract, ContractRow), (HourPackage, HoursGranted), (Terms, terms.Terms)),
+        *((TermsVersion, terms.TermsVersion), (Rate, terms.Rate), (Grade, terms.Grade)),
+        *((Rounding, terms.Rounding), (WorkingCalendar, terms.WorkingCalendar)),
         *((WorkEntry, WorkEntryRow), (Timer, TimerRow)),
         *((View, ViewRow), (ViewDefinition, rows.ViewDefinition), (WipLimit, workflow_state.WipLimit)),
         *((Field, custom_fields.Field), (Choice, custom_fields.Choice), (Way, workflows.Transition)),

@@ -162,6 +162,7 @@ def test_all_free_text_is_marked_for_sealing() -> None:
         "name",  # of teams, services and repositories; a person's is sealed
         *("url", "default_branch", "target", "tag", "environment"),  # of repositories
         *("head", "commit", "change", "number"),  # hashes, numbers
+        *("language", "currency", "time_zone"),
     }
     for kind in EVENT_TYPES.values():
         info = msgspec.inspect.type_info(kind.cls)

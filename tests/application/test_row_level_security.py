@@ -16,6 +16,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
 from application import (
+    clients,
+    contracts,
     services,
     teams,
     tokens,
@@ -38,8 +40,11 @@ from application.tokens import bearer, digest, issue_token
 from application.traceability.scanning import Found, Recording
 from application.workspaces import Workspace, create_workspace, operator
 from domain.access import Scope
+from domain.clients import AddClient, AddContact
+from domain.contracts import AgreeContract, BindContract
 from domain.services import AddService
 from domain.teams import AddTeam, JoinTeam
+from domain.terms import ContractKind, Terms
 from domain.tickets import (
     AddComment,
     AttachFile,
@@ -113,6 +118,13 @@ def _fill(database: Database, company: Company) -> None:
     began = datetime(2026, 3, 2, 9, tzinfo=UTC)
     work.handle(company.store, context, LogWork(ticket=child, started_at=began, seconds=60, comment="Work"))
     work.handle(company.store, context, StartTimer(ticket=child))
+    ours = AddClient(name="Client", language="ru", currency="EUR", time_zone="UTC")
+    client = clients.handle(company.store, context, ours).stream
+    clients.handle(company.store, context, AddContact(client=client, person=requester))
+    prepaid = Terms(kind=ContractKind.PREPAID, currency="EUR")
+    agreed = AgreeContract(client=client, name="Contract", terms=prepaid, applies_from=began.date())
+    contract = contracts.handle(company.store, context, agreed).stream
+    contracts.handle(company.store, context, BindContract(ticket=child, contract=contract))
     saved = views.handle(company.store, context, SaveView(name="All", definition=NO_DEFINITION, shared=True)).stream
     views.handle(company.store, context, FavouriteView(view=saved))
     _trace(company, context, child)

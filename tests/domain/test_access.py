@@ -5,9 +5,10 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from domain import access, people, services, teams, tickets, views, work, workflows
+from domain import access, clients, contracts, people, services, teams, tickets, views, work, workflows
 from domain.access import Actor, Scope
 from domain.custom_fields import Field, FieldType
+from domain.terms import ContractKind, Terms
 from domain.tickets import Visibility
 from domain.traceability import links, releases, repositories, requests
 from tests.domain.given import (
@@ -74,6 +75,19 @@ HOURS: list[access.Command] = [
     work.MarkWorkNotBillable(work_entry=an_id(61)),
     work.CommentWork(work_entry=an_id(61), comment=None),
     work.ReverseWork(work_entry=an_id(61)),
+    contracts.BindContract(ticket=TICKET, contract=None),
+]
+PREPAID = Terms(kind=ContractKind.PREPAID, currency="EUR")
+CONTRACTS: list[access.Command] = [
+    clients.AddClient(name="Ours", language="ru", currency="RUB", time_zone="UTC"),
+    clients.RenameClient(client=an_id(71), name="Ours"),
+    clients.LocalizeClient(client=an_id(71)),
+    clients.AddContact(client=an_id(71), person=ANNA),
+    clients.RemoveContact(client=an_id(71), person=ANNA),
+    contracts.AgreeContract(client=an_id(71), name="Support", terms=PREPAID, applies_from=START.date()),
+    contracts.AgreeTerms(contract=an_id(72), terms=PREPAID, applies_from=START.date()),
+    contracts.GrantHours(contract=an_id(72), seconds=60, valid_from=START.date()),
+    contracts.EndContract(contract=an_id(72), last_day=START.date()),
 ]
 OF_REQUESTERS = tickets.AddComment | tickets.AttachFile | tickets.WatchTicket | tickets.UnwatchTicket
 """What a requester may do with their own tickets."""
@@ -121,7 +135,7 @@ DEFINITIONS: list[access.Command] = [
     repositories.DefineRepository(key="shop", name="Shop"),
     repositories.SetWebhookSecret(repository=an_id(6), secret=None),
 ]
-EVERYTHING = [*WORK, *HOURS, *VIEWS, *CHANGES, *CATALOGUES, *LIMITS, *REQUESTS, *DEFINITIONS]
+EVERYTHING = [*WORK, *HOURS, *VIEWS, *CHANGES, *CATALOGUES, *CONTRACTS, *LIMITS, *REQUESTS, *DEFINITIONS]
 
 THEIRS = tickets.evolve(None, OPENED, START)  # Boris asked for it
 NOBODYS = msgspec.structs.replace(THEIRS, requester=None)
@@ -149,11 +163,13 @@ def test_every_command_that_there_is_has_its_rule() -> None:
 
 def test_an_agent_works_on_every_ticket_and_leaves_the_rest() -> None:
     assert allowed(actor(Scope.AGENT), [*WORK, *HOURS, *CHANGES]) == {True}
-    assert allowed(actor(Scope.AGENT), [*CATALOGUES, *LIMITS, *REQUESTS, *DEFINITIONS]) == {False}
+    assert allowed(actor(Scope.AGENT), [*CATALOGUES, *CONTRACTS, *LIMITS, *REQUESTS, *DEFINITIONS]) == {False}
 
 
 def test_a_manager_also_keeps_people_teams_and_services() -> None:
-    assert allowed(actor(Scope.MANAGER), [*WORK, *VIEWS, *CHANGES, *CATALOGUES, *LIMITS, *REQUESTS]) == {True}
+    assert allowed(actor(Scope.MANAGER), [*WORK, *VIEWS, *CHANGES, *CATALOGUES, *CONTRACTS, *LIMITS, *REQUESTS]) == {
+        True
+    }
     assert allowed(actor(Scope.MANAGER), DEFINITIONS) == {False}
 
 

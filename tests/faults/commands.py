@@ -5,6 +5,7 @@ import random
 import string
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -38,6 +39,8 @@ FEATURES = {
     "service": "services",
     "work_entry": "work",
     "repository": "traceability.repositories",
+    "client": "clients",
+    "contract": "contracts",
 }
 """Whose ids a field holds; one that is not named here gets an id from within its ticket."""
 
@@ -169,6 +172,8 @@ class Commander:
                 return self._string(name, inside)
             case inspect.UUIDType():
                 return self._id(name, inside)
+            case inspect.DecimalType():
+                return chance.choice((Decimal(0), Decimal("99.50"), Decimal("NaN"), Decimal(chance.randint(0, 9_999))))
             case inspect.DateTimeType():
                 return self._time()
             case inspect.DateType():
@@ -198,6 +203,8 @@ class Commander:
                 return str(chance.choice(inside.get("status") or STATUSES))
             case "key" | "tags" | "channel":
                 return chance.choice(("alpha", "beta", "гамма", "".join(chance.choices(string.ascii_lowercase, k=6))))
+            case "language" | "currency" | "time_zone":
+                return {"language": "ru", "currency": "EUR", "time_zone": chance.choice(("UTC", "Asia/Omsk"))}[name]
             case "email":
                 return f"{chance.getrandbits(32):x}@example.com"
             case _:

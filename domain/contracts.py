@@ -1,0 +1,238 @@
+"""Contracts of a client: terms in versions, each from a date on, hours that were bought, which tickets they are for.
+
+What a contract says decides what work costs; nothing here looks at work.
+"""
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import assert_never
+from uuid import UUID, uuid5
+
+import msgspec
+from msgspec.structs import replace
+
+from domain import money, text
+from domain.clients import Client
+from domain.errors import ClientNotFound, ContractNotFound, InvalidValue, TermsOverlap
+from domain.terms import GRANT_LIMIT, ContractKind, Terms, TermsVersion, checked
+from domain.text import FreeText
+
+# ---- events
+
+
+class ContractAgreed(msgspec.Struct, frozen=True, kw_only=True):
+    client: UUID
+    name: FreeText
+    terms: Terms
+    applies_from: date
+
+
+class TermsAgreed(msgspec.Struct, frozen=True, kw_only=True):
+    terms: Terms
+    applies_from: date
+
+
+class HoursGranted(msgspec.Struct, frozen=True, kw_only=True):
+    """`expires_on`: the last day on which they can be used."""
+
+    grant: UUID
+    seconds: int
+    valid_from: date
+    expires_on: date | None = None
+    price: Decimal | None = None
+
+
+class ContractEnded(msgspec.Struct, frozen=True, kw_only=True):
+    last_day: date
+
+
+ContractEvent = ContractAgreed | TermsAgreed | HoursGranted | ContractEnded
+
+
+# ---- commands
+
+
+class AgreeContract(msgspec.Struct, frozen=True, kw_only=True):
+    client: UUID
+    name: str
+    terms: Terms
+    applies_from: date
+
+
+class AgreeTerms(msgspec.Struct, frozen=True, kw_only=True):
+    contract: UUID
+    terms: Terms
+    applies_from: date
+
+
+class GrantHours(msgspec.Struct, frozen=True, kw_only=True):
+    contract: UUID
+    seconds: int
+    valid_from: date
+    expires_on: date | None = None
+    price: Decimal | None = None
+
+
+class EndContract(msgspec.Struct, frozen=True, kw_only=True):
+    contract: UUID
+    last_day: date
+
+
+ContractCommand = AgreeContract | AgreeTerms | GrantHours | EndContract
+
+
+# ---- state
+
+
+class Contract(msgspec.Struct, frozen=True, kw_only=True):
+    """`versions`: by `applies_from`, ascending. `grants`: in the order they were bought."""
+
+    client: UUID
+    name: str
+    versions: tuple[TermsVersion, ...]
+    grants: tuple[HoursGranted, ...] = ()
+    last_day: date | None = None
+
+    @property
+    def currency(self) -> str:
+        return self.versions[0].terms.currency
+
+    def version_on(self, day: date) -> TermsVersion | None:
+        """Which terms apply on a day; None before the first and after the last day."""
+        if self.last_day is not None and day > self.last_day:
+            return None
+        return next((one for one in reversed(self.versions) if one.applies_from <= day), None)
+
+
+def decide(
+    contract: Contract | None, command: ContractCommand, client: Client | None, new_id: UUID
+) -> list[ContractEvent]:
+    """`client`: of the contract that is agreed. That services and people are here is checked before.
+    Raises ClientNotFound, ContractNotFound, FieldRequired, InvalidValue, TermsOverlap."""
+    if isinstance(command, AgreeContract):
+        assert contract is None, "a new contract has a new stream"
+        if client is None:
+            raise ClientNotFound(command.client)
+        name = text.line(command.name, "name")
+        terms = checked(command.terms)
+        return [ContractAgreed(client=command.client, name=name, terms=terms, applies_from=command.applies_from)]
+    if contract is None:
+        raise ContractNotFound(command.contract)
+    match command:
+        case AgreeTerms():
+            return _agree(contract, command)
+        case GrantHours():
+            return [_grant(contract, command, new_id)]
+        case EndContract(last_day=last_day):
+            if last_day < contract.versions[0].applies_from:
+                raise InvalidValue("lastDay is before the contract begins.", ("lastDay",))
+            return [] if last_day == contract.last_day else [ContractEnded(last_day=last_day)]
+        case _:
+            assert_never(command)
+
+
+def _agree(contract: Contract, command: AgreeTerms) -> list[ContractEvent]:
+    last = contract.versions[-1]
+    terms = checked(command.terms)
+    if terms.currency != contract.currency:
+        raise InvalidValue(
+            f"The contract is in {contract.currency}; agree another for {terms.currency}.", ("terms", "currency")
+        )
+    if terms == last.terms and command.applies_from >= last.applies_from:
+        return []
+    if command.applies_from <= last.applies_from:
+        raise TermsOverlap(last.number, last.applies_from)
+    if contract.last_day is not None and command.applies_from > contract.last_day:
+        raise InvalidValue(f"The contract ends on {contract.last_day}.", ("appliesFrom",))
+    return [TermsAgreed(terms=terms, applies_from=command.applies_from)]
+
+
+def _grant(contract: Contract, command: GrantHours, new_id: UUID) -> HoursGranted:
+    version = contract.version_on(max(command.valid_from, contract.versions[0].applies_from))
+    if version is None or version.terms.kind is not ContractKind.PREPAID:
+        raise InvalidValue("Hours are bought under a prepaid contract; agree such terms first.", ("contract",))
+    if not 0 < command.seconds <= GRANT_LIMIT:
+        raise InvalidValue(f"seconds is 1 to {GRANT_LIMIT:,}: 100,000 hours.", ("seconds",))
+    if command.expires_on is not None and command.expires_on < command.valid_from:
+        raise InvalidValue("expiresOn is before validFrom.", ("expiresOn",))
+    price = None if command.price is None else money.amount(command.price, contract.currency, ("price",))
+    return HoursGranted(
+        grant=new_id,
+        seconds=command.seconds,
+        valid_from=command.valid_from,
+        expires_on=command.expires_on,
+        price=price,
+    )
+
+
+def evolve(contract: Contract | None, event: ContractEvent, at: datetime) -> Contract:
+    if isinstance(event, ContractAgreed):
+        first = TermsVersion(number=1, applies_from=event.applies_from, terms=event.terms)
+        return Contract(client=event.client, name=event.name, versions=(first,))
+    assert contract is not None, "a contract's first event is ContractAgreed"
+    match event:
+        case TermsAgreed(terms=terms, applies_from=applies_from):
+            version = TermsVersion(number=len(contract.versions) + 1, applies_from=applies_from, terms=terms)
+            return replace(contract, versions=(*contract.versions, version))
+        case HoursGranted():
+            return replace(contract, grants=(*contract.grants, event))
+        case ContractEnded(last_day=last_day):
+            return replace(contract, last_day=last_day)
+        case _:
+            assert_never(event)
+
+
+# ---- which contract a ticket's work counts under
+
+
+class ContractBound(msgspec.Struct, frozen=True, kw_only=True):
+    ticket: UUID
+    contract: UUID
+
+
+class ContractUnbound(msgspec.Struct, frozen=True, kw_only=True):
+    ticket: UUID
+
+
+BindingEvent = ContractBound | ContractUnbound
+
+
+class BindContract(msgspec.Struct, frozen=True, kw_only=True):
+    """None: what its parent is bound to counts again."""
+
+    ticket: UUID
+    contract: UUID | None
+
+
+class Binding(msgspec.Struct, frozen=True, kw_only=True):
+    """`since`: from when on which contract, oldest first."""
+
+    ticket: UUID
+    since: tuple[tuple[datetime, UUID | None], ...]
+
+    @property
+    def now(self) -> UUID | None:
+        return self.since[-1][1]
+
+    def at(self, moment: datetime) -> UUID | None:
+        """Work that began then counts under this one."""
+        return next((contract for since, contract in reversed(self.since) if since <= moment), None)
+
+
+def binding_stream(workspace: UUID, ticket: UUID) -> UUID:
+    return uuid5(workspace, f"contract of:{ticket}")
+
+
+def bind(binding: Binding | None, command: BindContract) -> list[BindingEvent]:
+    """That ticket and contract are here is checked before."""
+    before = binding.now if binding else None
+    if command.contract == before:
+        return []
+    if command.contract is None:
+        return [ContractUnbound(ticket=command.ticket)]
+    return [ContractBound(ticket=command.ticket, contract=command.contract)]
+
+
+def evolve_binding(binding: Binding | None, event: BindingEvent, at: datetime) -> Binding:
+    contract = event.contract if isinstance(event, ContractBound) else None
+    return Binding(ticket=event.ticket, since=(*(binding.since if binding else ()), (at, contract)))
