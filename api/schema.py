@@ -29,6 +29,7 @@ from api.status import StatusQueries
 from api.teams import TeamMutations, TeamQueries
 from api.tickets import TicketMutations, TicketQueries
 from api.traceability import TraceabilityMutations, TraceabilityQueries
+from api.traceability_quality import QualityQueries
 from api.traceability_trace import TraceQueries
 from api.viewer import ViewerQueries
 from api.views import ViewMutations, ViewQueries
@@ -58,6 +59,7 @@ class Query(
     TraceQueries,
     ClientQueries,
     ContractQueries,
+    QualityQueries,
     StatusQueries,
 ):
     pass

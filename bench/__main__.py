@@ -27,6 +27,7 @@ from bench.projecting import projecting
 from bench.replaying import replaying
 from bench.search import search
 from bench.starting import starting
+from bench.tracing import tracing
 
 PARTS: dict[str, Callable[[Lab], Iterator[Figure]]] = {
     "append": append,
@@ -38,6 +39,7 @@ PARTS: dict[str, Callable[[Lab], Iterator[Figure]]] = {
     "replaying": replaying,
     "search": search,
     "starting": starting,
+    "trace": tracing,
 }
 RESULTS = Path(__file__).with_name("results.json")
 

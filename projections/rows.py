@@ -411,6 +411,18 @@ class TraceStepRow(msgspec.Struct, frozen=True, kw_only=True):
     evidence: str
 
 
+class DeliveryMonthRow(msgspec.Struct, frozen=True, kw_only=True):
+    """`month`: as 2026-03. `traced`: commits that belong to a ticket. Medians in seconds."""
+
+    month: str
+    commits: int
+    traced: int
+    deployments: int
+    failed_deployments: int
+    lead_seconds: int | None
+    restore_seconds: int | None
+
+
 class BoardLineRow(msgspec.Struct, frozen=True, kw_only=True):
     """`key` is "" for tickets without a value on the axis. Ids in keys are plain UUID strings."""
 

@@ -180,6 +180,7 @@ INDEXES = """
 create index repository_key on repository (workspace, key);
 create index introduction_by on introduction (repository, by_sha);
 create index code_commit_sha on code_commit (workspace, sha text_pattern_ops);
+create index code_commit_author on code_commit (repository, email, authored_at);
 create index code_copy_origin on code_copy (repository, origin);
 create index merge_request_number on merge_request (repository, number);
 create index merge_request_commit on merge_request (repository, merge_commit) where merge_commit is not null;

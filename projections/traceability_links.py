@@ -207,13 +207,18 @@ async def tickets_named(view: View, repository: UUID, mentions: Collection[Menti
 async def possible_copies(view: View, repository: UUID) -> list[tuple[str, str]]:
     """Commits that may make the same change as an earlier one: of the same author, written at the same second."""
     rows = await view.fetch(
-        "select later.sha, earlier.sha from code_commit later"
-        "  join code_commit earlier on earlier.repository = later.repository and earlier.email = later.email"
-        "   and earlier.authored_at = later.authored_at and earlier.sha <> later.sha"
+        "with twice as ("
+        "  select email, authored_at from code_commit"
+        "   where workspace = %(workspace)s and repository = %(repository)s and cardinality(parents) < 2"
+        "   group by email, authored_at having count(*) > 1)"
+        " select later.sha, earlier.sha from twice t"
+        "  join code_commit later on later.repository = %(repository)s and later.email = t.email"
+        "   and later.authored_at = t.authored_at and cardinality(later.parents) < 2"
+        "  join code_commit earlier on earlier.repository = %(repository)s and earlier.email = t.email"
+        "   and earlier.authored_at = t.authored_at and cardinality(earlier.parents) < 2"
         "   and (earlier.committed_at, earlier.sha) < (later.committed_at, later.sha)"
-        " where later.workspace = %(workspace)s and later.repository = %(repository)s"
-        "   and cardinality(later.parents) < 2 and cardinality(earlier.parents) < 2"
-        "   and not exists (select from code_copy k where k.repository = later.repository and k.sha = later.sha"
+        " where later.workspace = %(workspace)s and earlier.workspace = %(workspace)s"
+        "   and not exists (select from code_copy k where k.repository = %(repository)s and k.sha = later.sha"
         "                    and k.origin = earlier.sha)"
         " order by later.position, later.sha, earlier.sha limit 20000",
         {"repository": repository},

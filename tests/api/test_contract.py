@@ -40,6 +40,7 @@ from api.status import ProjectionStatus, ServerStatus
 from api.teams import Team
 from api.ticket_fields import Ticket
 from api.traceability import CodeChange, Repository, TicketChange, Tracker
+from api.traceability_quality import DeliveryMonth
 from api.traceability_trace import MessageCheck, MessageCheckRow, Release, Trace, TraceNode, TraceStep
 from api.viewer import Workspace
 from api.views import View, ViewDefinition
@@ -153,6 +154,7 @@ def test_a_removed_field_breaks_clients_unless_it_was_deprecated() -> None:
         *((Field, custom_fields.Field), (Choice, custom_fields.Choice), (Way, workflows.Transition)),
         *((Repository, rows.RepositoryRow), (Tracker, repositories.Tracker)),
         *((Release, rows.ReleaseRow), (TraceNode, rows.TraceNodeRow), (TraceStep, rows.TraceStepRow)),
+        *((DeliveryMonth, rows.DeliveryMonthRow),),
         *((Trace, traceability_trace.Trace), (MessageCheck, MessageCheckRow)),
         *((CodeChange, CodeChangeRow), (TicketChange, rows.TicketChangeRow)),
         *((WorkflowPreview, Preview), (StatusPreview, workflow_preview.StatusPreview)),

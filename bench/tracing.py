@@ -1,0 +1,143 @@
+"""Scanning a repository of a hundred thousand commits, going on with it, and asking what stands behind its lines."""
+
+import asyncio
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from api.traceability_cli import scan_clone
+from application import tickets, traceability
+from application.event_store.database import Database
+from application.event_store.streams import EventStore
+from application.handling import Context
+from application.workspaces import create_workspace, operator
+from bench.figures import Figure, Spread
+from bench.lab import Lab
+from domain.access import Actor
+from domain.tickets import OpenTicket
+from domain.traceability.repositories import DefineRepository
+from projections.engine import Session
+from projections.reading import ReadModels
+from projections.registry import PROJECTIONS
+from projections.traceability_trace import Trace, of_commit, of_release
+
+COMMITS = 100_000
+TICKETS = 200
+BRANCH = 5
+"""Commits of each branch that is merged, its merge included."""
+RELEASED = 500
+NEW = 10
+FIRST_SECOND = 1_600_000_000
+
+
+def tracing(lab: Lab) -> Iterator[Figure]:
+    commits = lab.size.of(COMMITS, 200)
+    with tempfile.TemporaryDirectory() as folder, lab.database() as database, EventStore(database) as store:
+        clone = Path(folder) / "shop.git"
+        grown = _Repository(clone)
+        lab.said("tracing: making a repository", lambda: grown.grow(commits))
+        workspace = create_workspace(database, store, "acme", "Acme")
+        actor = operator(workspace.id)
+        context = Context(actor=actor)
+        for n in range(TICKETS):
+            tickets.handle(store, context, OpenTicket(title=f"Ticket {n}", role="TASK"))
+        define = DefineRepository(key="shop", name="Shop", default_branch="main")
+        repository = traceability.handle(store, context, define).stream
+        seconds = lab.said("tracing: scan", lambda: _scanned(database, store, actor, repository, clone))
+        rate = Spread.of([commits / seconds])
+        yield Figure(name="scan and link a repository", unit="commits/s", value=rate, bar="at least", limit=5_000)
+        again: list[float] = []
+        for _ in range(lab.size.rounds):
+            grown.grow(NEW)
+            again.append(lab.said("tracing: again", lambda: _scanned(database, store, actor, repository, clone)))
+        yield Figure(name=f"scan again, {NEW} commits more", unit="s", value=Spread.of(again), limit=1.0)
+        yield from asyncio.run(_asked(lab, database, actor, repository, grown))
+
+
+def _scanned(database: Database, store: EventStore, actor: Actor, repository: UUID, clone: Path) -> float:
+    """With all read models brought up to date, as a server would."""
+    started = time.perf_counter()
+    scan_clone(database, store, actor, repository, clone)
+    seconds = time.perf_counter() - started
+    with Session(database, {one.name: one for one in PROJECTIONS}) as session:
+        session.catch_up()
+    return seconds
+
+
+async def _asked(
+    lab: Lab, database: Database, actor: Actor, repository: UUID, grown: "_Repository"
+) -> Iterator[Figure]:
+    async with ReadModels(database, size=1) as models:
+        view = models.view(actor)
+        shas = grown.some(lab.size.of(50, 5))
+        of_one = [await _milliseconds(of_commit, view, sha) for sha in shas]
+        released = [await _milliseconds(of_release, view, repository, "v2") for _ in range(lab.size.rounds)]
+    return iter(
+        [
+            Figure(name="trace of a line, after blame", unit="ms", value=Spread.of(of_one), limit=50),
+            Figure(
+                name=f"trace of a release of {grown.released} commits", unit="ms", value=Spread.of(released), limit=300
+            ),
+        ]
+    )
+
+
+async def _milliseconds(query: Callable[..., Any], *arguments: Any) -> float:
+    started = time.perf_counter()
+    trace: Trace = await query(*arguments)
+    assert trace.nodes
+    return (time.perf_counter() - started) * 1000
+
+
+class _Repository:
+    """A bare repository that `git fast-import` writes: branches of a few commits, merged one after another."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.commits = 0
+        subprocess.run(["git", "init", "--quiet", "--bare", "--initial-branch=main", str(path)], check=True)
+
+    @property
+    def released(self) -> int:
+        return min(RELEASED, self.commits // 2)
+
+    def grow(self, commits: int) -> None:
+        lines: list[bytes] = []
+        head = self._git("rev-parse", "main") if self.commits else None
+        main = f"from {head}\n".encode() if head else b""
+        for n in range(self.commits, self.commits + commits):
+            mark, merge = n + 1, n % BRANCH == BRANCH - 1
+            ticket = f"\n\nTicket: T-{n % TICKETS + 1}" if n % BRANCH == 1 else ""
+            message = f"{'Merge branch' if merge else 'Change'} {n}{ticket}".encode()
+            side = n % BRANCH not in (0, BRANCH - 1)
+            lines.append(f"commit refs/heads/{'side' if side else 'main'}\nmark :{mark}\n".encode())
+            lines.append(
+                f"committer Author {n % 50} <author{n % 50}@example.org> {FIRST_SECOND + n * 60} +0000\n".encode()
+            )
+            lines.append(b"data %d\n%s\n" % (len(message), message))
+            if merge and n - self.commits >= BRANCH - 1:
+                lines.append(f"from :{mark - BRANCH + 1}\nmerge :{mark - 1}\n".encode())
+            elif n > self.commits:
+                lines.append(f"from :{mark - 1}\n".encode())
+            else:
+                lines.append(main)
+            content = f"Line {n}\n".encode()
+            lines.append(b"M 644 inline file%d.txt\ndata %d\n%s\n" % (n % 100, len(content), content))
+        lines.append(f"reset refs/heads/main\nfrom :{self.commits + commits}\n\n".encode())
+        self.commits += commits
+        subprocess.run(
+            ["git", "-C", str(self.path), "fast-import", "--quiet", "--force"], input=b"".join(lines), check=True
+        )
+        self._git("tag", "--force", "v1", f"main~{self.released // BRANCH * 2}")
+        self._git("tag", "--force", "v2", "main")
+
+    def some(self, count: int) -> list[str]:
+        return self._git("rev-list", f"--max-count={count}", "main").split()
+
+    def _git(self, *arguments: str) -> str:
+        command = ["git", "-C", str(self.path), *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
