@@ -187,7 +187,7 @@ def _converted(info: Info, input: CommandInput, value: Any, name: str, path: str
     if name == "value":
         key: str = vars(input)["field"]
         return inward(info.context.workflows, {key: value}, path)[key]
-    if name in ("definition", "terms"):
+    if name in ("definition", "terms", "filter"):
         return value.written(info)
     if name in NAMED_BY:
         return _id(value, NAMED_BY[name], path)
@@ -200,6 +200,7 @@ _NOT_FOUND = {
     Kind.TEAM: ErrorCode.TEAM_NOT_FOUND,
     Kind.SERVICE: ErrorCode.SERVICE_NOT_FOUND,
     Kind.VIEW: ErrorCode.VIEW_NOT_FOUND,
+    Kind.WEBHOOK: ErrorCode.WEBHOOK_NOT_FOUND,
     Kind.COMMENT: ErrorCode.COMMENT_NOT_FOUND,
     Kind.UPLOAD: ErrorCode.UPLOAD_NOT_FOUND,
     Kind.ATTACHMENT: ErrorCode.ATTACHMENT_NOT_FOUND,

@@ -29,6 +29,7 @@ from projections import (
     timeline,
     traceability,
     views,
+    webhooks,
     work,
 )
 from projections.reading import Page, View
@@ -51,6 +52,7 @@ from projections.rows import (
     TicketDetails,
     TicketRow,
     ViewRow,
+    WebhookRow,
     WorkEntryRow,
 )
 
@@ -69,6 +71,7 @@ class Loaders:
         self.services = loader(lambda ids: directory.services_by_ids(view, ids))
         self.teams_of = loader(lambda ids: directory.teams_of(view, ids))
         self.views = loader(lambda ids: views.views_by_ids(view, ids))
+        self.webhooks = loader(lambda ids: webhooks.webhooks_by_ids(view, ids))
         self.events = loader_by(view, timeline.by_positions)
         self.leaves = loader(lambda positions: proofs.leaves(view, positions))
         self.proofs = loader(lambda positions: proofs.proven(view, positions))
@@ -117,6 +120,7 @@ class Loaders:
     services: DataLoader[UUID, ServiceRow | None]
     teams_of: DataLoader[UUID, list[TeamRow] | None]
     views: DataLoader[UUID, ViewRow | None]
+    webhooks: DataLoader[UUID, WebhookRow | None]
     events: DataLoader[Asked, EventRow | None]
     leaves: DataLoader[int, LeafRow | None]
     proofs: DataLoader[int, ProvenRow | None]

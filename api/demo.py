@@ -10,11 +10,12 @@ import msgspec
 from api import demo_story
 from api.demo_files import attach_files
 from api.demo_story import LENGTH, SYSTEM, Ids, Step
-from application import people, services, teams, tickets, views, workflows
+from application import people, services, teams, tickets, views, webhooks, workflows
 from application.attachments.contents import Contents
 from application.event_store.envelope import Envelope
 from application.event_store.streams import EventStore
 from application.handling import Context, Outcome, now, state_in
+from application.webhook_signing import new_secret
 from application.workspaces import operator, system_person
 from domain.access import Actor, Command, Scope
 from domain.people import PersonCommand
@@ -22,6 +23,7 @@ from domain.services import ServiceCommand
 from domain.teams import TeamCommand
 from domain.tickets import Ticket, TicketCommand
 from domain.views import ViewCommand
+from domain.webhooks import WebhookCommand
 from domain.workflows import WorkflowsCommand
 
 HERO = "ticket 1"
@@ -139,6 +141,8 @@ def _handle(store: EventStore, context: Context, command: Command) -> Outcome:
         return services.handle(store, context, command)
     if isinstance(command, ViewCommand):
         return views.handle(store, context, command)
+    if isinstance(command, WebhookCommand):
+        return webhooks.handle(store, context, command, new_secret())
     if isinstance(command, WorkflowsCommand):
         return workflows.handle(store, context, command)
     assert isinstance(command, TicketCommand)

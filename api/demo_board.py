@@ -1,4 +1,4 @@
-"""How the demo company has set its boards up: custom fields, limits on work in progress, saved views."""
+"""How the demo company is set up: custom fields, limits on work in progress, saved views, a webhook."""
 
 from typing import Any
 from uuid import UUID
@@ -10,6 +10,7 @@ from domain.custom_fields import Choice, DefineField, Field, FieldType
 from domain.text import FieldValue
 from domain.tickets import Priority
 from domain.views import SaveView
+from domain.webhooks import DefineWebhook, WebhookAudience, WebhookFilter
 from domain.workflows import SetWipLimit, WorkflowsCommand
 from projections.filters import BoardAxis, Direction, TicketField, TicketOrder
 from projections.rows import ViewDefinition
@@ -17,7 +18,7 @@ from projections.rows import ViewDefinition
 _SEVERITY = {Priority.CRITICAL: "s1", Priority.HIGH: "s2", Priority.NORMAL: "s3", Priority.LOW: "s4"}
 
 
-def settings() -> list[WorkflowsCommand | SaveView]:
+def settings() -> list[WorkflowsCommand | SaveView | DefineWebhook]:
     choices = ("Everything stands still", "Many are hindered", "One is hindered", "It can wait")
     severity = Field(
         key="severity",
@@ -34,6 +35,12 @@ def settings() -> list[WorkflowsCommand | SaveView]:
         SetWipLimit(workflow="task", status="review", limit=100, hard=True),
         _view("Urgent, and nobody has it", {"priority": {"in": ["CRITICAL", "HIGH"]}, "assignee": {"isNull": True}}),
         _view("Everything stands still", {"field": [{"key": "severity", "eq": "s1"}]}),
+        DefineWebhook(
+            url="https://billing.northlight.example/proteus",
+            description="Waits for tickets with the tag billing; point it at a receiver of yours, and test it",
+            audience=WebhookAudience.STAFF,
+            filter=WebhookFilter(tags=("billing",)),
+        ),
     ]
 
 

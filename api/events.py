@@ -18,6 +18,7 @@ from api.paging import Connection, ConnectionRow, page_ask
 from api.people import Person, person
 from api.proofs import ProvenRow
 from api.scalars import Position
+from domain.workflows import Workflows
 from projections import filters, timeline
 from projections.filters import EventFilter
 from projections.rows import ChangeRow, EventRow, TicketRow
@@ -27,16 +28,17 @@ if TYPE_CHECKING:
 
 
 def _from(change: Parent[ChangeRow], info: Info) -> Any:
-    return _with_opaque_ids(info, change.path, change.from_)
+    return with_opaque_ids(info.context.workflows, change.path, change.from_)
 
 
 def _to(change: Parent[ChangeRow], info: Info) -> Any:
-    return _with_opaque_ids(info, change.path, change.to)
+    return with_opaque_ids(info.context.workflows, change.path, change.to)
 
 
-def _with_opaque_ids(info: Info, path: str, value: Any) -> Any:
+def with_opaque_ids(known: Workflows, path: str, value: Any) -> Any:
+    """The value of a change, as the API shows it."""
     if path.startswith("fields."):
-        return value_outward(info.context.workflows, path.removeprefix("fields."), value)
+        return value_outward(known, path.removeprefix("fields."), value)
     kind = Kind.TICKET if path.startswith("links.") else NAMED_BY.get(path)
     if kind is None or value is None:
         return value

@@ -28,6 +28,7 @@ class Kind(Enum):
     CLIENT = b"k"
     CONTRACT = b"o"
     HOUR_PACKAGE = b"y"
+    WEBHOOK = b"j"
 
 
 NAMED_BY: Mapping[str, Kind] = {
@@ -48,6 +49,7 @@ NAMED_BY: Mapping[str, Kind] = {
     "service": Kind.SERVICE,
     "view": Kind.VIEW,
     "repository": Kind.REPOSITORY,
+    "webhook": Kind.WEBHOOK,
     "in_reply_to": Kind.COMMENT,
     "upload": Kind.UPLOAD,
     "attachment": Kind.ATTACHMENT,

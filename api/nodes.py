@@ -34,6 +34,8 @@ async def _node(info: Info, id: ID) -> object | None:
             return await loaders.views.load(number)
         case Kind.REPOSITORY:
             return await loaders.repositories.load(number) if info.context.actor.reads_all else None
+        case Kind.WEBHOOK if info.context.actor.administers:
+            return await loaders.webhooks.load(number)
         case Kind.ATTACHMENT:
             return await loaders.attachments.load(number)
         case Kind.CLIENT:

@@ -11,11 +11,13 @@ import psycopg
 from anyio import CapacityLimiter
 
 from api.connections import Connections
+from api.settings import BadSetting
 from application.attachments.contents import BYTES_LIMIT, Contents
 from application.audit import sequencing
 from application.embedded_postgres import EmbeddedPostgres, default_root
 from application.event_store.database import SCHEMA_VERSION, Database, DatabaseNotUsable, Role
 from application.event_store.streams import EventStore
+from application.webhook_networks import Network, Networks, networks
 from projections.live import Feed
 from projections.reading import ReadModels
 from projections.registry import NAMES, TICKET_READ_MODELS, install
@@ -25,6 +27,8 @@ HOME_VARIABLE = "PROTEUS_HOME"
 PUBLIC_URL_VARIABLE = "PROTEUS_PUBLIC_URL"
 ATTACHMENTS_VARIABLE = "PROTEUS_ATTACHMENTS"
 ATTACHMENT_BYTES_VARIABLE = "PROTEUS_ATTACHMENT_BYTES"
+WEBHOOK_NETWORKS_VARIABLE = "PROTEUS_WEBHOOK_NETWORKS"
+WEBHOOK_REFUSED_VARIABLE = "PROTEUS_WEBHOOK_REFUSED_NETWORKS"
 ATTACHMENTS = "attachments"
 COMMAND_THREADS = 40
 
@@ -40,6 +44,7 @@ class Runtime:
         self.contents = open_contents(self.store, attachments or attachments_folder(home()))
         self.feed = Feed(database, TICKET_READ_MODELS)
         self.connections = Connections(self.models)
+        self.networks = webhook_networks()
         self.command_threads = CapacityLimiter(COMMAND_THREADS)
 
     async def __aenter__(self) -> Self:
@@ -71,6 +76,19 @@ def open_contents(store: EventStore, folder: Path) -> Contents:
     if not limit.isdigit() or not 0 < int(limit) < 2**31:
         raise DatabaseNotUsable(f"{ATTACHMENT_BYTES_VARIABLE} is a number of bytes, below 2 GiB; it is {limit!r}.")
     return Contents(folder, store.mapper.sealer.keyring, int(limit))
+
+
+def webhook_networks() -> Networks:
+    """Raises BadSetting."""
+    return Networks(allowed=_networks(WEBHOOK_NETWORKS_VARIABLE), refused=_networks(WEBHOOK_REFUSED_VARIABLE))
+
+
+def _networks(variable: str) -> tuple[Network, ...]:
+    text = os.environ.get(variable) or ""
+    try:
+        return networks(text)
+    except ValueError:
+        raise BadSetting(f"{variable} names networks, as in 10.1.0.0/16,fd00::/8; it is {text!r}.") from None
 
 
 @contextmanager

@@ -33,6 +33,7 @@ from api.traceability_quality import QualityQueries
 from api.traceability_trace import TraceQueries
 from api.viewer import ViewerQueries
 from api.views import ViewMutations, ViewQueries
+from api.webhooks import WebhookMutations, WebhookQueries
 from api.wip_limits import WipLimitMutations, WipLimitQueries
 from api.work import WorkMutations, WorkQueries
 from api.workflows import WorkflowQueries
@@ -51,6 +52,7 @@ class Query(
     CustomFieldQueries,
     WipLimitQueries,
     ViewQueries,
+    WebhookQueries,
     PeopleQueries,
     TeamQueries,
     ServiceQueries,
@@ -84,6 +86,7 @@ class Mutation(
     TraceabilityMutations,
     ClientMutations,
     ContractMutations,
+    WebhookMutations,
 ):
     pass
 

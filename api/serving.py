@@ -30,6 +30,7 @@ from rich.console import Console
 from api import logs, metrics
 from api.runtime import ATTACHMENTS_VARIABLE, DATABASE_VARIABLE, PUBLIC_URL_VARIABLE, Runtime, open_contents
 from api.settings import number
+from api.webhook_delivery import delivering
 from application import people, tokens
 from application.attachments.sweeping import Sweeper
 from application.audit.scrubbing import Scrubber
@@ -82,8 +83,21 @@ def serve(database: Database, host: str, port: int, attachments: Path, *, follow
     if not follow:
         server.serve()
         return
-    with metrics.exposed_by_engine(), following(database), sweeping(database, attachments), scrubbing(database):
+    with following_all(database, attachments):
         server.serve()
+
+
+@contextmanager
+def following_all(database: Database, attachments: Path) -> Generator[None]:
+    """All that a worker does, for as long as the context lasts."""
+    with (
+        metrics.exposed_by_engine(),
+        sweeping(database, attachments),
+        scrubbing(database),
+        following(database),
+        delivering(database),
+    ):
+        yield
 
 
 @contextmanager
@@ -144,7 +158,7 @@ def follow(database: Database, attachments: Path) -> None:
     stopping = threading.Event()
     for one in (signal.SIGTERM, signal.SIGINT):
         signal.signal(one, lambda _signal, _frame: stopping.set())
-    with metrics.exposed_by_engine(), sweeping(database, attachments), scrubbing(database), following(database):
+    with following_all(database, attachments):
         stopping.wait()
 
 

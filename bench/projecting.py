@@ -17,7 +17,7 @@ from bench.waiting import wait_until_read
 from domain.tickets import AddComment
 from projections.engine import Session
 from projections.rebuild import rebuild_all
-from projections.registry import PROJECTIONS
+from projections.registry import NAMES, PROJECTIONS
 
 TICKETS = 4_000
 STOCK_TICKETS, STOCK_COMMENTS = 100, 19
@@ -105,6 +105,9 @@ def _lag(lab: Lab) -> Iterator[Figure]:
         )
 
 
+_PROJECTED = "select min(position) from tracking where name = any(%s)"
+
+
 def _lags(lab: Lab, database: Database, company: Furnished) -> list[float]:
     """In milliseconds, as often as a look costs: about one."""
     waiting: list[tuple[int, float]] = []
@@ -114,7 +117,7 @@ def _lags(lab: Lab, database: Database, company: Furnished) -> list[float]:
     def look() -> None:
         with database.connect(Role.PROJECTOR) as connection:
             while not over.is_set() or waiting:
-                row = connection.execute("select min(position) from tracking").fetchone()
+                row = connection.execute(_PROJECTED, (list(NAMES),)).fetchone()
                 seen, at = row[0] if row else 0, time.monotonic()
                 for one in [one for one in waiting if one[0] <= seen]:
                     waiting.remove(one)

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain import clients, contracts, people, services, teams, tickets, views, work, workflows
+from domain import clients, contracts, people, services, teams, tickets, views, webhooks, work, workflows
 from domain.tickets import Ticket
 from domain.traceability import links, releases, repositories, requests
 
@@ -26,7 +26,7 @@ class Scope(StrEnum):
     AUDITOR = "auditor"
     """Reads everything, changes nothing."""
     ADMIN = "admin"
-    """As manager; also roles, workflows and custom fields."""
+    """As manager; also roles, workflows, custom fields and webhooks."""
 
 
 class Actor(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +44,11 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
         """False for requesters: they see their own tickets and what is public in them."""
         return self.has(Scope.AGENT, Scope.MANAGER, Scope.AUDITOR, Scope.ADMIN)
 
+    @property
+    def administers(self) -> bool:
+        """Sees how the workspace is connected to other systems."""
+        return self.has(Scope.ADMIN, Scope.AUDITOR)
+
 
 Command = (
     tickets.TicketCommand
@@ -60,6 +65,7 @@ Command = (
     | clients.ClientCommand
     | contracts.ContractCommand
     | contracts.BindContract
+    | webhooks.WebhookCommand
 )
 
 _STAFF = (Scope.AGENT, Scope.MANAGER, Scope.ADMIN)
@@ -93,6 +99,7 @@ _ALLOWED: dict[type[Command], tuple[Scope, ...]] = {
     **dict.fromkeys(clients.ClientCommand.__args__, _HEADS),
     **dict.fromkeys(contracts.ContractCommand.__args__, _HEADS),
     contracts.BindContract: _STAFF,
+    **dict.fromkeys(webhooks.WebhookCommand.__args__, (Scope.ADMIN,)),
     views.SaveView: _STAFF,
     views.UpdateView: _STAFF,
     views.DeleteView: _STAFF,

@@ -19,6 +19,7 @@ class ErrorCode(StrEnum):
     WORKFLOW_NOT_FOUND = "WORKFLOW_NOT_FOUND"
     FIELD_NOT_FOUND = "FIELD_NOT_FOUND"
     VIEW_NOT_FOUND = "VIEW_NOT_FOUND"
+    WEBHOOK_NOT_FOUND = "WEBHOOK_NOT_FOUND"
     UPLOAD_NOT_FOUND = "UPLOAD_NOT_FOUND"
     ATTACHMENT_NOT_FOUND = "ATTACHMENT_NOT_FOUND"
     WORK_NOT_FOUND = "WORK_NOT_FOUND"
@@ -41,6 +42,7 @@ class ErrorCode(StrEnum):
     FILE_TOO_LARGE = "FILE_TOO_LARGE"
     FILE_TYPE_REFUSED = "FILE_TYPE_REFUSED"
     LIMIT_REACHED = "LIMIT_REACHED"
+    WEBHOOK_DISABLED = "WEBHOOK_DISABLED"
     WIP_LIMIT_REACHED = "WIP_LIMIT_REACHED"
     PARENT_CYCLE = "PARENT_CYCLE"
     LINK_CYCLE = "LINK_CYCLE"
@@ -122,6 +124,27 @@ class ViewNotFound(Refused):
 
     def __init__(self, view: UUID) -> None:
         super().__init__(f"There is no view {view} that you could see.", ("view",))
+
+
+class WebhookNotFound(Refused):
+    code = ErrorCode.WEBHOOK_NOT_FOUND
+
+    def __init__(self, webhook: UUID) -> None:
+        super().__init__(f"There is no webhook {webhook} here.", ("webhook",))
+
+
+class TooManyWebhooks(Refused):
+    code = ErrorCode.LIMIT_REACHED
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"A workspace has at most {limit} webhooks. Retire one that nobody needs.")
+
+
+class WebhookIsDisabled(Refused):
+    code = ErrorCode.WEBHOOK_DISABLED
+
+    def __init__(self) -> None:
+        super().__init__("This webhook is disabled. Enable it first: it goes on where it stopped.", ("webhook",))
 
 
 class FieldNotFound(Refused):

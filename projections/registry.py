@@ -15,6 +15,8 @@ from projections import (
     timeline,
     traceability,
     views,
+    webhook_deliveries,
+    webhooks,
     work,
 )
 from projections.projection import Projection
@@ -32,6 +34,7 @@ PROJECTIONS: tuple[Projection, ...] = (
     work.PROJECTION,
     traceability.PROJECTION,
     contracts.PROJECTION,
+    webhooks.PROJECTION,
 )
 
 TOGETHER: tuple[tuple[Projection, ...], ...] = (
@@ -66,6 +69,7 @@ def install(connection: Connection) -> None:
     """Makes the read models that are missing; for `Database.migrate`."""
     parking.install(connection)
     projection.install(connection, PROJECTIONS)
+    webhook_deliveries.install(connection)
 
 
 SHOWN_FROM = {"board": "spans", "events": "timeline", "people": "directory"}

@@ -21,6 +21,7 @@ from domain.traceability.repositories import (
 from domain.traceability.requests import (
     RequestState,
 )
+from domain.webhooks import DisabledBecause, WebhookAudience, WebhookFilter
 from domain.work import (
     TIMER_LIMIT,
     WorkFlag,
@@ -188,6 +189,49 @@ class ContractRow(msgspec.Struct, frozen=True, kw_only=True):
     last_day: date | None
     versions: list[TermsVersion]
     grants: list[HoursGranted]
+
+
+class WebhookState(StrEnum):
+    """FAILING: the last attempt failed, and it is tried again."""
+
+    ENABLED = "ENABLED"
+    FAILING = "FAILING"
+    DISABLED = "DISABLED"
+
+
+class WebhookRow(msgspec.Struct, frozen=True, kw_only=True):
+    """`delivered_to`: all up to this position was delivered, or is not wanted."""
+
+    id: UUID
+    defined_at: datetime
+    url: str
+    description: str | None
+    types: list[str]
+    audience: WebhookAudience
+    filter: WebhookFilter
+    state: WebhookState
+    disabled_because: DisabledBecause | None
+    failing_since: datetime | None
+    next_attempt_at: datetime | None
+    delivered_to: int
+    former_secret_until: datetime | None
+
+
+class WebhookDeliveryRow(msgspec.Struct, frozen=True):
+    """`position`: of the event; None for a test. `trouble`: why the last attempt failed."""
+
+    number: int
+    message: str
+    type: str
+    position: int | None
+    delivered: bool
+    attempts: int
+    status_code: int | None
+    trouble: str | None
+    seconds: float
+    first_attempt_at: datetime
+    last_attempt_at: datetime
+    next_attempt_at: datetime | None
 
 
 class SearchField(StrEnum):

@@ -43,6 +43,7 @@ from domain.traceability.repositories import (
 )
 from domain.traceability.requests import MergeRequest
 from domain.views import View as SavedView
+from domain.webhooks import WebhookEvent, Webhooks
 from domain.wip_limits import Ledger
 from domain.work import Timer, WorkEntry
 from domain.workflows import Workflows
@@ -150,6 +151,7 @@ _PATHS = {
     Release: _paths(("tag", "tag"), ("commit", "commit"), ("title", "title")),
     Deployment: _paths(("environment", "environment"), ("commit", "commit"), ("outcome", "outcome")),
     Link: _paths(("verdict", "verdict"), ("kind", "kind"), ("change", "change"), ("ticket", "ticket")),
+    Webhooks: _paths(("webhooks", "endpoints")),
     Person: _paths(("name", "name"), ("kind", "kind"), ("email", "email"), ("active", "active")),
     Team: _paths(("key", "key"), ("name", "name"), ("members", "members")),
     Service: _paths(("key", "key"), ("name", "name"), ("active", "active")),
@@ -364,6 +366,11 @@ _FOR_REQUESTERS = _SELECTED.format(
 )
 """Reasons are written for colleagues: a requester reads their own alone. Of what a ticket is a part is not theirs."""
 
+PUBLIC_COLUMNS = _FOR_REQUESTERS
+
+FOR_ADMINISTRATORS: tuple[str, ...] = tuple(sorted(NAMES[cls].name for cls in WebhookEvent.__args__))
+"""How the workspace is connected to other systems: their addresses often are half of a key."""
+
 
 def _selected(view: View) -> sql.Composed:
     return COLUMNS if view.actor.reads_all else _FOR_REQUESTERS
@@ -392,10 +399,14 @@ def event_row(row: Sequence[Any], moment: Moment = NOW) -> EventRow:
     )
 
 
-def _visible(view: View) -> sql.SQL:
+def _visible(view: View) -> sql.Composable:
     """A requester sees what is public in their own tickets."""
-    if view.actor.reads_all:
+    if view.actor.administers:
         return sql.SQL("x.workspace = %(workspace)s")
+    if view.actor.reads_all:
+        return sql.SQL("x.workspace = %(workspace)s and x.type <> all({})").format(
+            sql.Literal(list(FOR_ADMINISTRATORS))
+        )
     return sql.SQL(
         "x.workspace = %(workspace)s and not x.internal and x.ticket in (select s.ticket from span s"
         " where s.workspace = %(workspace)s and s.closed_position is null and s.requester = %(viewer)s)"

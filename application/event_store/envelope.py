@@ -19,6 +19,7 @@ from domain.traceability.releases import Deployment, Release, ReleaseEvent
 from domain.traceability.repositories import Repository, RepositoryEvent
 from domain.traceability.requests import MergeRequest, RequestEvent
 from domain.views import View, ViewEvent
+from domain.webhooks import WebhookEvent, Webhooks
 from domain.wip_limits import Ledger, LedgerEvent
 from domain.work import Timer, TimerEvent, WorkEntry, WorkEvent
 from domain.workflows import Workflows, WorkflowsEvent
@@ -31,6 +32,7 @@ DomainEvent = (
     | WorkflowsEvent
     | LedgerEvent
     | ViewEvent
+    | WebhookEvent
     | TimerEvent
     | WorkEvent
     | RepositoryEvent
@@ -49,6 +51,7 @@ State = (
     | Workflows
     | Ledger
     | View
+    | Webhooks
     | Timer
     | WorkEntry
     | Repository

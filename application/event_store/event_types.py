@@ -11,7 +11,7 @@ from typing import Any, cast
 import msgspec
 
 from application.event_store.envelope import DomainEvent, Envelope, State, Stream
-from domain import clients, contracts, people, services, teams, tickets, views, wip_limits, work, workflows
+from domain import clients, contracts, people, services, teams, tickets, views, webhooks, wip_limits, work, workflows
 from domain.text import PASSING, SEALED
 from domain.traceability import links, releases, repositories, requests
 
@@ -82,6 +82,7 @@ EVENT_TYPES: Mapping[str, EventType] = {
         *_types(clients.evolve, clients.ClientEvent),
         *_types(contracts.evolve, contracts.ContractEvent),
         *_types(contracts.evolve_binding, contracts.BindingEvent),
+        *_types(webhooks.evolve, webhooks.WebhookEvent),
     )
 }
 """By stored name. The name happens to be the class's; renaming a class keeps the name by an entry of its own."""

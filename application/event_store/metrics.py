@@ -31,6 +31,16 @@ WRITE_SECONDS = Histogram(
     "How long it took to write a batch of all read models, commit and all.",
     buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0),
 )
+WEBHOOK_ATTEMPTS = Counter(
+    "proteus_webhook_attempts", "Messages that were sent to webhooks: DELIVERED, or why not.", ["outcome"]
+)
+WEBHOOK_SECONDS = Histogram(
+    "proteus_webhook_seconds",
+    "How long the attempt to send a message took.",
+    buckets=(0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 15.0),
+)
+WEBHOOKS = Gauge("proteus_webhooks", "Endpoints, by how they are.", ["state"])
+
 FOLD_FAILURES = Counter("proteus_projection_failures", "Batches that could not be folded or written.", ["projection"])
 
 SEQUENCED_EVENTS = Counter("proteus_audit_events", "Events that were given their places in the logs of proofs.")

@@ -44,10 +44,11 @@ from api.traceability_quality import DeliveryMonth
 from api.traceability_trace import MessageCheck, MessageCheckRow, Release, Trace, TraceNode, TraceStep
 from api.viewer import Workspace
 from api.views import View, ViewDefinition
+from api.webhooks import Webhook, WebhookDelivery, WebhookFilter
 from api.wip_limits import WipLimit
 from api.work import Timer, WorkEntry
 from api.workflows import Role, Status, StatusRow, Way, Workflow
-from domain import custom_fields, terms, workflow_preview, workflow_state, workflows
+from domain import custom_fields, terms, webhooks, workflow_preview, workflow_state, workflows
 from domain.contracts import HoursGranted
 from domain.traceability import repositories
 from domain.workflow_preview import Preview
@@ -77,6 +78,8 @@ from projections.rows import (
     TicketRow,
     TimerRow,
     ViewRow,
+    WebhookDeliveryRow,
+    WebhookRow,
     WorkEntryRow,
 )
 from projections.rows import HighlightPart as HighlightPartRow
@@ -157,6 +160,7 @@ def test_a_removed_field_breaks_clients_unless_it_was_deprecated() -> None:
         *((DeliveryMonth, rows.DeliveryMonthRow),),
         *((Trace, traceability_trace.Trace), (MessageCheck, MessageCheckRow)),
         *((CodeChange, CodeChangeRow), (TicketChange, rows.TicketChangeRow)),
+        *((Webhook, WebhookRow), (WebhookDelivery, WebhookDeliveryRow), (WebhookFilter, webhooks.WebhookFilter)),
         *((WorkflowPreview, Preview), (StatusPreview, workflow_preview.StatusPreview)),
     ],
 )

@@ -5,6 +5,7 @@ import re
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, LiteralString
 from uuid import UUID, uuid4
@@ -38,6 +39,7 @@ from application.handling import Context
 from application.teams import team_stream
 from application.tokens import bearer, digest, issue_token
 from application.traceability.scanning import Found, Recording
+from application.webhooks import handle as keep_webhooks
 from application.workspaces import Workspace, create_workspace, operator
 from domain.access import Scope
 from domain.clients import AddClient, AddContact
@@ -71,8 +73,19 @@ from domain.traceability.repositories import (
 )
 from domain.traceability.requests import RecordMergeRequest, RecordReview, ReviewVerdict
 from domain.views import FavouriteView, SaveView
+from domain.webhooks import DefineWebhook, Webhook, WebhookAudience, WebhookFilter
 from domain.work import LogWork, StartTimer
-from projections import attachments, board, directory, search, spans, tickets, timeline
+from projections import (
+    attachments,
+    board,
+    directory,
+    search,
+    spans,
+    tickets,
+    timeline,
+    webhook_deliveries,
+    webhooks,
+)
 from projections.board import BoardAsk
 from projections.engine import Session
 from projections.filters import BoardAxis, EventFilter, PageAsk, TicketFilter
@@ -81,6 +94,14 @@ from projections.registry import PROJECTIONS
 from tests.application.recording import Company, added, envelopes, insertion, renamed, writer
 
 SCHEMAS = ["proteus", "proteus_keys"]
+A_WEBHOOK = Webhook(
+    url="https://example.org/",
+    description=None,
+    types=(),
+    audience=WebhookAudience.STAFF,
+    filter=WebhookFilter(roles=("INCIDENT",)),
+    secrets=(),
+)
 NO_DEFINITION = '{"workflow":null,"columns":null,"rows":null,"filter":null,"search":null,"order_by":[]}'
 
 
@@ -128,6 +149,7 @@ def _fill(database: Database, company: Company) -> None:
     saved = views.handle(company.store, context, SaveView(name="All", definition=NO_DEFINITION, shared=True)).stream
     views.handle(company.store, context, FavouriteView(view=saved))
     _trace(company, context, child)
+    _deliver(database, company)
     issue_token(database, company.workspace.id, requester, [Scope.AGENT], "Token", timedelta(days=1))
     many = (renamed(str(number)) for number in range(WIDTH))  # so many that the tree of proofs has a second level
     company.store.workspace(company.workspace.id).append(envelopes(company.workspace.id, uuid4(), added(), *many))
@@ -160,6 +182,23 @@ def _trace(company: Company, context: Context, ticket: UUID) -> None:
     traceability.handle(company.store, context, deployed)
     link = AddChangeLink(repository=repository, change=merge, ticket=ticket)
     traceability.handle(company.store, context, link)
+
+
+def _deliver(database: Database, company: Company) -> None:
+    command = DefineWebhook(url="https://example.org")
+    context = Context(actor=operator(company.workspace.id))
+    webhook = keep_webhooks(company.store, context, command, "whsec_eA==").stream
+    with database.connect(Role.PROJECTOR) as connection:
+        arguments = {"workspace": company.workspace.id, "webhook": webhook}
+        connection.execute(
+            "insert into webhook_cursor (workspace, webhook, position) values (%(workspace)s, %(webhook)s, 1)",
+            arguments,
+        )
+        connection.execute(
+            "insert into webhook_delivery (workspace, webhook, message, type, delivered, attempts, seconds)"
+            " values (%(workspace)s, %(webhook)s, 'test', 'WebhookTested', true, 1, 0.1)",
+            arguments,
+        )
 
 
 def _attach(company: Company, ticket: UUID) -> None:
@@ -323,7 +362,13 @@ def test_one_workspace_loads_and_appends_nothing_of_another(two: tuple[Company, 
 
 
 async def _ask_everything(
-    view: View, foreign: UUID, person: UUID, team: UUID, positions: list[int], files: list[UUID]
+    view: View,
+    foreign: UUID,
+    person: UUID,
+    team: UUID,
+    positions: list[int],
+    files: list[UUID],
+    hooks: list[UUID],
 ) -> list[Any]:
     """Every query there is, about things of the other workspace where they can be named."""
     page = PageAsk(first=100)
@@ -359,6 +404,11 @@ async def _ask_everything(
         lambda: timeline.events(view, EventFilter(), page),
         lambda: timeline.event_count(view, EventFilter()),
         lambda: timeline.by_positions(view, positions),
+        lambda: webhooks.webhooks(view),
+        lambda: webhooks.webhooks_by_ids(view, hooks),
+        *[partial(webhooks.deliveries, view, hook, page) for hook in hooks],
+        *[partial(webhooks.delivery_count, view, hook) for hook in hooks],
+        lambda: webhook_deliveries.wanted(view, A_WEBHOOK, 0, 2**62, 100),
     ]
     answers = [await ask() for ask in asked]
     # The keys of a dict are what was asked for, found or not.
@@ -384,9 +434,10 @@ def test_queries_that_forget_the_workspace_show_nothing_foreign(
             row[0]
             for row in connection.execute("select id from attachment order by workspace = %s", (one.workspace.id,))
         ]
+        hooks = [row[0] for row in connection.execute("select id from webhook")]
         strange = {
             str(row[0])
-            for table in ("event", "person", "team", "span", "attachment")
+            for table in ("event", "person", "team", "span", "attachment", "webhook")
             for row in connection.execute(
                 sql.SQL("select {} from {} where workspace = %s").format(
                     sql.Identifier({"event": "stream", "span": "ticket"}.get(table, "id")), sql.Identifier(table)
@@ -407,7 +458,7 @@ def test_queries_that_forget_the_workspace_show_nothing_foreign(
         await models.open()
         try:
             view = models.view(operator(viewer.workspace.id))
-            return repr(await _ask_everything(view, foreign, person, team, positions, files))
+            return repr(await _ask_everything(view, foreign, person, team, positions, files, hooks))
         finally:
             await models.close()
 

@@ -5,7 +5,7 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from domain import access, clients, contracts, people, services, teams, tickets, views, work, workflows
+from domain import access, clients, contracts, people, services, teams, tickets, views, webhooks, work, workflows
 from domain.access import Actor, Scope
 from domain.custom_fields import Field, FieldType
 from domain.terms import ContractKind, Terms
@@ -124,7 +124,19 @@ REQUESTS: list[access.Command] = [
     releases.RecordDeployment(repository=an_id(6), number="1", environment="production", commit="a" * 40),
 ]
 LIMITS: list[access.Command] = [workflows.SetWipLimit(workflow="support", status="new", limit=3)]
+WEBHOOKS: list[access.Command] = [
+    webhooks.DefineWebhook(url="https://example.org"),
+    webhooks.ChangeWebhook(webhook=an_id(6)),
+    webhooks.RotateWebhookSecret(webhook=an_id(6)),
+    webhooks.EnableWebhook(webhook=an_id(6)),
+    webhooks.DisableWebhook(webhook=an_id(6)),
+    webhooks.GiveWebhookUp(webhook=an_id(6), url="https://example.org/", because=webhooks.DisabledBecause.GONE),
+    webhooks.ReplayWebhook(webhook=an_id(6), from_position=1),
+    webhooks.TestWebhook(webhook=an_id(6)),
+    webhooks.RetireWebhook(webhook=an_id(6)),
+]
 DEFINITIONS: list[access.Command] = [
+    *WEBHOOKS,
     workflows.DefineWorkflow(workflow=SUPPORT),
     workflows.DefineRole(role=INQUIRY),
     workflows.RetireWorkflow(workflow="support"),

@@ -21,6 +21,7 @@ _VARIES = re.compile(
     | [0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}                 # a UUID
     | \d{1,19}                                              # a position
     | https?://\S+
+    | whsec_[A-Za-z0-9+/=]+                                 # a secret of a webhook
     """,
     re.VERBOSE,
 )

@@ -26,6 +26,7 @@ from domain import workflows
 from domain.access import Actor, Command
 from domain.attachments import AttachFile
 from domain.tickets import OpenTicket
+from domain.webhooks import DefineWebhook
 from domain.workflows import defaults
 
 FEATURES = {
@@ -41,10 +42,11 @@ FEATURES = {
     "repository": "traceability.repositories",
     "client": "clients",
     "contract": "contracts",
+    "webhook": "webhooks",
 }
 """Whose ids a field holds; one that is not named here gets an id from within its ticket."""
 
-WEIGHTS = {"people": 0.1, "teams": 0.1, "services": 0.1, "workflows": 0.001}
+WEIGHTS = {"people": 0.1, "teams": 0.1, "services": 0.1, "workflows": 0.001, "webhooks": 0.1}
 """How often, where a command of a ticket comes once."""
 
 WORDS = ("Принтер", "горит", "server", "it's", '"quoted"', "naïve", "%s", "\\", "日本", "👩‍🔧", "\u200b", "<b>", "№ 7")
@@ -121,7 +123,7 @@ class Commander:
             finally:
                 self._files.forget(self._actor.workspace, self._actor.person, command.upload)
         outcome = HANDLERS[type(command)](self._store, context, command)
-        if outcome.version == 1:
+        if outcome.version == 1 or isinstance(command, DefineWebhook):
             self._known.setdefault(feature(type(command)), []).append(outcome.stream)
         return outcome
 
@@ -205,6 +207,8 @@ class Commander:
                 return chance.choice(("alpha", "beta", "гамма", "".join(chance.choices(string.ascii_lowercase, k=6))))
             case "language" | "currency" | "time_zone":
                 return {"language": "ru", "currency": "EUR", "time_zone": chance.choice(("UTC", "Asia/Omsk"))}[name]
+            case "url":
+                return f"https://example.com/{chance.getrandbits(8):x}"
             case "email":
                 return f"{chance.getrandbits(32):x}@example.com"
             case _:

@@ -59,8 +59,8 @@ def proteus(said: Path, *arguments: str, **environment: str) -> Iterator[Proteus
 
 
 @contextmanager
-def worker(database: Database, said: Path) -> Iterator[Proteus]:
-    with proteus(said, "worker", **{DATABASE_VARIABLE: database.url}) as running:
+def worker(database: Database, said: Path, **environment: str) -> Iterator[Proteus]:
+    with proteus(said, "worker", **{DATABASE_VARIABLE: database.url}, **environment) as running:
         yield running
 
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from psycopg import sql
 
-from application import views
+from application import views, webhooks
 from application.event_store.database import Role
 from application.event_store.follower import Deposed
 from application.handling import Context
@@ -26,6 +26,7 @@ from domain.tickets import (
     WatchTicket,
 )
 from domain.views import FavouriteView, SaveView
+from domain.webhooks import DefineWebhook
 from domain.work import CorrectWork, LogWork, ReverseWork, SwitchTimer
 from projections import engine, reading, states
 from projections.engine import Engine, Session
@@ -72,6 +73,7 @@ def some_history(world: World) -> None:
     saved = views.handle(world.store, context, SaveView(name="All", definition="{}", shared=True)).stream
     views.handle(world.store, context, FavouriteView(view=saved))
     opened_before: list[UUID] = []
+    webhooks.handle(world.store, context, DefineWebhook(url="https://example.org"), "whsec_eA==")
     for n in range(12):
         opened = world.open(f"Ticket {n}", "TASK", hour(n), assignee=anna, fields={"n": n})
         world.do(TransitionTicket(ticket=opened, status="in_progress"), hour(n))
