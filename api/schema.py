@@ -7,6 +7,7 @@ from strawberry.types import ExecutionContext
 
 from api.attributes import AttributeMutations
 from api.audit import AuditQueries
+from api.billing import BillingMutations, BillingQueries
 from api.board import BoardQueries
 from api.clients import ClientMutations, ClientQueries
 from api.contracts import ContractMutations, ContractQueries
@@ -62,6 +63,7 @@ class Query(
     ClientQueries,
     ContractQueries,
     QualityQueries,
+    BillingQueries,
     StatusQueries,
 ):
     pass
@@ -87,6 +89,7 @@ class Mutation(
     ClientMutations,
     ContractMutations,
     WebhookMutations,
+    BillingMutations,
 ):
     pass
 

@@ -1,13 +1,23 @@
 """Work on tickets: entries, the viewer's timer, and the commands to both."""
 
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import strawberry
 from strawberry import ID, UNSET, Parent
 
-from api.commands import CommandInput, Done, ExpectingInput, Payload, perform, wait_until_readable
+from api.commands import (
+    CommandInput,
+    Done,
+    ExpectingInput,
+    Handle,
+    Payload,
+    perform,
+    perform_prepared,
+    wait_until_readable,
+)
 from api.fields import Info, Node, by, once_passed
 from api.filters import AsOf, WorkFilter, asked
 from api.ids import Kind, encode
@@ -20,6 +30,7 @@ from api.workflows import Role, role_row
 from application.work import handle
 from domain import workflows
 from domain.work import (
+    BillWork,
     CommentWork,
     CorrectWork,
     DiscardTimer,
@@ -35,7 +46,7 @@ from domain.work import (
     WorkOrigin,
     entry_of,
 )
-from projections import filters, work
+from projections import billing, filters, work
 from projections.reading import NOW
 from projections.rows import TimerRow, WorkEntryRow
 
@@ -96,7 +107,7 @@ class WorkEntry(Node):
     service: Service | None = by(_service)
     logged_at: datetime = strawberry.field(description="When it was last written so.")
     logged_by: Person = by(_logged_by)
-    version: int = strawberry.field(description="Number of events of this entry: more than 1, and it was changed.")
+    version: int = strawberry.field(description="Number of events of this entry.")
 
     @classmethod
     def is_type_of(cls, row: object, _: object) -> bool:
@@ -158,11 +169,14 @@ class WorkQueries:
 
 # ---- commands
 
+_OVER = "Start although the ticket's contract takes no more work: for managers, with a reason."
+
 
 @strawberry.input(description="Refused with TIMER_RUNS while it runs on another ticket.")
 class StartTimerInput(ExpectingInput):
     ticket: ID
     comment: str | None = UNSET
+    override_exhausted: bool = strawberry.field(default=False, description=_OVER)
 
 
 @strawberry.input(description="Stops the timer that runs, if one does, and starts it on this ticket.")
@@ -170,6 +184,7 @@ class SwitchTimerInput(ExpectingInput):
     ticket: ID
     comment: str | None = UNSET
     interruption: Seconds = strawberry.field(default=Seconds(0), description="Seconds, of the work that is stopped.")
+    override_exhausted: bool = strawberry.field(default=False, description=_OVER)
 
 
 @strawberry.input(description="`endedAt`: now, unless the work ended before; for a timer that was forgotten.")
@@ -225,6 +240,12 @@ class CommentWorkInput(ExpectingInput):
     comment: str | None = UNSET
 
 
+@strawberry.input(description="Under another contract than its ticket was bound to when it began; null: under none.")
+class BillWorkInput(ExpectingInput):
+    work_entry: ID
+    contract: ID | None = UNSET
+
+
 @strawberry.input(description="It was not worked after all. It takes a reason.")
 class ReverseWorkInput(ExpectingInput):
     work_entry: ID
@@ -267,12 +288,17 @@ class TimerPayload(Payload):
     work_entry: WorkEntry | None = by(_stopped)
 
 
+async def _knowing_exhausted(info: Info, command: StartTimer | SwitchTimer) -> Handle[Any]:
+    return partial(handle, exhausted=await billing.exhausted_for(info.context.view, command.ticket))
+
+
 async def start_timer(info: Info, input: StartTimerInput) -> Done:
-    return await perform(info, input, StartTimer, handle)
+    """Refused with CONTRACT_EXHAUSTED where the ticket's contract takes no more work."""
+    return await perform_prepared(info, input, StartTimer, partial(_knowing_exhausted, info))
 
 
 async def switch_timer(info: Info, input: SwitchTimerInput) -> Done:
-    return await perform(info, input, SwitchTimer, handle)
+    return await perform_prepared(info, input, SwitchTimer, partial(_knowing_exhausted, info))
 
 
 async def stop_timer(info: Info, input: StopTimerInput) -> Done:
@@ -308,6 +334,10 @@ async def comment_work(info: Info, input: CommentWorkInput) -> Done:
     return await perform(info, input, CommentWork, handle)
 
 
+async def bill_work(info: Info, input: BillWorkInput) -> Done:
+    return await perform(info, input, BillWork, handle)
+
+
 async def reverse_work(info: Info, input: ReverseWorkInput) -> Done:
     return await perform(info, input, ReverseWork, handle)
 
@@ -324,4 +354,5 @@ class WorkMutations:
     mark_work_billable: WorkPayload = by(mark_work_billable)
     mark_work_not_billable: WorkPayload = by(mark_work_not_billable)
     comment_work: WorkPayload = by(comment_work)
+    bill_work: WorkPayload = by(bill_work)
     reverse_work: WorkPayload = by(reverse_work)

@@ -1,12 +1,13 @@
 """Commands to contracts, and to which of them a ticket is bound."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from uuid import UUID
 
 import holidays
 
 from application.event_store.envelope import Stream
-from application.event_store.streams import EventStore
+from application.event_store.streams import EventStore, WorkspaceStore
 from application.handling import Context, Decision, Outcome, execute, must_be_active, new_id, now, state_in
 from domain import contracts
 from domain.access import may
@@ -67,6 +68,23 @@ def _bind(store: EventStore, context: Context, command: BindContract) -> Outcome
         return Decision(events=contracts.bind(binding, command), occurred_at=at, subject=ticket.requester)
 
     return execute(store, context, command, id_, [command.ticket, command.contract], decide)
+
+
+def contract_of(workspace: WorkspaceStore, ticket: UUID, state: Ticket, at: datetime) -> UUID | None:
+    """Which contract work that begins then counts under: the ticket's, else that of the nearest above it."""
+    seen: set[UUID] = set()
+    here: UUID | None = ticket
+    parent = state.parent
+    while here is not None and here not in seen:
+        seen.add(here)
+        stream = binding_stream(workspace.workspace, here)
+        loaded = workspace.load([stream, *([parent] if parent else [])])
+        binding = state_in(loaded, stream, Binding)
+        if binding is not None and (contract := binding.at(at)) is not None:
+            return contract
+        above = None if parent is None else state_in(loaded, parent, Ticket)
+        here, parent = parent, None if above is None else above.parent
+    return None
 
 
 def _services(terms: Terms) -> list[UUID]:

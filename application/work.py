@@ -4,14 +4,18 @@ from collections.abc import Iterable
 from datetime import datetime
 from uuid import UUID
 
+from application.contracts import contract_of
 from application.event_store.envelope import Stream
 from application.event_store.streams import EventStore, WorkspaceStore
 from application.handling import Context, Decision, Further, Outcome, execute, new_id, now, state_in
 from domain import tickets, work
-from domain.access import may, may_work_as
-from domain.errors import Forbidden, WorkNotFound
+from domain.access import may, may_act_for_others, may_work_as
+from domain.contracts import Contract
+from domain.errors import ContractExhausted, ContractNotFound, Forbidden, ReasonRequired, WorkNotFound
+from domain.statements import Exhausted
 from domain.tickets import Ticket
 from domain.work import (
+    BillWork,
     LogWork,
     MoveWork,
     StartTimer,
@@ -27,14 +31,27 @@ from domain.work import (
 )
 
 
-def handle(store: EventStore, context: Context, command: WorkCommand) -> Outcome:
-    """The worker is who gives the command, or on whose behalf it is given. Raises Refused, StoreUnavailable."""
+def handle(store: EventStore, context: Context, command: WorkCommand, exhausted: Exhausted | None = None) -> Outcome:
+    """The worker is who gives the command, or on whose behalf it is given. `exhausted`: the contract of the ticket that
+    a timer is started on, where it takes no more work. Raises Refused, StoreUnavailable."""
     if not may(context.actor, command):
         raise Forbidden("record work")
+    if exhausted is not None and isinstance(command, StartTimer | SwitchTimer):
+        _check_override(context, command, exhausted)
     workspace = store.workspace(context.actor.workspace)
     if isinstance(command, TimerCommand):
         return _to_timer(store, workspace, context, command)
     return _to_entry(store, workspace, context, command)
+
+
+def _check_override(context: Context, command: StartTimer | SwitchTimer, exhausted: Exhausted) -> None:
+    """Raises ContractExhausted, Forbidden, ReasonRequired."""
+    if not command.override_exhausted:
+        raise ContractExhausted(exhausted.name, exhausted.left)
+    if not may_act_for_others(context.actor):
+        raise Forbidden("start work under a contract that takes no more", "overrideExhausted")
+    if context.reason is None:
+        raise ReasonRequired("to start work under a contract that takes no more")
 
 
 def _to_timer(store: EventStore, workspace: WorkspaceStore, context: Context, command: TimerCommand) -> Outcome:
@@ -45,7 +62,8 @@ def _to_timer(store: EventStore, workspace: WorkspaceStore, context: Context, co
     def decide(loaded: dict[UUID, Stream]) -> Decision:
         timer = state_in(loaded, id_, Timer)
         before = None if timer is None else timer.ticket
-        around = _around(workspace, context, loaded, person, [target, before])
+        began = None if timer is None else timer.started_at
+        around = _around(workspace, context, loaded, person, [target, before], began)
         events = work.decide_timer(timer, command, id_, around)
         return Decision(
             events=events,
@@ -65,7 +83,7 @@ def _measured(
         Further(
             stream=event.entry,
             before=None,
-            events=[work.stopped(timer, command, around)],
+            events=work.stopped(timer, command, around),
             subject=_requester(around, timer.ticket),
         )
         for event in events
@@ -85,6 +103,7 @@ def _to_entry(
 ) -> Outcome:
     id_ = new_id() if isinstance(command, LogWork) else command.work_entry
     target = command.ticket if isinstance(command, LogWork | MoveWork) else None
+    billed = command.contract if isinstance(command, BillWork) else None
 
     def decide(loaded: dict[UUID, Stream]) -> Decision:
         entry = state_in(loaded, id_, WorkEntry)
@@ -93,13 +112,15 @@ def _to_entry(
             raise Forbidden("change what others worked")
         if entry is None and not isinstance(command, LogWork):
             raise WorkNotFound(command.work_entry)
+        if billed is not None and state_in(loaded, billed, Contract) is None:
+            raise ContractNotFound(billed)
         ticket = target or (None if entry is None else entry.ticket)
         began = _began(entry, command)
         around = _around(workspace, context, loaded, person, [ticket], began)
         events = work.decide(entry, command, around)
         return Decision(events=events, occurred_at=around.at, subject=_requester(around, ticket))
 
-    return execute(store, context, command, id_, [target], decide, new=isinstance(command, LogWork))
+    return execute(store, context, command, id_, [target, billed], decide, new=isinstance(command, LogWork))
 
 
 def _began(entry: WorkEntry | None, command: LogWork | work.EntryCommand) -> datetime | None:
@@ -132,6 +153,11 @@ def _around(
         reason=context.reason,
         tickets=there,
         places={id_: place(workspace, id_, ticket, began) for id_, ticket in there.items()},
+        contracts={
+            id_: contract
+            for id_, ticket in there.items()
+            if (contract := contract_of(workspace, id_, ticket, began or now())) is not None
+        },
     )
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain import clients, contracts, people, services, teams, tickets, views, webhooks, work, workflows
+from domain import clients, contracts, people, services, statements, teams, tickets, views, webhooks, work, workflows
 from domain.tickets import Ticket
 from domain.traceability import links, releases, repositories, requests
 
@@ -66,6 +66,7 @@ Command = (
     | contracts.ContractCommand
     | contracts.BindContract
     | webhooks.WebhookCommand
+    | statements.ClosePeriod
 )
 
 _STAFF = (Scope.AGENT, Scope.MANAGER, Scope.ADMIN)
@@ -100,6 +101,7 @@ _ALLOWED: dict[type[Command], tuple[Scope, ...]] = {
     **dict.fromkeys(contracts.ContractCommand.__args__, _HEADS),
     contracts.BindContract: _STAFF,
     **dict.fromkeys(webhooks.WebhookCommand.__args__, (Scope.ADMIN,)),
+    statements.ClosePeriod: _HEADS,
     views.SaveView: _STAFF,
     views.UpdateView: _STAFF,
     views.DeleteView: _STAFF,

@@ -3,7 +3,7 @@
 What a contract says decides what work costs; nothing here looks at work.
 """
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import assert_never
 from uuid import UUID, uuid5
@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from domain import money, text
 from domain.clients import Client
-from domain.errors import ClientNotFound, ContractNotFound, InvalidValue, TermsOverlap
+from domain.errors import ClientNotFound, ContractNotFound, InvalidValue, PeriodIsClosed, TermsOverlap
 from domain.terms import GRANT_LIMIT, ContractKind, Terms, TermsVersion, checked
 from domain.text import FreeText
 
@@ -46,7 +46,25 @@ class ContractEnded(msgspec.Struct, frozen=True, kw_only=True):
     last_day: date
 
 
-ContractEvent = ContractAgreed | TermsAgreed | HoursGranted | ContractEnded
+class PeriodClosed(msgspec.Struct, frozen=True, kw_only=True):
+    """`number`: of the statement, without gaps in a workspace. `known`: the position of the log up to which work was
+    looked at; what is recorded later about closed days is told in the next statement. `billed`, `amount`, `tax`: what
+    the statement came to."""
+
+    number: int
+    since: date
+    until: date
+    known: int
+    billed: int
+    amount: Decimal
+    tax: Decimal
+
+    @property
+    def next_day(self) -> date:
+        return self.until + timedelta(days=1)
+
+
+ContractEvent = ContractAgreed | TermsAgreed | HoursGranted | ContractEnded | PeriodClosed
 
 
 # ---- commands
@@ -92,6 +110,12 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
     versions: tuple[TermsVersion, ...]
     grants: tuple[HoursGranted, ...] = ()
     last_day: date | None = None
+    closed: tuple[PeriodClosed, ...] = ()
+
+    @property
+    def open_from(self) -> date:
+        """The first day that is not closed."""
+        return self.closed[-1].next_day if self.closed else self.versions[0].applies_from
 
     @property
     def currency(self) -> str:
@@ -124,6 +148,7 @@ def decide(
         case GrantHours():
             return [_grant(contract, command, new_id)]
         case EndContract(last_day=last_day):
+            _must_be_open(contract, last_day + timedelta(days=1), "lastDay")
             if last_day < contract.versions[0].applies_from:
                 raise InvalidValue("lastDay is before the contract begins.", ("lastDay",))
             return [] if last_day == contract.last_day else [ContractEnded(last_day=last_day)]
@@ -144,6 +169,7 @@ def _agree(contract: Contract, command: AgreeTerms) -> list[ContractEvent]:
         raise TermsOverlap(last.number, last.applies_from)
     if contract.last_day is not None and command.applies_from > contract.last_day:
         raise InvalidValue(f"The contract ends on {contract.last_day}.", ("appliesFrom",))
+    _must_be_open(contract, command.applies_from, "appliesFrom")
     return [TermsAgreed(terms=terms, applies_from=command.applies_from)]
 
 
@@ -155,6 +181,7 @@ def _grant(contract: Contract, command: GrantHours, new_id: UUID) -> HoursGrante
         raise InvalidValue(f"seconds is 1 to {GRANT_LIMIT:,}: 100,000 hours.", ("seconds",))
     if command.expires_on is not None and command.expires_on < command.valid_from:
         raise InvalidValue("expiresOn is before validFrom.", ("expiresOn",))
+    _must_be_open(contract, command.valid_from, "validFrom")
     price = None if command.price is None else money.amount(command.price, contract.currency, ("price",))
     return HoursGranted(
         grant=new_id,
@@ -163,6 +190,12 @@ def _grant(contract: Contract, command: GrantHours, new_id: UUID) -> HoursGrante
         expires_on=command.expires_on,
         price=price,
     )
+
+
+def _must_be_open(contract: Contract, day: date, field: str) -> None:
+    """Terms and hours change nothing that is closed; work alone can be corrected there."""
+    if contract.closed and day <= contract.closed[-1].until:
+        raise PeriodIsClosed(contract.closed[-1].until, field)
 
 
 def evolve(contract: Contract | None, event: ContractEvent, at: datetime) -> Contract:
@@ -178,6 +211,8 @@ def evolve(contract: Contract | None, event: ContractEvent, at: datetime) -> Con
             return replace(contract, grants=(*contract.grants, event))
         case ContractEnded(last_day=last_day):
             return replace(contract, last_day=last_day)
+        case PeriodClosed():
+            return replace(contract, closed=(*contract.closed, event))
         case _:
             assert_never(event)
 

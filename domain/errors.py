@@ -26,6 +26,8 @@ class ErrorCode(StrEnum):
     CLIENT_NOT_FOUND = "CLIENT_NOT_FOUND"
     CONTRACT_NOT_FOUND = "CONTRACT_NOT_FOUND"
     TERMS_OVERLAP = "TERMS_OVERLAP"
+    PERIOD_CLOSED = "PERIOD_CLOSED"
+    CONTRACT_EXHAUSTED = "CONTRACT_EXHAUSTED"
     TIMER_RUNS = "TIMER_RUNS"
     TIMER_NOT_RUNNING = "TIMER_NOT_RUNNING"
     REPOSITORY_NOT_FOUND = "REPOSITORY_NOT_FOUND"
@@ -203,6 +205,26 @@ class TermsOverlap(Refused):
         super().__init__(
             f"Version {number} of the terms applies from {since} on; the next one applies from a later day.",
             ("appliesFrom",),
+        )
+
+
+class PeriodIsClosed(Refused):
+    code = ErrorCode.PERIOD_CLOSED
+
+    def __init__(self, until: date, field: str) -> None:
+        super().__init__(
+            f"All up to {until} is closed; what is corrected there is told in the next statement.", (field,)
+        )
+
+
+class ContractExhausted(Refused):
+    code = ErrorCode.CONTRACT_EXHAUSTED
+
+    def __init__(self, name: str, left: int) -> None:
+        super().__init__(
+            f"{left // 3_600}:{left % 3_600 // 60:02} hours are left of {name!r}, which takes no more work."
+            " Grant hours, or let a manager override it with a reason.",
+            ("ticket",),
         )
 
 

@@ -125,12 +125,25 @@ class WorkCommented(msgspec.Struct, frozen=True, kw_only=True):
     comment: FreeText | None = None
 
 
+class WorkBilled(msgspec.Struct, frozen=True, kw_only=True):
+    """Under which contract it counts; None: under none."""
+
+    contract: UUID | None
+
+
 class WorkReversed(msgspec.Struct, frozen=True, kw_only=True):
     """It was not worked after all; nothing stands in its place."""
 
 
 WorkEvent = (
-    WorkLogged | WorkCorrected | WorkMoved | WorkMarkedBillable | WorkMarkedNotBillable | WorkCommented | WorkReversed
+    WorkLogged
+    | WorkCorrected
+    | WorkMoved
+    | WorkMarkedBillable
+    | WorkMarkedNotBillable
+    | WorkCommented
+    | WorkBilled
+    | WorkReversed
 )
 
 
@@ -140,6 +153,7 @@ WorkEvent = (
 class StartTimer(msgspec.Struct, frozen=True, kw_only=True):
     ticket: UUID
     comment: str | None = None
+    override_exhausted: bool = False
 
 
 class SwitchTimer(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,6 +162,7 @@ class SwitchTimer(msgspec.Struct, frozen=True, kw_only=True):
     ticket: UUID
     comment: str | None = None
     interruption: int = 0
+    override_exhausted: bool = False
 
 
 class StopTimer(msgspec.Struct, frozen=True, kw_only=True):
@@ -204,11 +219,18 @@ class CommentWork(msgspec.Struct, frozen=True, kw_only=True):
     comment: str | None
 
 
+class BillWork(msgspec.Struct, frozen=True, kw_only=True):
+    """Under another contract than its ticket was bound to when the work began; None: under none."""
+
+    work_entry: UUID
+    contract: UUID | None
+
+
 class ReverseWork(msgspec.Struct, frozen=True, kw_only=True):
     work_entry: UUID
 
 
-EntryCommand = CorrectWork | MoveWork | MarkWorkBillable | MarkWorkNotBillable | CommentWork | ReverseWork
+EntryCommand = CorrectWork | MoveWork | MarkWorkBillable | MarkWorkNotBillable | CommentWork | BillWork | ReverseWork
 WorkCommand = TimerCommand | LogWork | EntryCommand
 
 
@@ -240,12 +262,13 @@ class WorkEntry(msgspec.Struct, frozen=True, kw_only=True):
     billable: bool
     origin: WorkOrigin
     flags: tuple[WorkFlag, ...]
+    contract: UUID | None = None
     reversed: bool = False
 
 
 class WorkAround(msgspec.Struct, frozen=True, kw_only=True):
     """What a decision on work must know besides. `at`: when the command is given. `tickets`: those that it is about, as
-    they stand; `places`: the same as they stood when the work began."""
+    they stand; `places`: the same as they stood when the work began; `contracts`: which each was bound to then."""
 
     now: datetime
     at: datetime
@@ -253,6 +276,7 @@ class WorkAround(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
     tickets: Mapping[UUID, Ticket] = {}
     places: Mapping[UUID, Ticket] = {}
+    contracts: Mapping[UUID, UUID] = {}
 
 
 def timer_stream(workspace: UUID, person: UUID) -> UUID:
@@ -308,7 +332,13 @@ def _started(command: StartTimer | SwitchTimer, around: WorkAround) -> TimerStar
     )
 
 
-def stopped(timer: Timer, command: SwitchTimer | StopTimer, around: WorkAround) -> WorkLogged:
+def stopped(timer: Timer, command: SwitchTimer | StopTimer, around: WorkAround) -> list[WorkEvent]:
+    """The entry of a timer that stops, and under which contract it counts. Raises InvalidValue."""
+    entry = measured(timer, command, around)
+    return [entry, *_billed(entry.ticket, None, around)]
+
+
+def measured(timer: Timer, command: SwitchTimer | StopTimer, around: WorkAround) -> WorkLogged:
     """What a timer that stops has measured, to the second. Raises InvalidValue."""
     assert timer.ticket is not None, "only what runs is stopped"
     assert timer.started_at is not None, "only what runs is stopped"
@@ -362,7 +392,7 @@ def decide(entry: WorkEntry | None, command: LogWork | EntryCommand, around: Wor
     """Raises FieldRequired, InvalidValue, ReasonRequired, TicketNotFound, WorkNotFound."""
     if isinstance(command, LogWork):
         assert entry is None, "a new entry has a new stream"
-        return [_logged(command, around)]
+        return [_logged(command, around), *_billed(command.ticket, None, around)]
     if entry is None or entry.reversed:
         raise WorkNotFound(command.work_entry)
     match command:
@@ -371,7 +401,7 @@ def decide(entry: WorkEntry | None, command: LogWork | EntryCommand, around: Wor
         case MoveWork(ticket=ticket):
             place = _place(ticket, around)
             moved = WorkMoved(ticket=ticket, role=place.role, service=place.service)
-            return [] if ticket == entry.ticket else [moved]
+            return [] if ticket == entry.ticket else [moved, *_billed(ticket, entry.contract, around)]
         case MarkWorkBillable():
             return [] if entry.billable else [WorkMarkedBillable()]
         case MarkWorkNotBillable():
@@ -379,6 +409,8 @@ def decide(entry: WorkEntry | None, command: LogWork | EntryCommand, around: Wor
         case CommentWork(comment=comment):
             comment = _comment(comment)
             return [] if comment == entry.comment else [WorkCommented(comment=comment)]
+        case BillWork(contract=contract):
+            return [] if contract == entry.contract else [WorkBilled(contract=contract)]
         case ReverseWork():
             if around.reason is None:
                 raise ReasonRequired("to reverse work")
@@ -492,6 +524,8 @@ def evolve(entry: WorkEntry | None, event: WorkEvent, at: datetime) -> WorkEntry
             return replace(entry, billable=False)
         case WorkCommented(comment=comment):
             return replace(entry, comment=comment)
+        case WorkBilled(contract=contract):
+            return replace(entry, contract=contract)
         case WorkReversed():
             return replace(entry, reversed=True)
         case _:
@@ -506,6 +540,11 @@ def _ticket(id_: UUID, around: WorkAround) -> Ticket:
 
 def _place(id_: UUID, around: WorkAround) -> Ticket:
     return around.places.get(id_) or _ticket(id_, around)
+
+
+def _billed(ticket: UUID, before: UUID | None, around: WorkAround) -> list[WorkEvent]:
+    contract = around.contracts.get(ticket)
+    return [] if contract == before else [WorkBilled(contract=contract)]
 
 
 def _comment(comment: str | None) -> str | None:

@@ -3,6 +3,7 @@
 from application.event_store.database import Connection
 from projections import (
     attachments,
+    billing,
     contracts,
     directory,
     hand_overs,
@@ -35,6 +36,7 @@ PROJECTIONS: tuple[Projection, ...] = (
     traceability.PROJECTION,
     contracts.PROJECTION,
     webhooks.PROJECTION,
+    billing.PROJECTION,
 )
 
 TOGETHER: tuple[tuple[Projection, ...], ...] = (

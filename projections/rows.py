@@ -7,8 +7,10 @@ from uuid import UUID
 
 import msgspec
 
+from domain.billing import Package
 from domain.contracts import HoursGranted
 from domain.people import PersonKind
+from domain.statements import Statement
 from domain.terms import TermsVersion
 from domain.text import FieldValue
 from domain.tickets import LinkKind, Priority, Visibility, ticket_key
@@ -232,6 +234,43 @@ class WebhookDeliveryRow(msgspec.Struct, frozen=True):
     first_attempt_at: datetime
     last_attempt_at: datetime
     next_attempt_at: datetime | None
+
+
+class DrawnStatement(msgspec.Struct, frozen=True, kw_only=True):
+    """`number`: of one that is closed. `position`: up to which all of it was looked at. `comments`: of its
+    work entries."""
+
+    contract: ContractRow
+    number: int | None
+    position: int
+    statement: Statement
+    comments: dict[UUID, str | None]
+
+
+class BalanceRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Of a contract's hours at the end of a day, in seconds."""
+
+    contract: ContractRow
+    day: date
+    packages: tuple[Package, ...]
+    overage: int
+    alerts: list[int]
+
+    @property
+    def granted(self) -> int:
+        return sum(one.granted for one in self.packages if one.rolled_from is None)
+
+    @property
+    def drawn(self) -> int:
+        return sum(one.drawn for one in self.packages)
+
+    @property
+    def expired(self) -> int:
+        return sum(one.expired for one in self.packages)
+
+    @property
+    def left(self) -> int:
+        return sum(one.left for one in self.packages)
 
 
 class SearchField(StrEnum):

@@ -15,6 +15,7 @@ from domain.clients import Client
 from domain.contracts import Binding, Contract
 from domain.people import Person
 from domain.services import Service
+from domain.statements import Numbers
 from domain.teams import Team
 from domain.text import same_value
 from domain.ticket_state import Attachment
@@ -169,7 +170,9 @@ _PATHS = {
         ("versions", "versions"),
         ("hourPackages", "grants"),
         ("lastDay", "last_day"),
+        ("closed", "closed"),
     ),
+    Numbers: _paths(("last", "last")),
     Binding: _paths(("ticket", "ticket"), ("contract", "now")),
     WorkEntry: _paths(
         ("ticket", "ticket"),
@@ -180,6 +183,7 @@ _PATHS = {
         ("seconds", "seconds"),
         ("comment", "comment"),
         ("billable", "billable"),
+        ("contract", "contract"),
         ("flags", "flags"),
         ("reversed", "reversed"),
     ),

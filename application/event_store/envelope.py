@@ -12,6 +12,7 @@ from domain.clients import Client, ClientEvent
 from domain.contracts import Binding, BindingEvent, Contract, ContractEvent
 from domain.people import Person, PersonEvent
 from domain.services import Service, ServiceEvent
+from domain.statements import Numbers, StatementNumbered
 from domain.teams import Team, TeamEvent
 from domain.tickets import Ticket, TicketEvent
 from domain.traceability.links import Link, LinkEvent
@@ -42,6 +43,7 @@ DomainEvent = (
     | ClientEvent
     | ContractEvent
     | BindingEvent
+    | StatementNumbered
 )
 State = (
     Ticket
@@ -62,6 +64,7 @@ State = (
     | Client
     | Contract
     | Binding
+    | Numbers
 )
 
 

@@ -6,12 +6,25 @@ tests/application/events/.
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import msgspec
 
 from application.event_store.envelope import DomainEvent, Envelope, State, Stream
-from domain import clients, contracts, people, services, teams, tickets, views, webhooks, wip_limits, work, workflows
+from domain import (
+    clients,
+    contracts,
+    people,
+    services,
+    statements,
+    teams,
+    tickets,
+    views,
+    webhooks,
+    wip_limits,
+    work,
+    workflows,
+)
 from domain.text import PASSING, SEALED
 from domain.traceability import links, releases, repositories, requests
 
@@ -51,7 +64,7 @@ def _marked(kind: msgspec.inspect.Type, mark: str) -> bool:
 
 
 def _types(evolve: Callable[[Any, Any, datetime], State], union: Any) -> list[EventType]:
-    members: tuple[type[DomainEvent], ...] = union.__args__
+    members: tuple[type[DomainEvent], ...] = get_args(union) or (union,)
     return [
         EventType(name=cls.__name__, version=1, cls=cls, sealed={1: sealed_fields(cls)}, evolve=evolve, kept=_kept(cls))
         for cls in members
@@ -83,6 +96,7 @@ EVENT_TYPES: Mapping[str, EventType] = {
         *_types(contracts.evolve, contracts.ContractEvent),
         *_types(contracts.evolve_binding, contracts.BindingEvent),
         *_types(webhooks.evolve, webhooks.WebhookEvent),
+        *_types(statements.evolve, statements.StatementNumbered),
     )
 }
 """By stored name. The name happens to be the class's; renaming a class keeps the name by an entry of its own."""

@@ -10,6 +10,7 @@ from graphql import GraphQLSchema, build_schema, specified_scalar_types
 
 from api.administration import breaking
 from api.attachments import Attachment
+from api.billing import Balance, Fee, LineRow, PackageBalance, Statement, StatementCorrection, StatementLine
 from api.board import Board, BoardCell, BoardLine
 from api.clients import Client
 from api.command_line import main
@@ -48,7 +49,7 @@ from api.webhooks import Webhook, WebhookDelivery, WebhookFilter
 from api.wip_limits import WipLimit
 from api.work import Timer, WorkEntry
 from api.workflows import Role, Status, StatusRow, Way, Workflow
-from domain import custom_fields, terms, webhooks, workflow_preview, workflow_state, workflows
+from domain import billing, custom_fields, statements, terms, webhooks, workflow_preview, workflow_state, workflows
 from domain.contracts import HoursGranted
 from domain.traceability import repositories
 from domain.workflow_preview import Preview
@@ -149,6 +150,8 @@ def test_a_removed_field_breaks_clients_unless_it_was_deprecated() -> None:
             (HandOver, HandOverRow),
             *((SearchHit, SearchHitRow), (Highlight, HighlightRow), (HighlightPart, HighlightPartRow)),
         ),
+        *((Balance, rows.BalanceRow), (PackageBalance, billing.Package), (Fee, billing.Fee)),
+        *((Statement, rows.DrawnStatement), (StatementLine, LineRow), (StatementCorrection, statements.Correction)),
         *((Client, ClientRow), (Contract, ContractRow), (HourPackage, HoursGranted), (Terms, terms.Terms)),
         *((TermsVersion, terms.TermsVersion), (Rate, terms.Rate), (Grade, terms.Grade)),
         *((Rounding, terms.Rounding), (WorkingCalendar, terms.WorkingCalendar)),

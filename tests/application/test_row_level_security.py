@@ -4,7 +4,7 @@ import asyncio
 import re
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, LiteralString
@@ -17,6 +17,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
 from application import (
+    billing,
     clients,
     contracts,
     services,
@@ -42,11 +43,13 @@ from application.traceability.scanning import Found, Recording
 from application.webhooks import handle as keep_webhooks
 from application.workspaces import Workspace, create_workspace, operator
 from domain.access import Scope
+from domain.billing import Ledger
 from domain.clients import AddClient, AddContact
-from domain.contracts import AgreeContract, BindContract
+from domain.contracts import AgreeContract, BindContract, Contract
 from domain.services import AddService
+from domain.statements import ClosePeriod, Drawn, statement
 from domain.teams import AddTeam, JoinTeam
-from domain.terms import ContractKind, Terms
+from domain.terms import ContractKind, Terms, TermsVersion
 from domain.tickets import (
     AddComment,
     AttachFile,
@@ -74,7 +77,7 @@ from domain.traceability.repositories import (
 from domain.traceability.requests import RecordMergeRequest, RecordReview, ReviewVerdict
 from domain.views import FavouriteView, SaveView
 from domain.webhooks import DefineWebhook, Webhook, WebhookAudience, WebhookFilter
-from domain.work import LogWork, StartTimer
+from domain.work import BillWork, LogWork, StartTimer
 from projections import (
     attachments,
     board,
@@ -137,8 +140,8 @@ def _fill(database: Database, company: Company) -> None:
     company.give(LinkTickets(ticket=child, kind=LinkKind.RELATES, other=parent))
     company.give(SetPriority(ticket=child, priority=Priorities.NORMAL), command_id=uuid4())  # changes nothing
     began = datetime(2026, 3, 2, 9, tzinfo=UTC)
-    work.handle(company.store, context, LogWork(ticket=child, started_at=began, seconds=60, comment="Work"))
-    work.handle(company.store, context, StartTimer(ticket=child))
+    logged = LogWork(ticket=child, started_at=began, seconds=60, comment="Work")
+    worked = work.handle(company.store, context, logged).stream
     ours = AddClient(name="Client", language="ru", currency="EUR", time_zone="UTC")
     client = clients.handle(company.store, context, ours).stream
     clients.handle(company.store, context, AddContact(client=client, person=requester))
@@ -146,6 +149,14 @@ def _fill(database: Database, company: Company) -> None:
     agreed = AgreeContract(client=client, name="Contract", terms=prepaid, applies_from=began.date())
     contract = contracts.handle(company.store, context, agreed).stream
     contracts.handle(company.store, context, BindContract(ticket=child, contract=contract))
+    work.handle(company.store, context, BillWork(work_entry=worked, contract=contract))
+    nothing = Ledger(charges=(), packages=(), fees=(), movements=())
+    terms = TermsVersion(number=1, applies_from=began.date(), terms=prepaid)
+    known = Contract(client=client, name="Contract", versions=(terms,))
+    drawn = statement(known, nothing, None, began.date(), began.date())
+    closing = Drawn(statement=drawn, version=1, known=1, today=date(2026, 6, 1))
+    billing.handle(company.store, context, ClosePeriod(contract=contract, until=began.date()), closing)
+    work.handle(company.store, context, StartTimer(ticket=child))
     saved = views.handle(company.store, context, SaveView(name="All", definition=NO_DEFINITION, shared=True)).stream
     views.handle(company.store, context, FavouriteView(view=saved))
     _trace(company, context, child)

@@ -5,7 +5,20 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from domain import access, clients, contracts, people, services, teams, tickets, views, webhooks, work, workflows
+from domain import (
+    access,
+    clients,
+    contracts,
+    people,
+    services,
+    statements,
+    teams,
+    tickets,
+    views,
+    webhooks,
+    work,
+    workflows,
+)
 from domain.access import Actor, Scope
 from domain.custom_fields import Field, FieldType
 from domain.terms import ContractKind, Terms
@@ -74,6 +87,7 @@ HOURS: list[access.Command] = [
     work.MarkWorkBillable(work_entry=an_id(61)),
     work.MarkWorkNotBillable(work_entry=an_id(61)),
     work.CommentWork(work_entry=an_id(61), comment=None),
+    work.BillWork(work_entry=an_id(61), contract=None),
     work.ReverseWork(work_entry=an_id(61)),
     contracts.BindContract(ticket=TICKET, contract=None),
 ]
@@ -88,6 +102,7 @@ CONTRACTS: list[access.Command] = [
     contracts.AgreeTerms(contract=an_id(72), terms=PREPAID, applies_from=START.date()),
     contracts.GrantHours(contract=an_id(72), seconds=60, valid_from=START.date()),
     contracts.EndContract(contract=an_id(72), last_day=START.date()),
+    statements.ClosePeriod(contract=an_id(72), until=START.date()),
 ]
 OF_REQUESTERS = tickets.AddComment | tickets.AttachFile | tickets.WatchTicket | tickets.UnwatchTicket
 """What a requester may do with their own tickets."""

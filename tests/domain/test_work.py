@@ -125,7 +125,7 @@ def test_a_timer_is_started_on_an_open_ticket_that_is_here() -> None:
 
 
 def stopped_at(after: timedelta, command: StopTimer = StopTimer(), now: datetime = NOW) -> WorkLogged:  # noqa: B008
-    return work.stopped(RUNNING, command, msgspec.structs.replace(AROUND, at=START + after, now=now))
+    return work.measured(RUNNING, command, msgspec.structs.replace(AROUND, at=START + after, now=now))
 
 
 def test_a_timer_measures_to_the_second() -> None:
@@ -310,7 +310,7 @@ def test_whatever_is_commanded_time_is_measured_once(steps: list[tuple[str, bool
                 assert state.started_at is not None
                 assert isinstance(command, StopTimer | SwitchTimer)
                 ran += min(at - state.started_at, work.TIMER_LIMIT)
-                logged.append(work.stopped(state, command, around))
+                logged.append(work.measured(state, command, around))
                 assert event.entry == entry_of(STREAM, state.version + 1)
             state = work.evolve_timer(state, event, at)
     assert sum(one.seconds for one in logged) == ran.total_seconds()

@@ -1,0 +1,208 @@
+"""Statements: what a contract came to in a period, and what closed periods were corrected by since.
+
+A statement that is closed was made of what the log held up to a position. What is recorded later about its days does
+not change it: the next statement says how far the days before it came to something else than was stated.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from uuid import UUID, uuid5
+
+import msgspec
+
+from domain import money
+from domain.billing import Charge, Fee, Ledger, Treatment
+from domain.contracts import Contract, PeriodClosed
+from domain.errors import InvalidValue, PeriodIsClosed
+from domain.terms import ContractKind, Overage
+
+
+class Correction(msgspec.Struct, frozen=True, kw_only=True):
+    """By how much an entry of closed days comes to more, or less, than was stated. `version`: of the terms."""
+
+    entry: UUID
+    ticket: UUID
+    version: int | None
+    seconds: int = 0
+    billed: int = 0
+    amount: Decimal = Decimal(0)
+
+
+class Statement(msgspec.Struct, frozen=True, kw_only=True):
+    """From the first to the last day. Seconds of packages when it opens and closes; `amount` without `tax`."""
+
+    since: date
+    until: date
+    currency: str
+    charges: tuple[Charge, ...]
+    fees: tuple[Fee, ...]
+    corrections: tuple[Correction, ...]
+    opening: int
+    closing: int
+    amount: Decimal
+    tax: Decimal
+
+    @property
+    def seconds(self) -> int:
+        """Worked, corrections included."""
+        return sum(one.seconds for one in self.charges) + sum(one.seconds for one in self.corrections)
+
+    @property
+    def billed(self) -> int:
+        return sum(one.billed for one in self.charges) + sum(one.billed for one in self.corrections)
+
+    @property
+    def total(self) -> Decimal:
+        return self.amount + self.tax
+
+
+def statement(contract: Contract, now: Ledger, stated: Ledger | None, since: date, until: date) -> Statement:
+    """`now`: up to `until`; `stated`: what earlier statements told of the days before `since`."""
+    charges = tuple(one for one in now.charges if since <= one.day <= until)
+    fees = tuple(one for one in now.fees if since <= one.day <= until)
+    corrections = () if stated is None else _corrections(now, stated, since)
+    due = [*(one.amount for one in charges), *(one.amount for one in fees), *(one.amount for one in corrections)]
+    return Statement(
+        since=since,
+        until=until,
+        currency=contract.currency,
+        charges=charges,
+        fees=fees,
+        corrections=corrections,
+        opening=now.left_before(since),
+        closing=now.left_before(until + timedelta(days=1)),
+        amount=money.in_units(Fraction(sum(due, Decimal(0))), contract.currency),
+        tax=_tax(contract, charges, fees, corrections),
+    )
+
+
+def _corrections(now: Ledger, stated: Ledger, since: date) -> tuple[Correction, ...]:
+    """By entry and version of the terms, in the order of the log that a ledger is in."""
+    differ: dict[tuple[UUID, UUID, int | None], Correction] = {}
+    for sign, ledger in ((1, now), (-1, stated)):
+        for one in ledger.charges:
+            if one.day < since:
+                key = (one.entry, one.ticket, one.version)
+                before = differ.get(key) or Correction(entry=one.entry, ticket=one.ticket, version=one.version)
+                differ[key] = Correction(
+                    entry=one.entry,
+                    ticket=one.ticket,
+                    version=one.version,
+                    seconds=before.seconds + sign * one.seconds,
+                    billed=before.billed + sign * one.billed,
+                    amount=before.amount + sign * one.amount,
+                )
+    return tuple(one for one in differ.values() if one.seconds or one.billed or one.amount)
+
+
+def _tax(
+    contract: Contract, charges: tuple[Charge, ...], fees: tuple[Fee, ...], corrections: tuple[Correction, ...]
+) -> Decimal:
+    """Of the sum under each version of the terms, in whole units."""
+    sums: defaultdict[int, Decimal] = defaultdict(Decimal)
+    due = [*((one.version, one.amount) for one in charges), *((one.version, one.amount) for one in corrections)]
+    for number, amount in due:
+        if number is not None:
+            sums[number] += amount
+    for fee in fees:
+        version = contract.version_on(max(fee.day, contract.versions[0].applies_from)) or contract.versions[-1]
+        sums[version.number] += fee.amount
+    taxes: Mapping[int, Decimal] = {
+        number: money.in_units(
+            Fraction(amount) * Fraction(contract.versions[number - 1].terms.tax) / 100, contract.currency
+        )
+        for number, amount in sums.items()
+    }
+    return sum(taxes.values(), Decimal(0))
+
+
+# ---- when no hours are left
+
+
+class Exhausted(msgspec.Struct, frozen=True, kw_only=True):
+    """A contract that takes no more work. `left`: seconds."""
+
+    name: str
+    left: int
+
+
+def exhausted(contract: Contract, ledger: Ledger, today: date) -> Exhausted | None:
+    """`ledger`: up to today. A limit holds for the overage of a calendar month."""
+    version = contract.version_on(today)
+    if version is None or version.terms.kind is not ContractKind.PREPAID:
+        return None
+    left = sum(one.left for one in ledger.packages if one.valid_from <= today)
+    over = sum(
+        one.counted
+        for one in ledger.charges
+        if one.treatment is Treatment.OVERAGE and (one.day.year, one.day.month) == (today.year, today.month)
+    )
+    match version.terms.overage:
+        case Overage.CHARGE:
+            full = False
+        case Overage.BLOCK:
+            full = left == 0
+        case Overage.LIMIT:
+            full = left == 0 and over >= (version.terms.overage_limit or 0)
+    return Exhausted(name=contract.name, left=left) if full else None
+
+
+# ---- closing
+
+
+class ClosePeriod(msgspec.Struct, frozen=True, kw_only=True):
+    """All days that are not closed up to this one. What work is recorded there later is told in the next statement."""
+
+    contract: UUID
+    until: date
+
+
+class StatementNumbered(msgspec.Struct, frozen=True, kw_only=True):
+    contract: UUID
+    number: int
+
+
+class Numbers(msgspec.Struct, frozen=True, kw_only=True):
+    """Of a workspace's statements: a stream of its own draws them, so that none is drawn twice or left out."""
+
+    last: int = 0
+
+
+def numbers_stream(workspace: UUID) -> UUID:
+    return uuid5(workspace, "statements")
+
+
+class Drawn(msgspec.Struct, frozen=True, kw_only=True):
+    """The statement of the open days up to the day that is closed. `version`: of the contract that it was drawn from;
+    `known`: the position of the log up to which work was looked at; `today`: by the contract's calendar."""
+
+    statement: Statement
+    version: int
+    known: int
+    today: date
+
+
+def close(contract: Contract, command: ClosePeriod, drawn: Drawn, number: int) -> list[PeriodClosed]:
+    """Raises InvalidValue, PeriodIsClosed."""
+    if command.until < contract.open_from:
+        raise PeriodIsClosed(contract.open_from - timedelta(days=1), "until")
+    if command.until >= drawn.today:
+        raise InvalidValue("until is not over yet.", ("until",))
+    return [
+        PeriodClosed(
+            number=number,
+            since=contract.open_from,
+            until=command.until,
+            known=drawn.known,
+            billed=drawn.statement.billed,
+            amount=drawn.statement.amount,
+            tax=drawn.statement.tax,
+        )
+    ]
+
+
+def evolve(numbers: Numbers | None, event: StatementNumbered, at: datetime) -> Numbers:
+    return Numbers(last=event.number)
