@@ -7,6 +7,7 @@ from pathlib import Path
 from uuid import UUID
 
 import click
+from psycopg import sql
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -14,18 +15,22 @@ from api import traceability_client
 from api.imports import choose_workspace
 from api.runtime import home, open_database
 from api.traceability_linking import READ_MODELS, Linked, link
-from application.event_store.database import Database
+from application.event_store.database import Database, Role
 from application.event_store.streams import EventStore
 from application.handling import Context
 from application.traceability.commands import repository_stream
 from application.traceability.scanning import Recording, Scanned, scan
 from application.workspaces import operator
 from domain.access import Actor
+from projections import traceability
 from projections.engine import Session
 from projections.reading import ReadModelBehind, ReadModels
 from projections.registry import PROJECTIONS
 
 INTERRUPTED = 130
+MANY = 1_000
+"""Commits of one scan, from which on the planner is told of them at once."""
+
 PATIENCE = 60.0
 """Seconds for read models, that another process writes, to know what was recorded."""
 
@@ -86,11 +91,11 @@ def scan_clone(
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         task = bars.add_task("", total=None)
         scanned = scan(recording, clone, lambda done, total: bars.update(task, completed=done, total=total))
-        linked = asyncio.run(_link(database, actor, recording, scanned.position, clone))
+        linked = asyncio.run(_link(database, actor, recording, scanned, clone))
     return scanned, linked
 
 
-async def _link(database: Database, actor: Actor, recording: Recording, position: int, clone: Path) -> Linked:
+async def _link(database: Database, actor: Actor, recording: Recording, scanned: Scanned, clone: Path) -> Linked:
     wanted = {one.name: one for one in PROJECTIONS if one.name in READ_MODELS}
     with Session(database, wanted) as session:
         async with ReadModels(database, size=1) as models:
@@ -108,6 +113,15 @@ async def _link(database: Database, actor: Actor, recording: Recording, position
                         if time.monotonic() > deadline:
                             raise
                     else:
-                        return
+                        break
+                if scanned.commits >= MANY:
+                    _analyze(database)
 
-            return await link(models.view(actor), recording, reach, position, clone)
+            return await link(models.view(actor), recording, reach, scanned.position, clone)
+
+
+def _analyze(database: Database) -> None:
+    """PostgreSQL would look at many new rows within a minute or so; asked about them before, it plans as for none."""
+    with database.connect(Role.OWNER) as connection:
+        for table in traceability.PROJECTION.tables:
+            connection.execute(sql.SQL("analyze {}").format(sql.Identifier(table)))

@@ -146,12 +146,12 @@ select distinct on (f.kind, f.change, f.ticket, f.source) f.kind, f.change, f.ti
     where l.repository = %(repository)s and l.kind = f.kind and l.change = f.change and l.ticket = f.ticket
       and l.source = f.source)
  order by f.kind, f.change, f.ticket, f.source, f.evidence
- limit 5000
+ limit 20000
 """
 
 
 async def missing_links(view: View, repository: UUID) -> list[FoundLink]:
-    """Links that follow from what is known and are not recorded: 5,000 at once, at most. Those that follow from
+    """Links that follow from what is known and are not recorded: 20,000 at once, at most. Those that follow from
     links that are only just found come when these are recorded."""
     rows = await view.fetch(_FOUND, {"repository": repository})
     return [
