@@ -9,8 +9,9 @@ from anyio import to_thread
 
 from application.traceability.linking import record_links
 from application.traceability.scanning import Recording, record_copies
+from domain.traceability.repositories import LinkSource
 from projections.reading import View
-from projections.traceability_links import missing_links, possible_copies
+from projections.traceability_links import LINKS_LIMIT, missing_links, possible_copies
 
 ROUNDS = 100
 
@@ -42,4 +43,6 @@ async def link(view: View, recording: Recording, reach: Reach, position: int = 0
         linked.position = await to_thread.run_sync(record_links, recording, found)
         linked.links += len(found)
         await reach(linked.position)
+        if len(found) < LINKS_LIMIT and all(one.source is not LinkSource.COPY for one in found):
+            break  # nothing else follows from what was just found
     return linked

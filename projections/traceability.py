@@ -178,6 +178,7 @@ create table change_link (
 
 INDEXES = """
 create index repository_key on repository (workspace, key);
+create index introduction_place on introduction (repository, place);
 create index introduction_by on introduction (repository, by_sha);
 create index code_commit_sha on code_commit (workspace, sha text_pattern_ops);
 create index code_commit_author on code_commit (repository, email, authored_at);

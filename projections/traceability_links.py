@@ -12,6 +12,9 @@ from domain.traceability.references import Mention
 from domain.traceability.repositories import ChangeKind, FoundLink, LinkSource
 from projections.reading import View
 
+LINKS_LIMIT = 20_000
+"""Found by one question at most."""
+
 LANDED: LiteralString = """
 landed as ( -- by which commit of the main branch a merged request came into it
   select q.id, q.repository, q.number, q.head,
@@ -116,28 +119,52 @@ requested as ( -- a request whose commits close a ticket does, too; one that a t
                    where q.workspace = %(workspace)s and q.repository = %(repository)s) q) q
     join span s on s.workspace = %(workspace)s and s.closed_position is null and s.external_key = q.external_key
 ),
-held as ( -- links that hold by now
-  select l.kind, l.change, l.ticket from change_link l
+said as ( -- what people say of links
+  select l.kind, l.change, l.ticket, l.verdict from change_link l
    where l.workspace = %(workspace)s and l.repository = %(repository)s and l.closed_position is null
-   group by l.kind, l.change, l.ticket having bool_and(l.verdict is distinct from 'REJECTED')
+     and l.verdict is not null
+),
+held as ( -- links that hold, recorded or found just now
+  select h.kind, h.change, h.ticket from (
+    select l.kind, l.change, l.ticket from change_link l
+     where l.workspace = %(workspace)s and l.repository = %(repository)s and l.closed_position is null
+     union
+    select kind, change, ticket from sourced
+     union
+    select kind, change, ticket from requested) h
+   where not exists (select from said s where s.kind = h.kind and s.change = h.change and s.ticket = h.ticket
+                        and s.verdict = 'REJECTED')
+),
+merged as (
+  select 'COMMIT' as kind, b.sha as change, h.ticket, b.source,
+         'request ' || b.number || ', ' || b.evidence as evidence
+    from came_by b join held h on h.kind = 'REQUEST' and h.change = b.number::text
+),
+whole as (
+  select change, ticket from held where kind = 'COMMIT'
+   union
+  select m.change, m.ticket from merged m
+   where not exists (select from said s where s.kind = 'COMMIT' and s.change = m.change and s.ticket = m.ticket
+                        and s.verdict = 'REJECTED')
 ),
 found as (
   select kind, change, ticket, source, evidence from sourced
   union all
   select kind, change, ticket, source, evidence from requested
   union all
-  select 'COMMIT', b.sha, h.ticket, b.source, 'request ' || b.number || ', ' || b.evidence
-    from came_by b join held h on h.kind = 'REQUEST' and h.change = b.number::text
+  select kind, change, ticket, source, evidence from merged
   union all
   select 'COMMIT', k.sha, h.ticket, 'COPY', 'the same change as ' || left(k.origin, 12)
-    from code_copy k join held h on h.kind = 'COMMIT' and h.change = k.origin
+    from code_copy k join whole h on h.change = k.origin
    where k.workspace = %(workspace)s and k.repository = %(repository)s
   union all
-  select 'COMMIT', c.sha, h.ticket, 'COPY',
-         case when h.change = c.picked then 'picked from ' else 'reverts ' end || left(h.change, 12)
-    from code_commit c join held h on h.kind = 'COMMIT' and h.change in (c.picked, c.reverts)
-   where c.workspace = %(workspace)s and c.repository = %(repository)s
-     and (c.picked is not null or c.reverts is not null)
+  select 'COMMIT', c.sha, h.ticket, 'COPY', c.how || left(h.change, 12)
+    from (select sha, picked as origin, 'picked from ' as how from code_commit
+           where workspace = %(workspace)s and repository = %(repository)s and picked is not null
+           union all
+          select sha, reverts, 'reverts ' from code_commit
+           where workspace = %(workspace)s and repository = %(repository)s and reverts is not null) c
+    join whole h on h.change = c.origin
 )
 select distinct on (f.kind, f.change, f.ticket, f.source) f.kind, f.change, f.ticket, f.source, f.evidence
   from found f
@@ -151,8 +178,8 @@ select distinct on (f.kind, f.change, f.ticket, f.source) f.kind, f.change, f.ti
 
 
 async def missing_links(view: View, repository: UUID) -> list[FoundLink]:
-    """Links that follow from what is known and are not recorded: 20,000 at once, at most. Those that follow from
-    links that are only just found come when these are recorded."""
+    """Links that follow from what is known and are not recorded: 20,000 at once, at most. Copies of what
+    is only just found to be a copy come when that is recorded."""
     rows = await view.fetch(_FOUND, {"repository": repository})
     return [
         FoundLink(kind=ChangeKind(kind), change=change, ticket=ticket, source=LinkSource(source), evidence=evidence)
