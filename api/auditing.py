@@ -15,12 +15,13 @@ from api.ids import WrongId, parse
 from api.imports import choose_workspace
 from api.runtime import home, open_database
 from api.serving import pace
-from application.audit import leaves, proofs, signing
+from application.audit import leaves, proofs, signing, witnessing
 from application.audit.proofs import NoProof, SignedTree
 from application.audit.scrubbing import scrub as scrub_log
 from application.audit.sequencing import Session
 from application.audit.signing import KeyRefused
 from application.audit.verifying import (
+    COSIGNATURE,
     PROOF_HEADER,
     PROOF_SUFFIX,
     Checkpoint,
@@ -32,6 +33,7 @@ from application.audit.verifying import (
     verify_consistency,
     verify_file,
 )
+from application.audit.witnessing import WitnessRefused
 from application.event_store.database import Connection, Database, Role
 from application.workspaces import Workspace, operator
 from projections import tickets
@@ -54,7 +56,7 @@ class Sentences(click.Group):
             return super().invoke(ctx)
         except NotProven as error:
             raise click.ClickException(f"NOT PROVEN. {error}") from None
-        except (NoProof, KeyRefused) as error:
+        except (NoProof, KeyRefused, WitnessRefused) as error:
             raise click.ClickException(str(error)) from None
 
 
@@ -64,7 +66,7 @@ def audit() -> None:
 
 
 @contextmanager
-def _log(key: str | None, *, sequence: bool = True) -> Generator[tuple[Database, Workspace, Connection]]:
+def open_log(key: str | None, *, sequence: bool = True) -> Generator[tuple[Database, Workspace, Connection]]:
     """One workspace's log to read. Where no server does it, what was recorded since is given its place and signed."""
     with open_database(home()) as database:
         workspace = choose_workspace(database, key)
@@ -100,7 +102,7 @@ def checkpoint(key: str | None, output: Path | None) -> None:
     """Print the newest checkpoint: the signed state of the whole log.
 
     Keep one, or give it to somebody whom you trust: whatever is changed in the log afterwards, `consistency` finds."""
-    with _log(key) as (_, workspace, connection):
+    with open_log(key) as (_, workspace, connection):
         _give(_newest(connection, workspace).note, output)
 
 
@@ -120,7 +122,7 @@ def prove(event: str, key: str | None, output: Path | None) -> None:
     """Write the proof that EVENT is in the log, as a C2SP .tlog-proof file.
 
     EVENT is an event's id or position, or a ticket and a version of it: T-1042:3."""
-    with _log(key) as (database, workspace, connection):
+    with open_log(key) as (database, workspace, connection):
         position = _position(database, workspace, connection, event)
         proof = proofs.prove(connection, workspace.id, position)
     name = re.sub(r"[^0-9A-Za-z-]", "-", event)[:60]
@@ -176,7 +178,7 @@ def consistency(older: str, newer: str | None, key: str | None, output: Path | N
     Each is a file (a checkpoint, or a .tlog-proof, whose event is looked at too), or the size of a tree that was
     signed here; NEWER is the newest checkpoint where it is left out. With --output, a proof of it is written that
     `verify --since OLDER` checks offline."""
-    with _log(key) as (_, workspace, connection):
+    with open_log(key) as (_, workspace, connection):
         keys = [Key.parse(vkey)] if vkey else signing.known(connection, workspace.id)
         asked = [older, newer] if newer else [older, str(_newest(connection, workspace).size)]
         given = [_given(connection, workspace, one, keys) for one in asked]
@@ -265,7 +267,7 @@ def key_group() -> None:
 @_workspace_option
 def new_key(key: str | None) -> None:
     """Make the key now, rather than with the first checkpoint, and print its verifier key."""
-    with _log(key, sequence=False) as (database, workspace, _):
+    with open_log(key, sequence=False) as (database, workspace, _):
         click.echo(signing.new(database, workspace.id).vkey)
 
 
@@ -276,7 +278,7 @@ def rotate(key: str | None) -> None:
 
     The newest checkpoint is signed by both, so that who trusts the old key can learn of the new one from it; keep it.
     The old private key is forgotten."""
-    with _log(key) as (database, workspace, _):
+    with open_log(key) as (database, workspace, _):
         click.echo(signing.rotate(database, workspace.id).vkey)
 
 
@@ -284,7 +286,7 @@ def rotate(key: str | None) -> None:
 @_workspace_option
 def show(key: str | None) -> None:
     """Print the verifier keys: the one in use first, then those before it."""
-    with _log(key, sequence=False) as (_, workspace, connection):
+    with open_log(key, sequence=False) as (_, workspace, connection):
         known = signing.known(connection, workspace.id)
     if not known:
         raise KeyRefused("This workspace's log has no key yet: `proteus audit key new` makes one.")
@@ -299,9 +301,28 @@ def show(key: str | None) -> None:
 @_workspace_option
 def scrub(key: str | None) -> None:
     """Make the tree anew from the recorded events, and name the first that differs. Exits with 1 where one does."""
-    with _log(key) as (database, workspace, _), progress_bar("Scrubbing") as progress:
+    with open_log(key) as (database, workspace, _), progress_bar("Scrubbing") as progress:
         scrubbed = scrub_log(database, workspace.id, progress)
     assert scrubbed is not None, "nobody stops it"
     if scrubbed.finding is not None:
         raise NotProven(scrubbed.finding.says)
     console.print(f"The {scrubbed.size} events of {workspace.key} are as they were recorded.")
+
+
+# ---- witnesses
+
+
+@audit.command()
+@click.argument("url")
+@click.option("--vkey", required=True, help="The witness's verifier key, as its operator names it.")
+@_workspace_option
+def witness(url: str, vkey: str, key: str | None) -> None:
+    """Have the newest checkpoint cosigned by the C2SP tlog-witness at URL, which makes sure that the log only grows.
+
+    Its signature is kept with the checkpoint, and goes with every proof made from it."""
+    known = Key.parse(vkey)
+    if known.kind != COSIGNATURE:
+        raise click.UsageError("--vkey is the key of a log; a witness has one of its own kind.")
+    with open_log(key) as (database, workspace, connection):
+        checkpoint = witnessing.cosigned(database, connection, workspace.id, url, known)
+    console.print(f"{known.name} has cosigned the tree of {checkpoint.size} events.", soft_wrap=True)

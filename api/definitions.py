@@ -13,7 +13,7 @@ from domain import workflow_preview, workflows
 from domain.access import may
 from domain.errors import Forbidden, Refused
 from domain.workflow_preview import Preview, StatusDifference
-from domain.workflows import DefineRole, DefineWorkflow, RetireRole, RetireWorkflow, StatusCategory
+from domain.workflows import DefineRole, DefineWorkflow, Occasion, RetireRole, RetireWorkflow, StatusCategory
 from projections.workflows import census
 
 strawberry.enum(StatusDifference)
@@ -63,6 +63,9 @@ class DefineWorkflowInput(CommandInput):
     transitions: list[TransitionInput]
     landing: list[LandingInput] | None = UNSET
     mapping: list[StatusMappingInput] | None = UNSET
+    reasons: list[Occasion] | None = strawberry.field(
+        default=UNSET, description="What needs a reason, whatever the way."
+    )
     dry_run: bool = False
 
 
@@ -98,6 +101,7 @@ def _defined(input: DefineWorkflowInput) -> workflows.Workflow:
             for one in input.transitions
         ),
         landing={one.category: one.status for one in given(input.landing) or ()},
+        reasons=tuple(given(input.reasons) or ()),
     )
 
 

@@ -12,9 +12,13 @@ from api.board import BoardQueries
 from api.clients import ClientMutations, ClientQueries
 from api.contracts import ContractMutations, ContractQueries
 from api.custom_fields import CustomFieldMutations, CustomFieldQueries
+from api.decisions import DecisionQueries
 from api.definitions import DefinitionMutations
+from api.diff import DiffQueries
 from api.events import EventQueries
+from api.flow import FlowQueries
 from api.hand_overs import HandOverMutations
+from api.holdings import HoldingQueries
 from api.limits import Limits
 from api.links import LinkMutations
 from api.live import Subscription
@@ -49,6 +53,10 @@ class Query(
     BoardQueries,
     EventQueries,
     AuditQueries,
+    DiffQueries,
+    HoldingQueries,
+    DecisionQueries,
+    FlowQueries,
     WorkflowQueries,
     CustomFieldQueries,
     WipLimitQueries,

@@ -6,8 +6,10 @@ from strawberry import Parent
 
 from api.fields import Info, by
 from domain import workflows
-from domain.workflows import StatusCategory, Workflows
+from domain.workflows import Occasion, StatusCategory, Workflows
 from projections.reading import ReadModelBehind
+
+strawberry.enum(Occasion)
 
 
 class StatusRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,6 +81,7 @@ class Workflow:
     roles: list[Role] = by(_roles_of)
     statuses: list[Status] = by(_statuses_of)
     ways: list[Way] = by(_ways_of)
+    reasons: list[Occasion] = strawberry.field(description="What needs a reason, whatever the way.")
     initial: str
     active: bool = by(_workflow_active)
 

@@ -25,7 +25,9 @@ from domain.ticket_state import (
     must_be_open,
     must_exist,
     must_keep,
+    must_say_why,
 )
+from domain.workflow_state import Occasion
 
 # ---- events
 
@@ -156,8 +158,7 @@ def decide(ticket: Ticket, command: AttributeCommand, around: Surroundings) -> l
             gone = tuple(tag for tag in checked_tags(command.tags) if tag in ticket.tags)
             return [TicketUntagged(tags=gone)] if gone else []
         case SetPriority(priority=priority):
-            must_be_open(ticket)
-            return [] if priority is ticket.priority else [PriorityChanged(priority=priority)]
+            return _set_priority(ticket, priority, around)
         case ScheduleTicket():
             return _schedule(ticket, command, around)
         case BindService():
@@ -166,6 +167,15 @@ def decide(ticket: Ticket, command: AttributeCommand, around: Surroundings) -> l
             return _set_requester(ticket, command, around)
         case _:
             assert_never(command)
+
+
+def _set_priority(ticket: Ticket, priority: Priority, around: Surroundings) -> list[AttributeEvent]:
+    must_be_open(ticket)
+    if priority is ticket.priority:
+        return []
+    workflow, _ = around.workflows.judging(ticket.workflow, ticket.workflow_version, ticket.status)
+    must_say_why(workflow, Occasion.PRIORITY_CHANGE, around)
+    return [PriorityChanged(priority=priority)]
 
 
 def _describe(ticket: Ticket, command: DescribeTicket, around: Surroundings) -> list[AttributeEvent]:

@@ -14,6 +14,7 @@ from domain.errors import (
     FieldsRequired,
     InvalidValue,
     PersonNotFound,
+    ReasonRequired,
     ServiceNotFound,
     TeamNotFound,
     TicketIsClosed,
@@ -23,7 +24,7 @@ from domain.people import Person
 from domain.services import Service
 from domain.teams import Team
 from domain.text import FieldValue
-from domain.workflow_state import Role, StatusCategory, Workflows
+from domain.workflow_state import Occasion, Role, StatusCategory, Workflow, Workflows
 
 
 class Priority(StrEnum):
@@ -154,6 +155,27 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
 def must_be_open(ticket: Ticket) -> None:
     if ticket.closed:
         raise TicketIsClosed(ticket.key)
+
+
+def must_say_why(workflow: Workflow, occasion: Occasion, around: Surroundings) -> None:
+    """Raises ReasonRequired."""
+    if occasion in workflow.reasons and text.is_blank(around.reason or ""):
+        raise ReasonRequired(_WHY[occasion])
+
+
+_WHY = {
+    Occasion.CLOSING: "to close the ticket",
+    Occasion.REOPENING: "to open the ticket again",
+    Occasion.ROLE_CHANGE: "to change the role",
+    Occasion.PRIORITY_CHANGE: "to change the priority",
+}
+
+
+def crossing(ticket: Ticket, to: StatusCategory) -> Occasion | None:
+    """Whether a move to a status of this category closes the ticket, or opens it again."""
+    if ticket.closed == to.closed:
+        return None
+    return Occasion.CLOSING if to.closed else Occasion.REOPENING
 
 
 def must_be_active(person: UUID | None, field: str, around: Surroundings) -> None:

@@ -12,8 +12,8 @@ from domain import field_values, text
 from domain.errors import FieldRequired, InvalidValue, ReasonRequired, TransitionNotAllowed
 from domain.field_values import FieldSet
 from domain.text import FieldValue
-from domain.ticket_state import TICKET_FIELDS, Surroundings, Ticket, has, must_fulfil
-from domain.workflows import ANY, REASON, Status, StatusCategory, Transition, Workflow, Workflows
+from domain.ticket_state import TICKET_FIELDS, Surroundings, Ticket, crossing, has, must_fulfil, must_say_why
+from domain.workflows import ANY, REASON, Occasion, Status, StatusCategory, Transition, Workflow, Workflows
 
 
 class RoleChanged(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +71,11 @@ def available_transitions(ticket: Ticket, workflows: Workflows) -> list[tuple[St
     return [
         (
             workflow.status(target),
-            tuple(name for name in _required(ways.get(target)) if name == REASON or not has(ticket, name)),
+            tuple(
+                name
+                for name in _required(workflow, ticket, target, ways.get(target))
+                if name == REASON or not has(ticket, name)
+            ),
         )
         for target in _reachable(workflow, ticket, stands)
     ]
@@ -88,8 +92,11 @@ def _reachable(workflow: Workflow, ticket: Ticket, stands: str) -> list[str]:
     return [*here, *(way.target for way in workflow.transitions_from(stands))]
 
 
-def _required(way: Transition | None) -> tuple[str, ...]:
-    return () if way is None else way.requires
+def _required(workflow: Workflow, ticket: Ticket, target: str, way: Transition | None) -> tuple[str, ...]:
+    if way is None:
+        return ()
+    asked = crossing(ticket, workflow.status(target).category) in workflow.reasons and REASON not in way.requires
+    return (*way.requires, REASON) if asked else way.requires
 
 
 def change_role(ticket: Ticket, command: ChangeRole, around: Surroundings) -> list[TransitionEvent]:
@@ -99,7 +106,7 @@ def change_role(ticket: Ticket, command: ChangeRole, around: Surroundings) -> li
         if command.status in (None, ticket.status):
             return []
         raise InvalidValue(f"{ticket.key} has this role already; a transition changes its status.", ("status",))
-    _, stands = judging(ticket, around.workflows)
+    left, stands = judging(ticket, around.workflows)
     if command.status is not None:
         status = workflow.status(command.status)
         if way := workflow.transition(ANY, status.key):  # asked of every arrival, from another workflow too
@@ -109,6 +116,9 @@ def change_role(ticket: Ticket, command: ChangeRole, around: Surroundings) -> li
     else:
         status = workflow.landing_status(ticket.category)
     must_fulfil(role, ticket, around.workflows)
+    for one in (left, workflow):
+        must_say_why(one, Occasion.ROLE_CHANGE, around)
+    _must_say_why(ticket, status, workflow, around)
     return [
         RoleChanged(
             role=role.key,
@@ -132,8 +142,16 @@ def _transition(ticket: Ticket, command: TransitionTicket, around: Surroundings)
         if way is None:
             raise TransitionNotAllowed(ticket.status, status.key, _reachable(workflow, ticket, stands))
         _must_meet(way, with_fields, around, f"to move from {ticket.status!r} to {status.key!r}")
+        _must_say_why(ticket, status, workflow, around)
     moved = StatusChanged(workflow_version=workflow.version, status=status.key, category=status.category)
     return [*set_, moved]
+
+
+def _must_say_why(ticket: Ticket, status: Status, workflow: Workflow, around: Surroundings) -> None:
+    """Where it closes the ticket, or opens it again."""
+    occasion = crossing(ticket, status.category)
+    if occasion is not None:
+        must_say_why(workflow, occasion, around)
 
 
 def _must_meet(way: Transition, ticket: Ticket, around: Surroundings, why: str) -> None:

@@ -60,9 +60,20 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     requires: tuple[str, ...] = ()
 
 
+class Occasion(StrEnum):
+    """What a workflow can ask a reason for, on every way: closing is a move from an open status to a closed one,
+    reopening the reverse."""
+
+    CLOSING = "CLOSING"
+    REOPENING = "REOPENING"
+    ROLE_CHANGE = "ROLE_CHANGE"
+    PRIORITY_CHANGE = "PRIORITY_CHANGE"
+
+
 class Workflow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`landing` maps the category of the status left behind to the status that a role change lands in;
-    a category it does not name lands in `initial`."""
+    a category it does not name lands in `initial`. `reasons`: what needs a reason; single transitions say it in
+    `requires`."""
 
     key: str
     name: str
@@ -70,6 +81,7 @@ class Workflow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     statuses: tuple[Status, ...]
     transitions: tuple[Transition, ...]
     landing: dict[StatusCategory, str] = {}
+    reasons: tuple[Occasion, ...] = ()
     version: int = 1
 
     def status(self, key: str) -> Status:

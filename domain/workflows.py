@@ -36,6 +36,7 @@ from domain.workflow_state import (
     REASON,
     RESERVED,
     Census,
+    Occasion,
     Role,
     Standing,
     Status,
@@ -315,7 +316,9 @@ def _checked(workflow: Workflow) -> Workflow:
             f"{', '.join(repr(key[:80]) for key in sorted(unknown))}.",
             ("transitions",),
         )
-    workflow = msgspec.structs.replace(workflow, name=text.line(workflow.name, "name"), statuses=statuses)
+    reasons = tuple(occasion for occasion in Occasion if occasion in workflow.reasons)
+    name = text.line(workflow.name, "name")
+    workflow = msgspec.structs.replace(workflow, name=name, statuses=statuses, reasons=reasons)
     if workflow.status(workflow.initial).category.closed:
         raise InvalidValue(f"Workflow {workflow.key!r}: tickets cannot start in a closed status.", ("initial",))
     if unreachable := sorted(set(keys) - _reachable(workflow)):

@@ -111,6 +111,24 @@ class EventFilter(msgspec.Struct, frozen=True, kw_only=True):
     occurred_at: TimeFilter | UnsetType = UNSET
 
 
+class DecisionKind(StrEnum):
+    ROLE_CHANGE = "ROLE_CHANGE"
+    CLOSING = "CLOSING"
+    REOPENING = "REOPENING"
+    PRIORITY_CHANGE = "PRIORITY_CHANGE"
+    DUE_CHANGE = "DUE_CHANGE"
+
+
+class DecisionFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """All that is named must hold. `actor`: who decided, or in whose name; `since` to before `until`: when."""
+
+    actor: UUID | None = None
+    kinds: tuple[DecisionKind, ...] | None = None
+    channel: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
 class WorkFilter(msgspec.Struct, frozen=True, kw_only=True):
     """All that is named must hold."""
 

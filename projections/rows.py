@@ -348,6 +348,33 @@ class EventRow(msgspec.Struct, frozen=True, kw_only=True):
     moment: Moment = NOW
 
 
+class HoldingRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A stretch during which a ticket had one assignee. `opened_position`, `closed_position`: of the events by which
+    they got it, and held it no more."""
+
+    ticket: UUID
+    person: UUID
+    from_: datetime
+    to: datetime | None
+    seconds: int
+    opened_position: int
+    closed_position: int | None
+
+
+class FlowCountRow(msgspec.Struct, frozen=True, kw_only=True):
+    """`workflow_version`: one that has the status."""
+
+    workflow: str
+    workflow_version: int
+    status: str
+    count: int
+
+
+class FlowPointRow(msgspec.Struct, frozen=True, kw_only=True):
+    at: datetime
+    counts: list[FlowCountRow]
+
+
 class SpanRow(msgspec.Struct, frozen=True, kw_only=True):
     """`opened_position`, `closed_position`: of the events that opened and closed it, shown at `moment`."""
 

@@ -109,6 +109,7 @@ INDEXES = """
 create index span_standing on span (workspace, standing) where standing is not null;
 create index span_number on span (workspace, number);
 create index span_assignee on span (workspace, assignee) where closed_position is null;
+create index span_held on span (workspace, assignee, occurred_from) where assignee is not null;
 create index span_requester on span (workspace, requester) where closed_position is null;
 create index span_parent on span (workspace, parent) where parent is not null;
 create index span_external_key on span (workspace, external_key)

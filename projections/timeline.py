@@ -493,6 +493,46 @@ def _feed(view: View, filter_: EventFilter) -> tuple[sql.Composable, dict[str, A
     return sql.SQL(" and ").join(parts), wanted.arguments
 
 
+async def found(view: View, condition: sql.Composable, arguments: dict[str, Any], ask: PageAsk) -> Page[EventRow]:
+    """Events that the viewer may see, by a condition on the timeline `x`, oldest first. Raises BadInput."""
+    return await page(view, _found(view, condition, arguments), ask)
+
+
+async def found_count(view: View, condition: sql.Composable, arguments: dict[str, Any]) -> int:
+    return await count(view, _found(view, condition, arguments))
+
+
+def _found(view: View, condition: sql.Composable, arguments: dict[str, Any]) -> Listing[EventRow]:
+    return _events(view, sql.SQL("{} and {}").format(_visible(view), condition), arguments)
+
+
+async def between(view: View, ticket: UUID, since: Moment, until: Moment, ask: PageAsk) -> Page[EventRow]:
+    """The events of a ticket that make what it is at a moment of what it was at an earlier one. Raises BadInput."""
+    return await found(view, _BETWEEN, _ends(ticket, since, until), ask)
+
+
+async def between_count(view: View, ticket: UUID, since: Moment, until: Moment) -> int:
+    return await found_count(view, _BETWEEN, _ends(ticket, since, until))
+
+
+def _ends(ticket: UUID, since: Moment, until: Moment) -> dict[str, Any]:
+    return {
+        "ticket": ticket,
+        "since_position": since.position,
+        "since_time": since.occurred_at,
+        "until_position": until.position,
+        "until_time": until.occurred_at,
+    }
+
+
+_BETWEEN = sql.SQL(
+    "x.ticket = %(ticket)s"
+    " and (%(until_position)s::bigint is null or x.position <= %(until_position)s)"
+    " and (%(until_time)s::timestamptz is null or x.occurred_at <= %(until_time)s)"
+    " and (x.position > %(since_position)s::bigint or x.occurred_at > %(since_time)s::timestamptz)"
+)
+
+
 async def by_positions(view: View, positions: Sequence[int], moment: Moment = NOW) -> dict[int, EventRow]:
     rows = await view.fetch(
         sql.SQL("select {} from timeline x where {} and x.position = any(%(positions)s)").format(

@@ -9,20 +9,26 @@ import base64
 import binascii
 import hashlib
 import json
+import re
 import sys
+import uuid
+import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 PROOF_HEADER = "c2sp.org/tlog-proof@v1"
 PROOF_SUFFIX = ".tlog-proof"
 ED25519, COSIGNATURE = 1, 4
 """Types of keys: a log's, a witness's."""
-BYTES_LIMIT = 1_000_000
+BYTES_LIMIT, BUNDLE_LIMIT = 1_000_000, 4_000_000_000
+KEY_DOMAIN = b"proteus key commitment v1\n"
 HASHES_LIMIT = 63
 SIGNATURES_LIMIT = 100
 
@@ -293,6 +299,98 @@ class Extension:
         verify_consistency(since.size, self.checkpoint.size, since.root, self.checkpoint.root, self.path)
 
 
+# ---- bundles
+
+
+def verify_bundle(path: Path, key: Key) -> list[str]:
+    """That each event in a bundle is in the log, and is what its files say; in lines to read. Raises NotProven."""
+    try:
+        with zipfile.ZipFile(path) as bundle:
+            if sum(one.file_size for one in bundle.infolist()) > BUNDLE_LIMIT:
+                raise NotProven("The bundle is too large.")
+            held = {one.filename: bundle.read(one) for one in bundle.infolist()}
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError):
+        raise NotProven("The bundle is damaged or not whole.") from None
+    try:
+        return _proven(held, key)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise NotProven("The bundle is damaged: a file in it is not what it should be.") from None
+
+
+def _proven(held: dict[str, bytes], key: Key) -> list[str]:
+    keys = {subject: base64.b64decode(text) for subject, text in json.loads(held.get("keys.json", b"{}")).items()}
+    count = len({name.partition(".")[0] for name in held if name.startswith("events/")})
+    lines, streams = list[str](), set[str]()
+    for version in range(1, count + 1):
+        name = f"events/{version:05}"
+        if not {f"{name}.state.json", f"{name}.cause.json", f"{name}{PROOF_SUFFIX}"} <= held.keys():
+            raise NotProven(f"The bundle is not whole: event {version} of {count} is missing.")
+        state, cause = held[f"{name}.state.json"], held[f"{name}.cause.json"]
+        said = Proof.parse(held[f"{name}{PROOF_SUFFIX}"].decode()).verify(key)
+        if (said.get("state"), said.get("cause")) != tuple(hashlib.sha256(one).hexdigest() for one in (state, cause)):
+            raise NotProven(f"Event {version} is not what was recorded: its files were changed.")
+        if said.get("version") != version:
+            raise NotProven(f"Event {version} is another one: it is version {said.get('version')} of its stream.")
+        streams.add(str(said.get("stream")))
+        texts = _Texts(key, said, keys)
+        lines += _event_lines(said, json.loads(state), json.loads(cause), texts, held)
+    if count == 0 or len(streams) > 1:
+        raise NotProven("The bundle holds no history of one ticket.")
+    newest = Checkpoint.parse(held.get("checkpoint", b"").decode(errors="replace"))
+    newest.verify(key)
+    told = "their texts are opened with keys that are proven, too" if keys else "texts are sealed, and no keys are here"
+    return [f"Proven: the first {count} events of the stream {streams.pop()}; {told}.", *lines]
+
+
+class _Texts:
+    """Opens the sealed texts of one event with the keys of the bundle, each of which its leaf commits to."""
+
+    def __init__(self, key: Key, said: dict[str, Any], keys: dict[str, bytes]) -> None:
+        self._said, self._keys = said, keys
+        self._workspace = uuid.UUID(key.name.removeprefix("proteus/"))
+
+    def open(self, field: str, value: Any) -> Any:
+        """The text; the value itself where it is not sealed. Raises NotProven."""
+        if not isinstance(value, str) or not _SEALED.match(value):
+            return value
+        subject = uuid.UUID(value[2:34])
+        key = self._keys.get(subject.hex)
+        if key is None:
+            return "[sealed]"
+        commitment = hashlib.sha256(KEY_DOMAIN + self._workspace.bytes + subject.bytes + key).hexdigest()
+        if commitment not in self._said.get("keys", ()):
+            raise NotProven(f"The key of {subject} is not the one that sealed the event.")
+        stream, version = uuid.UUID(self._said["stream"]), int(self._said["version"])
+        box = base64.b64decode(value[35:])
+        try:
+            at = stream.bytes + version.to_bytes(8, "big") + field.encode()
+            return json.loads(AESGCM(key).decrypt(box[:12], box[12:], at))
+        except (InvalidTag, ValueError):
+            raise NotProven(f"A text of event {version} does not open: its key is wrong.") from None
+
+
+_SEALED = re.compile("1:[0-9a-f]{32}:")
+
+
+def _event_lines(
+    said: dict[str, Any], state: dict[str, Any], cause: dict[str, Any], texts: _Texts, held: dict[str, bytes]
+) -> list[str]:
+    head = f"{said['version']:>5}  {cause['occurred_at']}  {said['name']} by {cause['actor']} ({cause['channel']})"
+    lines = [head]
+    if cause.get("reason"):
+        lines.append(f"       reason: {texts.open('cause.reason', cause['reason'])}")
+    opened = {field: texts.open(field, value) for field, value in state.items()}
+    lines += [f"       {field}: {_plain(value)}" for field, value in opened.items() if value not in (None, [], {})]
+    file = held.get(f"attachments/{state.get('attachment')}")
+    if file is not None and opened.get("sha256") not in ("[sealed]", hashlib.sha256(file).hexdigest()):
+        raise NotProven(f"The attachment {state['attachment']} is not the file that was attached.")
+    return lines
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
 # ---- files
 
 
@@ -300,6 +398,8 @@ def verify_file(path: Path, vkey: str, witnesses: Sequence[str] = (), since: Pat
     """What a file proves, in lines to read. `since`: the older checkpoint, for a proof that a newer one extends it.
     Raises NotProven, OSError."""
     key, watching = Key.parse(vkey), [Key.parse(witness) for witness in witnesses]
+    if zipfile.is_zipfile(path):
+        return verify_bundle(path, key)
     text = read_text(path)
     if text.startswith("old "):
         if since is None:
@@ -353,7 +453,7 @@ def _told(checkpoint: Checkpoint, key: Key, witnesses: Sequence[Key]) -> list[st
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Check a .tlog-proof or a checkpoint of Proteus, offline.")
+    parser = argparse.ArgumentParser(description="Check a .tlog-proof, a checkpoint or a bundle of Proteus, offline.")
     parser.add_argument("file", type=Path)
     parser.add_argument("--vkey", required=True, help="verifier key of the log, got from whoever keeps it")
     parser.add_argument(

@@ -65,10 +65,30 @@ def _marked(kind: msgspec.inspect.Type, mark: str) -> bool:
 
 def _types(evolve: Callable[[Any, Any, datetime], State], union: Any) -> list[EventType]:
     members: tuple[type[DomainEvent], ...] = get_args(union) or (union,)
-    return [
-        EventType(name=cls.__name__, version=1, cls=cls, sealed={1: sealed_fields(cls)}, evolve=evolve, kept=_kept(cls))
-        for cls in members
-    ]
+    return [_type(cls, evolve, UPCASTERS.get(cls.__name__, {})) for cls in members]
+
+
+def _type(
+    cls: type[DomainEvent], evolve: Callable[[Any, Any, datetime], State], older: Mapping[int, Upcaster]
+) -> EventType:
+    """`older`: by version, how it becomes the next; none of them sealed other fields than the newest does."""
+    version = len(older) + 1
+    return EventType(
+        name=cls.__name__,
+        version=version,
+        cls=cls,
+        sealed=dict.fromkeys(range(1, version + 1), sealed_fields(cls)),
+        evolve=evolve,
+        kept=_kept(cls),
+        upcasters=older,
+    )
+
+
+def _asking_no_reasons(state: dict[str, Any]) -> dict[str, Any]:
+    return {**state, "workflow": {**state["workflow"], "reasons": []}}
+
+
+UPCASTERS: Mapping[str, Mapping[int, Upcaster]] = {"WorkflowDefined": {1: _asking_no_reasons}}
 
 
 def _kept(cls: type[DomainEvent]) -> tuple[str, ...]:
