@@ -24,6 +24,7 @@ from bench.lab import FULL, ROOT, SMOKE, Lab, own_lab
 from bench.long_history import long_history
 from bench.mutations import mutations
 from bench.projecting import projecting
+from bench.proving import proving
 from bench.replaying import replaying
 from bench.search import search
 from bench.starting import starting
@@ -38,6 +39,7 @@ PARTS: dict[str, Callable[[Lab], Iterator[Figure]]] = {
     "importing": importing,
     "replaying": replaying,
     "search": search,
+    "audit": proving,
     "starting": starting,
     "trace": tracing,
 }
