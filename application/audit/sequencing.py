@@ -32,6 +32,8 @@ NAME = "audit"
 BATCH = 4_000
 CACHED_LOGS = 1_000
 IDLE_SECONDS = 0.5
+GATHER_SECONDS = 0.2
+"""How long events gather before they get their places: nobody waits for one, and a batch costs a write to disk."""
 STANDBY_SECONDS = 1.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 
@@ -84,8 +86,11 @@ class Sequencer:
                 session.acquire()
                 next_standby = time.monotonic() + STANDBY_SECONDS
             self._awake.clear()
-            if not session.step():
+            moved = session.step()
+            if not moved:
                 self._awake.wait(min(IDLE_SECONDS, self._pace.seconds))
+            if moved < BATCH:
+                self._stopping.wait(min(GATHER_SECONDS, self._pace.seconds))
 
 
 class _Log:
@@ -148,14 +153,15 @@ class Session:
         for workspace, position in self._connection.execute(_BEHIND).fetchall():
             self._bring_up(workspace, position)
 
-    def step(self) -> bool:
-        """One batch, and the checkpoints that are due; False if there was nothing to do. Raises Deposed."""
+    def step(self) -> int:
+        """One batch, and the checkpoints that are due; of how many events, 0 if there was nothing to do. Raises
+        Deposed."""
         place = self._leadership.places.get(NAME)
         if place is None:
-            return False
+            return 0
         rows = self._reader.read(place.stand.position, BATCH)
         if not rows and not self._is_due():
-            return False
+            return 0
         stand = Stand(rows[-1][POSITION], max(row[RECORDED_AT] for row in rows)) if rows else place.stand
         with self._writing(stand) as writes:
             new = {row[WORKSPACE] for row in rows} - self._logs.keys()
@@ -163,7 +169,7 @@ class Session:
                 self._connection.execute(_BEGIN_LOGS, (list(new),))
             self._append([row for row in rows if self._log(row[WORKSPACE]).live], writes)
         metrics.SEQUENCED_EVENTS.inc(len(rows))
-        return True
+        return len(rows)
 
     def catch_up(self) -> None:
         """Until nothing is left to do and all is signed, if nobody else leads. Raises Deposed."""
