@@ -142,7 +142,7 @@ class Session:
         self._writer.shutdown(cancel_futures=True)
         self._keys.close()
         self._reading.close()
-        self._connection.close()
+        self._leadership.close()
 
     def acquire(self) -> None:
         """Leads what nobody else leads, or what somebody led who is paused, and keeps what it leads. Raises Deposed."""

@@ -140,7 +140,7 @@ class Session:
 
     def __exit__(self, *_: object) -> None:
         self._reading.close()
-        self._connection.close()
+        self._leadership.close()
 
     def acquire(self) -> None:
         """Leads, if nobody else does, or keeps leading. Raises Deposed."""

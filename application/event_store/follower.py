@@ -9,11 +9,13 @@ import logging
 import threading
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from uuid import UUID
 
 import msgspec
 import psycopg
+from psycopg.pq import TransactionStatus
 
 from application.event_store.database import Connection, Database, Role
 from application.event_store.envelope import Row
@@ -188,6 +190,14 @@ class Leadership:
         lost = self.places.keys() - {name for (name,) in kept}
         if lost:
             raise Deposed(", ".join(sorted(lost)))
+
+    def close(self) -> None:
+        """Lets go of everything before the connection is closed: PostgreSQL would notice that a moment later."""
+        self.places.clear()
+        if self._connection.info.transaction_status is TransactionStatus.IDLE:
+            with suppress(psycopg.Error):
+                self._connection.execute("select pg_advisory_unlock_all()")
+        self._connection.close()
 
     def _lock(self, name: str) -> bool:
         lock = (f"{self._database.schema} {name}",)
