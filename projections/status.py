@@ -33,5 +33,7 @@ async def status(models: ReadModels) -> ServerStatusRow:
 
 _STATUS = """
 select s.name, s.position, s.head, s.lag_events, s.lag_seconds, s.rebuilding, coalesce(p.streams, 0)
-  from follower_status() s left join parked_streams() p on p.projection = s.name where s.name <> 'audit' order by s.name
+  from follower_status() s left join parked_streams() p on p.projection = s.name
+ where s.name not in ('audit', 'webhook_deliveries') -- they follow, and are no read models
+ order by s.name
 """

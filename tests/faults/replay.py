@@ -6,14 +6,16 @@ from uuid import UUID
 from application.event_store.database import Database, Role
 from projections.engine import Session
 from projections.rebuild import rebuild
-from projections.registry import PROJECTIONS
+from projections.registry import NAMES, PROJECTIONS
 
 ALL = {projection.name: projection for projection in PROJECTIONS}
 
 
 def places(database: Database) -> dict[str, int]:
+    """Of the read models, not of who else follows the log."""
     with database.connect(Role.PROJECTOR) as connection:
-        return dict(connection.execute("select name, position from tracking").fetchall())
+        query = "select name, position from tracking where name = any(%s)"
+        return dict(connection.execute(query, (list(NAMES),)).fetchall())
 
 
 def head(database: Database) -> int:
