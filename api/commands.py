@@ -1,6 +1,7 @@
 """How a mutation becomes a command: input by names into the domain's command, handled in a thread, told as payload."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import datetime
 from types import NoneType
 from typing import Any, TypeVar, get_args
@@ -190,7 +191,8 @@ def _converted(info: Info, input: CommandInput, value: Any, name: str, path: str
     if name in ("definition", "terms", "filter"):
         return value.written(info)
     if name in NAMED_BY:
-        return _id(value, NAMED_BY[name], path)
+        kind = NAMED_BY[name]
+        return tuple(_id(one, kind, path) for one in value) if is_list(value) else _id(value, kind, path)
     return tuple(value) if is_list(value) else value
 
 
@@ -225,11 +227,10 @@ def told(refused: Refused, input: CommandInput) -> UserError:
     """In the client's words: with the ids that it sent."""
     message = refused.message
     for name, kind in NAMED_BY.items():
-        text = getattr(input, name, None)
-        if isinstance(text, str):
-            try:
-                id_ = decode(text, kind)
-            except WrongId:
-                continue
-            message = message.replace(str(id_), encode(kind, id_))
+        named = getattr(input, name, None)
+        for text in named if is_list(named) else [named]:
+            if isinstance(text, str):
+                with suppress(WrongId):
+                    id_ = decode(text, kind)
+                    message = message.replace(str(id_), encode(kind, id_))
     return UserError(code=refused.code, field=list(refused.field) if refused.field else None, message=message)

@@ -17,6 +17,7 @@ from domain.access import Actor
 from domain.workflows import Workflows
 from projections import (
     attachments,
+    comments,
     contracts,
     directory,
     hand_overs,
@@ -75,7 +76,7 @@ class Loaders:
         self.events = loader_by(view, timeline.by_positions)
         self.leaves = loader(lambda positions: proofs.leaves(view, positions))
         self.proofs = loader(lambda positions: proofs.proven(view, positions))
-        self.comments = loader(lambda ids: tickets.comments_by_ids(view, ids))
+        self.comments = loader(lambda ids: comments.by_ids(view, ids))
         self.tickets = loader_by(view, tickets.by_ids)
         self.details = loader_by(view, tickets.details)
         self.stale = loader(lambda ids: parking.stale(view, ids))
@@ -83,8 +84,8 @@ class Loaders:
         self.watchers = loader_by(view, participants.watchers)
         self.watcher_counts = loader_by(view, participants.watcher_counts)
         self.children = loader_by(view, tickets.children)
-        self.comments_of = loader_by(view, tickets.comments)
-        self.comment_counts = loader_by(view, tickets.comment_counts)
+        self.comments_of = loader_by(view, comments.comments)
+        self.comment_counts = loader_by(view, comments.comment_counts)
         self.attachments = loader(lambda ids: attachments.by_ids(view, ids))
         self.attachments_of = loader_by(view, attachments.attachments)
         self.attachment_counts = loader_by(view, attachments.attachment_counts)

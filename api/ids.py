@@ -50,6 +50,8 @@ NAMED_BY: Mapping[str, Kind] = {
     "view": Kind.VIEW,
     "repository": Kind.REPOSITORY,
     "webhook": Kind.WEBHOOK,
+    "mentions": Kind.PERSON,
+    "comment": Kind.COMMENT,
     "in_reply_to": Kind.COMMENT,
     "upload": Kind.UPLOAD,
     "attachment": Kind.ATTACHMENT,

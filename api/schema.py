@@ -10,6 +10,7 @@ from api.audit import AuditQueries
 from api.billing import BillingMutations, BillingQueries
 from api.board import BoardQueries
 from api.clients import ClientMutations, ClientQueries
+from api.comments import CommentMutations
 from api.contracts import ContractMutations, ContractQueries
 from api.custom_fields import CustomFieldMutations, CustomFieldQueries
 from api.decisions import DecisionQueries
@@ -82,6 +83,7 @@ class Mutation(
     TicketMutations,
     RankingMutations,
     AttributeMutations,
+    CommentMutations,
     ParticipantMutations,
     HandOverMutations,
     LinkMutations,

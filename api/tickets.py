@@ -17,7 +17,6 @@ from api.ticket_fields import Ticket, list_tickets
 from api.ticket_payload import TicketPayload
 from application.tickets import handle
 from domain.tickets import (
-    AddComment,
     AssignTicket,
     ChangeRole,
     OpenTicket,
@@ -25,7 +24,6 @@ from domain.tickets import (
     SetField,
     SetParent,
     TransitionTicket,
-    Visibility,
 )
 from projections import filters, tickets
 from projections.reading import Moment
@@ -133,14 +131,6 @@ class SetParentInput(ExpectingInput):
     parent: ID | None = UNSET
 
 
-@strawberry.input
-class AddCommentInput(ExpectingInput):
-    ticket: ID
-    body: str
-    visibility: Visibility = Visibility.PUBLIC
-    in_reply_to: ID | None = UNSET
-
-
 async def open_ticket(info: Info, input: OpenTicketInput) -> Done:
     return await perform(info, input, OpenTicket, handle)
 
@@ -167,10 +157,6 @@ async def set_parent(info: Info, input: SetParentInput) -> Done:
     return await perform(info, input, SetParent, handle)
 
 
-async def add_comment(info: Info, input: AddCommentInput) -> Done:
-    return await perform(info, input, AddComment, handle)
-
-
 @strawberry.type
 class TicketMutations:
     open_ticket: TicketPayload = by(open_ticket)
@@ -179,6 +165,5 @@ class TicketMutations:
     assign_ticket: TicketPayload = by(assign_ticket)
     set_field: TicketPayload = by(set_field)
     set_parent: TicketPayload = by(set_parent)
-    add_comment: TicketPayload = by(add_comment)
     attach_file: TicketPayload = by(attach_file)
     detach_file: TicketPayload = by(detach_file)

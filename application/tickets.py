@@ -8,7 +8,7 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from application import links, wip_limits
+from application import comments, links, wip_limits
 from application.attachments.contents import Contents
 from application.event_store.envelope import Stream
 from application.event_store.streams import EventStore, WorkspaceStore
@@ -25,10 +25,13 @@ from domain.teams import Team
 from domain.text import FieldValue
 from domain.ticket_state import Beside
 from domain.tickets import (
+    AddComment,
     AddContributor,
     AssignTicket,
     AttachFile,
     BindService,
+    CommentCommand,
+    EditComment,
     LinkTickets,
     OpenTicket,
     RankTicket,
@@ -83,6 +86,7 @@ def handle(
             channel=context.channel,
             number=number,
             new_id=new_id(),
+            by=context.on_behalf_of or context.actor.person,
             people=_of(Person, loaded),
             teams=_of(Team, loaded),
             services=_of(Service, loaded),
@@ -90,6 +94,7 @@ def handle(
             ancestors=_ancestors(workspace, command) if isinstance(command, SetParent) else (),
             blocked=links.blocked(workspace, command) if isinstance(command, LinkTickets) else frozenset(),
             upload=upload,
+            text=comments.text_of(workspace, command, ticket) if ticket and isinstance(command, EditComment) else None,
             beside=beside,
         )
         events = tickets.decide(ticket, command, around)
@@ -154,6 +159,8 @@ def _check_access(context: Context, command: TicketCommand, ticket: Ticket | Non
         raise TicketNotFound(command.ticket)
     if not may(context.actor, command, ticket):
         raise Forbidden(f"give the command {type(command).__name__} to this ticket")
+    if isinstance(command, CommentCommand):
+        comments.check_access(context, command, ticket)
 
 
 def _named(command: TicketCommand) -> list[UUID | None]:
@@ -183,6 +190,8 @@ def _named(command: TicketCommand) -> list[UUID | None]:
             return [requester]
         case AddContributor(person=person) | WatchTicket(person=person):
             return [person]
+        case AddComment(mentions=mentions) | EditComment(mentions=mentions):
+            return [*mentions] if mentions else []
         case _:
             return []
 

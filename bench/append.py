@@ -152,7 +152,7 @@ class Ready:
 
     def __init__(self, store: EventStore, workspace: UUID) -> None:
         command = uuid4()
-        comment = CommentAdded(comment=new_id(), body=BODY, visibility=Visibility.PUBLIC)
+        comment = CommentAdded(comment=new_id(), author=new_id(), body=BODY, visibility=Visibility.PUBLIC)
         envelope = Envelope(
             workspace=workspace,
             originator_id=new_id(),

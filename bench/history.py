@@ -55,12 +55,12 @@ def _events(company: Furnished, n: int, person: UUID) -> list[DomainEvent]:
         ),
         TicketAssigned(assignee=person),
         StatusChanged(workflow_version=1, status="in_progress", category=StatusCategory.ACTIVE),
-        CommentAdded(comment=uuid4(), body=TALK, visibility=Visibility.PUBLIC),
+        CommentAdded(comment=uuid4(), author=person, body=TALK, visibility=Visibility.PUBLIC),
         PriorityChanged(priority=Priority.HIGH),
-        CommentAdded(comment=uuid4(), body=TALK, visibility=Visibility.INTERNAL),
+        CommentAdded(comment=uuid4(), author=person, body=TALK, visibility=Visibility.INTERNAL),
         StatusChanged(workflow_version=1, status="blocked", category=StatusCategory.WAITING),
         StatusChanged(workflow_version=1, status="in_progress", category=StatusCategory.ACTIVE),
-        CommentAdded(comment=uuid4(), body=TALK, visibility=Visibility.PUBLIC),
+        CommentAdded(comment=uuid4(), author=person, body=TALK, visibility=Visibility.PUBLIC),
         StatusChanged(workflow_version=1, status="done", category=StatusCategory.DONE),
     ]
 

@@ -45,7 +45,9 @@ def _talk(database: Database, company: Furnished) -> None:
         envelopes: list[Envelope] = []
         for version in range(ticket.version + 1, EVENTS + 1):
             command = uuid4()
-            event = CommentAdded(comment=uuid4(), body=f"It printed page {version}.", visibility=Visibility.PUBLIC)
+            event = CommentAdded(
+                comment=uuid4(), author=uuid4(), body=f"It printed page {version}.", visibility=Visibility.PUBLIC
+            )
             envelopes.append(
                 Envelope(
                     workspace=workspace,

@@ -116,7 +116,7 @@ def _ticket(changes: list[Change], workspace: UUID, number: int, position: int, 
     events: list[TicketEvent] = [opened]
     for _ in range(COMMENTS):
         body = words.some(WORDS_OF_A_COMMENT)
-        events.append(CommentAdded(comment=new_id(), body=body, visibility=Visibility.PUBLIC))
+        events.append(CommentAdded(comment=new_id(), author=new_id(), body=body, visibility=Visibility.PUBLIC))
     state: Ticket | None = None
     for version, event in enumerate(events, start=1):
         position += 1

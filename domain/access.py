@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 
 from domain import clients, contracts, people, services, statements, teams, tickets, views, webhooks, work, workflows
+from domain.comments import ChangeOfComment
 from domain.tickets import Ticket
 from domain.traceability import links, releases, repositories, requests
 
@@ -119,7 +120,7 @@ _ALLOWED: dict[type[Command], tuple[Scope, ...]] = {
 }
 
 
-def may(actor: Actor, command: type[Command] | Command, ticket: Ticket | None = None) -> bool:
+def may(actor: Actor, command: type[Command] | Command, ticket: "Requested | None" = None) -> bool:
     """May this actor give this command (to this ticket)? Asked with the command's type, it answers
     whether any such command may be given; with the command itself, whether this one may."""
     kind = command if isinstance(command, type) else type(command)
@@ -135,9 +136,17 @@ def may(actor: Actor, command: type[Command] | Command, ticket: Ticket | None = 
         return False
     if kind in (tickets.AddComment, tickets.AttachFile):
         return isinstance(command, type) or _public(command)
+    if kind in (tickets.EditComment, tickets.WithdrawComment):
+        return True  # if the comment is theirs: `may_change`
     if kind in (tickets.WatchTicket, tickets.UnwatchTicket):
         return isinstance(command, type) or _for_themselves(actor, command)
     return False
+
+
+def may_change(actor: Actor, command: type[ChangeOfComment], author: UUID, by: UUID | None = None) -> bool:
+    """Given that such commands are allowed: an author edits and withdraws what is theirs, heads withdraw all else.
+    `by`: in whose name, where it is not the actor's own."""
+    return author == (by or actor.person) or (command is tickets.WithdrawComment and actor.has(*_HEADS))
 
 
 def may_act_for_others(actor: Actor) -> bool:
@@ -169,6 +178,19 @@ class Requested(Protocol):
 
 def sees(actor: Actor, ticket: Requested) -> bool:
     return actor.reads_all or (actor.has(Scope.REQUESTER) and _own(actor, ticket))
+
+
+def reads(actor: Actor, visibility: tickets.Visibility) -> bool:
+    """What is written on a ticket that the actor sees."""
+    return actor.reads_all or visibility is tickets.Visibility.PUBLIC
+
+
+def may_name(actor: Actor, person: UUID, ticket: Ticket) -> bool:
+    """Mention this person in a comment: requesters know nobody but those whom they meet on the ticket."""
+    if actor.reads_all:
+        return True
+    spoke = {comment.author for comment in ticket.comments if reads(actor, comment.visibility)}
+    return person in {actor.person, ticket.assignee, *ticket.contributors, *spoke}
 
 
 def _own(actor: Actor, ticket: Requested) -> bool:

@@ -16,6 +16,7 @@ class ErrorCode(StrEnum):
     ROLE_NOT_FOUND = "ROLE_NOT_FOUND"
     STATUS_NOT_FOUND = "STATUS_NOT_FOUND"
     COMMENT_NOT_FOUND = "COMMENT_NOT_FOUND"
+    COMMENT_WITHDRAWN = "COMMENT_WITHDRAWN"
     WORKFLOW_NOT_FOUND = "WORKFLOW_NOT_FOUND"
     FIELD_NOT_FOUND = "FIELD_NOT_FOUND"
     VIEW_NOT_FOUND = "VIEW_NOT_FOUND"
@@ -159,8 +160,15 @@ class FieldNotFound(Refused):
 class CommentNotFound(Refused):
     code = ErrorCode.COMMENT_NOT_FOUND
 
-    def __init__(self, comment: UUID) -> None:
-        super().__init__(f"This ticket has no comment {comment} that you could answer.", ("inReplyTo",))
+    def __init__(self, comment: UUID, field: str) -> None:
+        super().__init__(f"This ticket has no comment {comment} that you could see.", (field,))
+
+
+class CommentIsWithdrawn(Refused):
+    code = ErrorCode.COMMENT_WITHDRAWN
+
+    def __init__(self) -> None:
+        super().__init__("This comment was withdrawn. Write another one.", ("comment",))
 
 
 class UploadNotFound(Refused):

@@ -65,9 +65,21 @@ class Attachment(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
 
 
+class Comment(msgspec.Struct, frozen=True, kw_only=True):
+    """`said_version`, `said_at`: of the event that wrote, edited or withdrew it last, which has its text."""
+
+    id: UUID
+    author: UUID
+    visibility: Visibility
+    said_version: int
+    said_at: datetime
+    mentions: tuple[UUID, ...] = ()
+    withdrawn: bool = False
+
+
 class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     """`version`: number of events. `last_at`: occurred_at of the last dated event; later ones are never
-    before it. `comments`: visibility by comment id, in the order they were written."""
+    before it. `comments`: in the order they were written."""
 
     number: int
     version: int
@@ -96,7 +108,7 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     last_at: datetime
     contributors: tuple[UUID, ...] = ()
     watchers: tuple[UUID, ...] = ()
-    comments: tuple[tuple[UUID, Visibility], ...] = ()
+    comments: tuple[Comment, ...] = ()
     attachments: tuple[Attachment, ...] = ()
     links: tuple[Link, ...] = ()
     ranked: str | None = None
@@ -115,6 +127,9 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
         strings sort as the numbers do, and no 0 at its end, so that there is room before each."""
         return self.ranked or f"a{self.number:012d}1"
 
+    def comment(self, id_: UUID) -> Comment | None:
+        return next((comment for comment in self.comments if comment.id == id_), None)
+
 
 def ticket_key(number: int) -> str:
     return f"T-{number}"
@@ -129,11 +144,13 @@ class Beside(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a decision must know besides its ticket. `at` is None where the command names no time.
+    """What a decision must know besides its ticket. `at` is None where the command names no time. `by`: who gives the
+    command, or in whose name it is given.
 
     `people`, `teams`, `services`, `tickets` hold those that the command names and that exist here.
     `ancestors` of the new parent, nearest first, the parent itself included. `blocked`: what the ticket that a new link
-    blocks blocks itself, directly and through others, itself included. `upload`: which the command attaches."""
+    blocks blocks itself, directly and through others, itself included. `upload`: which the command attaches.
+    `text`: of the comment that it edits."""
 
     now: datetime
     workflows: Workflows
@@ -142,6 +159,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     channel: str = "api"
     number: int = 0
     new_id: UUID = UUID(int=0)
+    by: UUID = UUID(int=0)
     people: Mapping[UUID, Person] = {}
     teams: Mapping[UUID, Team] = {}
     services: Mapping[UUID, Service] = {}
@@ -149,6 +167,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     ancestors: tuple[UUID, ...] = ()
     blocked: Set[UUID] = frozenset()
     upload: Upload | None = None
+    text: str | None = None
     beside: Beside = Beside()
 
 

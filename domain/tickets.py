@@ -56,7 +56,16 @@ from domain.attributes import (
     TicketUntagged,
     UntagTicket,
 )
-from domain.comments import AddComment, CommentAdded, CommentEvent
+from domain.comments import (
+    AddComment,
+    CommentAdded,
+    CommentCommand,
+    CommentEdited,
+    CommentEvent,
+    CommentWithdrawn,
+    EditComment,
+    WithdrawComment,
+)
 from domain.errors import OccurredBeforeLast, OccurredInFuture, TicketNotFound
 from domain.field_values import FieldSet, SetField
 from domain.hand_overs import TicketTransferred, TransferTicket
@@ -144,7 +153,7 @@ TicketEvent = (
     | AttachmentEvent
 )
 
-UNDATED = (CommentAdded, FileAttached)
+UNDATED = (CommentAdded, CommentEdited, CommentWithdrawn, FileAttached)
 """Events that may be dated before the ticket's last change, because no span depends on them."""
 
 
@@ -174,7 +183,7 @@ CommandToTicket = (
     | RankTicket
     | SetParent
     | LinkCommand
-    | AddComment
+    | CommentCommand
     | AttachmentCommand
 )
 TicketCommand = OpenTicket | CommandToTicket
@@ -189,17 +198,21 @@ def occurred_at(ticket: Ticket | None, events: list[TicketEvent], around: Surrou
     """
     told = [around.tickets[event.other] for event in events if isinstance(event, LinkEvent)]
     last = [one.last_at for one in (ticket, *told) if one is not None]
+    earliest = [] if ticket is None else [_not_before(ticket, event, max(last)) for event in events]
     if around.at is None:
-        return max([around.now, *last])
+        return max([around.now, *last, *earliest])
     at = instant(around.at, "occurredAt")
     if at > around.now:
         raise OccurredInFuture(at)
-    if ticket is not None:
-        dated_back = all(isinstance(event, UNDATED) for event in events)
-        earliest = ticket.opened_at if dated_back else max(last)
-        if at < earliest:
-            raise OccurredBeforeLast(at, earliest)
+    if ticket is not None and at < max(earliest, default=ticket.opened_at):
+        raise OccurredBeforeLast(at, max(earliest, default=ticket.opened_at))
     return at
+
+
+def _not_before(ticket: Ticket, event: TicketEvent, last: datetime) -> datetime:
+    if isinstance(event, CommentEvent):
+        return comments.not_before(ticket, event)
+    return ticket.opened_at if isinstance(event, UNDATED) else last
 
 
 def decide(ticket: Ticket | None, command: TicketCommand, around: Surroundings) -> list[TicketEvent]:
@@ -281,7 +294,7 @@ def evolve(ticket: Ticket | None, event: TicketEvent, at: datetime) -> Ticket:
         return _opened(event, at)
     assert ticket is not None, "a ticket's first event is TicketOpened"
     if isinstance(event, CommentEvent):  # the most frequent by far
-        return comments.evolve(ticket, event)
+        return comments.evolve(ticket, event, at)
     if isinstance(event, TransitionEvent):
         return transitions.evolve(ticket, event, at)
     if isinstance(event, AssignmentEvent):

@@ -86,13 +86,20 @@ class ChildCounts(msgspec.Struct, frozen=True):
 
 
 class CommentRow(msgspec.Struct, frozen=True, kw_only=True):
+    """`body` is empty, and `mentions` too, once it is withdrawn. `edited_at`: when it was edited, or withdrawn."""
+
     id: UUID
+    ticket: UUID
     author: UUID
     body: str
     visibility: Visibility
     created_at: datetime
     in_reply_to: UUID | None
     position: int
+    mentions: list[UUID]
+    edited_at: datetime | None
+    withdrawn: bool
+    moment: Moment = NOW
 
 
 class LinkRow(msgspec.Struct, frozen=True, kw_only=True):

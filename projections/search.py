@@ -14,7 +14,16 @@ from uuid import UUID
 import msgspec
 from psycopg import sql
 
-from domain.tickets import CommentAdded, FileAttached, FileDetached, Ticket, Visibility
+from domain import comments
+from domain.tickets import (
+    CommentAdded,
+    CommentEdited,
+    CommentWithdrawn,
+    FileAttached,
+    FileDetached,
+    Ticket,
+    Visibility,
+)
 from projections import tickets
 from projections.conditions import Conditions
 from projections.filters import PageAsk, TicketFilter
@@ -246,6 +255,11 @@ def _texts(change: Change) -> list[_Text]:
     id_ = change.envelope.originator_id
     if isinstance(event, CommentAdded):
         return [(event.comment, SearchField.COMMENT, event.body, event.visibility is Visibility.INTERNAL, "")]
+    if isinstance(event, CommentEdited):
+        internal = comments.there(after, event.comment).visibility is Visibility.INTERNAL
+        return [(event.comment, SearchField.COMMENT, event.body, internal, "")]
+    if isinstance(event, CommentWithdrawn):
+        return [(event.comment, SearchField.COMMENT, None, False, "")]
     if isinstance(event, FileAttached):
         parts = event.name.translate(_PARTS)
         return [(event.attachment, SearchField.ATTACHMENT, event.name, event.visibility is Visibility.INTERNAL, parts)]

@@ -9,27 +9,25 @@ from uuid import UUID
 import msgspec
 from psycopg import sql
 
-from domain.tickets import CommentAdded, Ticket, Visibility
+from domain.tickets import Ticket
 from domain.workflows import StatusCategory
-from projections import participants, spans
+from projections import comments, participants, spans
 from projections.conditions import Conditions, names
 from projections.filters import Direction, PageAsk, TicketField, TicketFilter, TicketOrder
 from projections.projection import Change, Projection
 from projections.reading import (
-    NOW,
     BadInput,
     Listing,
     Moment,
     Page,
     View,
     backwards,
-    counts_of,
     decode_cursor,
     page_of,
     page_size,
     pages_of,
 )
-from projections.rows import ChildCounts, CommentRow, TicketDetails, TicketRow
+from projections.rows import ChildCounts, TicketDetails, TicketRow
 from projections.spans import PRIORITIES
 from projections.writing import Writes
 
@@ -45,23 +43,11 @@ create table ticket (
   position       bigint not null,
   comment_count  integer not null
 );
-create table comment (
-  workspace    uuid not null,
-  id           uuid primary key,
-  ticket       uuid not null,
-  position     bigint not null,
-  author       uuid not null,
-  body         text not null,
-  visibility   text not null,
-  created_at   timestamptz not null,
-  in_reply_to  uuid
-);
 """
 
 INDEXES = """
 create unique index ticket_number_unique on ticket (workspace, number);
 create index ticket_updated on ticket (workspace, updated_at);
-create index comment_of_ticket on comment (workspace, ticket, created_at, position);
 """
 
 _UPSERT = """
@@ -87,11 +73,10 @@ class _Touched(msgspec.Struct):
 
 def fold(write: Writes, changes: Sequence[Change]) -> None:
     touched: dict[UUID, _Touched] = {}
-    comments: list[dict[str, Any]] = []
     for change in changes:
         if not isinstance(change.after, Ticket):
             continue
-        envelope, event = change.envelope, change.envelope.event
+        envelope = change.envelope
         id_ = envelope.originator_id
         known = touched.get(id_)
         touched[id_] = _Touched(
@@ -101,24 +86,10 @@ def fold(write: Writes, changes: Sequence[Change]) -> None:
             position=envelope.position,
             opened_by=known.opened_by if known else envelope.cause.on_behalf_of or envelope.cause.actor,
         )
-        if isinstance(event, CommentAdded):
-            comments.append(
-                {
-                    "workspace": envelope.workspace,
-                    "id": event.comment,
-                    "ticket": id_,
-                    "position": envelope.position,
-                    "author": envelope.cause.on_behalf_of or envelope.cause.actor,
-                    "body": event.body,
-                    "visibility": event.visibility,
-                    "created_at": envelope.occurred_at,
-                    "in_reply_to": event.in_reply_to,
-                }
-            )
     if touched:
         rows = [_details_row(id_, one) for id_, one in touched.items()]
         write.execute(_UPSERT, [list(column) for column in zip(*rows, strict=True)])
-    write.insert("comment", comments)
+    comments.fold(write, changes)
     participants.WATCHERS.fold(write, changes)
 
 
@@ -139,8 +110,8 @@ def _details_row(id_: UUID, one: _Touched) -> tuple[Any, ...]:
 PROJECTION = Projection(
     name="tickets",
     tables=("ticket", "comment", "watcher"),
-    ddl=DDL + participants.DDL,
-    indexes=INDEXES + participants.INDEXES,
+    ddl=DDL + comments.DDL + participants.DDL,
+    indexes=INDEXES + comments.INDEXES + participants.INDEXES,
     fold=fold,
     personal={"ticket": ("description",), "comment": ("body",)},
 )
@@ -468,57 +439,3 @@ async def children(view: View, tickets: Sequence[UUID], ask: PageAsk, moment: Mo
         arguments=arguments,
     )
     return await pages_of(view, tickets, listing, ask)
-
-
-async def comments(view: View, tickets: Sequence[UUID], ask: PageAsk, moment: Moment) -> dict[UUID, Page[CommentRow]]:
-    """Of each of these tickets, oldest first; a requester gets the public ones. Raises BadInput."""
-    return await pages_of(view, tickets, _comments(view, moment), ask)
-
-
-async def comment_counts(view: View, tickets: Sequence[UUID], moment: Moment) -> dict[UUID, int]:
-    return await counts_of(view, tickets, _comments(view, moment))
-
-
-def _comments(view: View, moment: Moment) -> Listing[CommentRow]:
-    return Listing(
-        columns=_COMMENT,
-        source=sql.SQL(
-            "from comment c where c.workspace = %(workspace)s and c.ticket = parent.id and {} and {}"
-            " and (%(as_of_position)s::bigint is null or c.position <= %(as_of_position)s)"
-            " and (%(as_of_time)s::timestamptz is null or c.created_at <= %(as_of_time)s)"
-        ).format(_readable(view), spans.of_own(view, "c.ticket")),
-        keys=(("c.created_at", "timestamptz"), ("c.position", "bigint")),
-        row=_comment_row,
-        arguments={"as_of_position": moment.position, "as_of_time": moment.occurred_at},
-    )
-
-
-_COMMENT = sql.SQL("c.id, c.author, c.body, c.visibility, c.created_at, c.in_reply_to, c.position")
-
-
-def _readable(view: View) -> sql.SQL:
-    return sql.SQL("true" if view.actor.reads_all else "c.visibility = 'PUBLIC'")
-
-
-async def comments_by_ids(view: View, ids: Sequence[UUID]) -> dict[UUID, CommentRow]:
-    """A requester gets the public ones of their own tickets."""
-    rows = await view.fetch(
-        sql.SQL(
-            "select {} from comment c join span s on s.ticket = c.ticket and s.closed_position is null"
-            " where c.workspace = %(workspace)s and c.id = any(%(ids)s) and {} and {}"
-        ).format(_COMMENT, spans.own(view, NOW), _readable(view)),
-        {"ids": list(ids)},
-    )
-    return {row[0]: _comment_row(row) for row in rows}
-
-
-def _comment_row(row: Sequence[Any]) -> CommentRow:
-    return CommentRow(
-        id=row[0],
-        author=row[1],
-        body=row[2],
-        visibility=Visibility(row[3]),
-        created_at=row[4],
-        in_reply_to=row[5],
-        position=row[6],
-    )

@@ -11,6 +11,7 @@ from psycopg import sql
 
 from application.event_store.envelope import DomainEvent, State
 from application.event_store.event_types import NAMES
+from domain import comments
 from domain.clients import Client
 from domain.contracts import Binding, Contract
 from domain.people import Person
@@ -21,6 +22,9 @@ from domain.text import same_value
 from domain.ticket_state import Attachment
 from domain.tickets import (
     CommentAdded,
+    CommentEdited,
+    CommentEvent,
+    CommentWithdrawn,
     FileAttached,
     FileDetached,
     LinkEvent,
@@ -205,8 +209,9 @@ def changes_of(change: Change) -> list[ChangeRow]:
     """What the event changed. A comment is a change too: it appears under its id; a link under its kind."""
     before, after = change.before, change.after
     event = change.envelope.event
-    if isinstance(event, CommentAdded):
-        return [ChangeRow(path=f"comments.{event.comment}", to=event.body)]
+    if isinstance(event, CommentEvent):  # what it said before is read with the event
+        body = None if isinstance(event, CommentWithdrawn) else event.body
+        return [ChangeRow(path=f"comments.{event.comment}", to=body)]
     if isinstance(event, FileAttached):
         return [ChangeRow(path=f"attachments.{event.attachment}", to=event.name)]
     if isinstance(event, FileDetached):
@@ -252,6 +257,9 @@ def _is_internal(change: Change) -> bool:
         return _detached(change).visibility is Visibility.INTERNAL
     if isinstance(event, TicketTransferred):
         return True  # with a note for colleagues
+    if isinstance(event, CommentEdited | CommentWithdrawn):
+        assert isinstance(change.after, Ticket)
+        return comments.there(change.after, event.comment).visibility is Visibility.INTERNAL
     return isinstance(event, TicketWatched | TicketUnwatched | LinkEvent)
 
 
@@ -355,20 +363,39 @@ PROJECTION = Projection(
 
 _SELECTED = sql.SQL(
     "x.position, x.stream, x.version, x.type, x.ticket, x.occurred_at, x.recorded_at, x.actor, x.on_behalf_of,"
-    " x.channel, x.source, {reason}, x.command_id, x.correlation_id, x.causation_id, {changes}, {data}"
+    " x.channel, x.source, {reason}, x.command_id, x.correlation_id, x.causation_id, {changes}, {data}, {former}"
 )
 
 
-COLUMNS = _SELECTED.format(reason=sql.SQL("x.reason"), changes=sql.SQL("x.changes"), data=sql.SQL("x.data"))
+_FORMER_TEXT = sql.SQL(
+    "case when x.type in ('CommentEdited', 'CommentWithdrawn') then ("
+    " select p.data ->> 'body' from timeline p"
+    "  where p.ticket = x.ticket and p.version < x.version and p.type in ('CommentAdded', 'CommentEdited')"
+    "    and p.data ->> 'comment' = x.data ->> 'comment'"
+    "  order by p.version desc limit 1) end"
+)
+
+COLUMNS = _SELECTED.format(
+    reason=sql.SQL("x.reason"), changes=sql.SQL("x.changes"), data=sql.SQL("x.data"), former=_FORMER_TEXT
+)
 """What `event_row` reads, for those who see everything."""
 
 
+_TAKEN_BACK = sql.SQL(
+    "case when x.type in ('CommentAdded', 'CommentEdited') then exists (select from comment c"
+    " where c.id = (x.data ->> 'comment')::uuid and c.said_position > x.position) else false end"
+)
 _FOR_REQUESTERS = _SELECTED.format(
     reason=sql.SQL("case when x.actor = %(viewer)s then x.reason end"),
-    changes=sql.SQL("jsonb_path_query_array(x.changes, '$[*] ? (@.path != \"parent\")')"),
-    data=sql.SQL("x.data - 'parent'"),
+    changes=sql.SQL(
+        "case when {} then (select jsonb_agg(one - 'to') from jsonb_array_elements(x.changes) one)"
+        " else jsonb_path_query_array(x.changes, '$[*] ? (@.path != \"parent\")') end"
+    ).format(_TAKEN_BACK),
+    data=sql.SQL("x.data - 'parent' - case when {} then 'body' else '' end").format(_TAKEN_BACK),
+    former=sql.SQL("null"),
 )
-"""Reasons are written for colleagues: a requester reads their own alone. Of what a ticket is a part is not theirs."""
+"""Reasons are written for colleagues: a requester reads their own alone. Of what a ticket is a part is not theirs, and
+what somebody said and took back is not theirs any more."""
 
 PUBLIC_COLUMNS = _FOR_REQUESTERS
 
@@ -381,6 +408,9 @@ def _selected(view: View) -> sql.Composed:
 
 
 def event_row(row: Sequence[Any], moment: Moment = NOW) -> EventRow:
+    changes, former = msgspec.convert(row[15], list[ChangeRow]), row[17]
+    if former is not None:
+        changes = [msgspec.structs.replace(change, from_=former) for change in changes]
     return EventRow(
         position=row[0],
         stream=row[1],
@@ -397,7 +427,7 @@ def event_row(row: Sequence[Any], moment: Moment = NOW) -> EventRow:
         command_id=row[12],
         correlation_id=row[13],
         causation_id=row[14],
-        changes=msgspec.convert(row[15], list[ChangeRow]),
+        changes=changes,
         data=row[16],
         moment=moment,
     )

@@ -10,7 +10,7 @@ from typing import Any, cast, get_args
 
 import msgspec
 
-from application.event_store.envelope import DomainEvent, Envelope, State, Stream
+from application.event_store.envelope import Cause, DomainEvent, Envelope, State, Stream
 from domain import (
     clients,
     contracts,
@@ -28,7 +28,8 @@ from domain import (
 from domain.text import PASSING, SEALED
 from domain.traceability import links, releases, repositories, requests
 
-Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
+Upcaster = Callable[[dict[str, Any], Cause], dict[str, Any]]
+"""Of an event's fields, texts opened, and of what its envelope says of its cause."""
 
 
 class EventType(msgspec.Struct, frozen=True):
@@ -63,32 +64,46 @@ def _marked(kind: msgspec.inspect.Type, mark: str) -> bool:
     return isinstance(kind, msgspec.inspect.UnionType) and any(_marked(member, mark) for member in kind.types)
 
 
+class Former(msgspec.Struct, frozen=True):
+    """A version before the last: its sealed fields, and the next version made of it."""
+
+    sealed: tuple[str, ...]
+    upcast: Upcaster
+
+
+def _with_its_author(comment: dict[str, Any], cause: Cause) -> dict[str, Any]:
+    return {**comment, "author": str(cause.on_behalf_of or cause.actor), "mentions": []}
+
+
+def _asking_no_reasons(defined: dict[str, Any], _: Cause) -> dict[str, Any]:
+    return {**defined, "workflow": {**defined["workflow"], "reasons": []}}
+
+
+FORMER: Mapping[type[DomainEvent], tuple[Former, ...]] = {
+    tickets.CommentAdded: (Former(("body",), _with_its_author),),
+    workflows.WorkflowDefined: (Former((), _asking_no_reasons),),
+}
+"""All versions before the last, the first of them first."""
+
+
 def _types(evolve: Callable[[Any, Any, datetime], State], union: Any) -> list[EventType]:
     members: tuple[type[DomainEvent], ...] = get_args(union) or (union,)
-    return [_type(cls, evolve, UPCASTERS.get(cls.__name__, {})) for cls in members]
+    return [_type(evolve, cls, FORMER.get(cls, ())) for cls in members]
 
 
 def _type(
-    cls: type[DomainEvent], evolve: Callable[[Any, Any, datetime], State], older: Mapping[int, Upcaster]
+    evolve: Callable[[Any, Any, datetime], State], cls: type[DomainEvent], former: tuple[Former, ...]
 ) -> EventType:
-    """`older`: by version, how it becomes the next; none of them sealed other fields than the newest does."""
-    version = len(older) + 1
+    version = len(former) + 1
     return EventType(
         name=cls.__name__,
         version=version,
         cls=cls,
-        sealed=dict.fromkeys(range(1, version + 1), sealed_fields(cls)),
+        sealed={n: one.sealed for n, one in enumerate(former, start=1)} | {version: sealed_fields(cls)},
         evolve=evolve,
         kept=_kept(cls),
-        upcasters=older,
+        upcasters={n: one.upcast for n, one in enumerate(former, start=1)},
     )
-
-
-def _asking_no_reasons(state: dict[str, Any]) -> dict[str, Any]:
-    return {**state, "workflow": {**state["workflow"], "reasons": []}}
-
-
-UPCASTERS: Mapping[str, Mapping[int, Upcaster]] = {"WorkflowDefined": {1: _asking_no_reasons}}
 
 
 def _kept(cls: type[DomainEvent]) -> tuple[str, ...]:

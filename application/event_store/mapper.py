@@ -110,23 +110,24 @@ class EnvelopeMapper(Mapper[UUID]):
             if opened[field] is None:
                 opened[field] = {} if field == "fields" else ERASED
         reason = opened.pop(REASON, reason)
+        cause = Cause(
+            actor=actor,
+            on_behalf_of=on_behalf_of,
+            channel=channel,
+            source=source,
+            reason=reason,
+            command_id=command_id,
+            correlation_id=correlation_id,
+            causation_id=causation_id,
+            trace=trace,
+        )
         return Envelope(
             workspace=workspace,
             originator_id=stream,
             originator_version=version,
-            event=_with_texts(EVENT_TYPES[name], event_version, event, opened),
+            event=_with_texts(EVENT_TYPES[name], event_version, event, opened, cause),
             occurred_at=occurred_at,
-            cause=Cause(
-                actor=actor,
-                on_behalf_of=on_behalf_of,
-                channel=channel,
-                source=source,
-                reason=reason,
-                command_id=command_id,
-                correlation_id=correlation_id,
-                causation_id=causation_id,
-                trace=trace,
-            ),
+            cause=cause,
             subject=subject,
             command_hash=command_hash,
             position=position,
@@ -153,10 +154,10 @@ def _parse(name: str, version: int, state: bytes, reason: str | None, to_fold: b
     return event, {field: text for field, text in found.items() if text and isinstance(text, str)}
 
 
-def _with_texts(kind: EventType, version: int, state: Any, opened: dict[str, Any]) -> DomainEvent:
+def _with_texts(kind: EventType, version: int, state: Any, opened: dict[str, Any], cause: Cause) -> DomainEvent:
     if version == kind.version:
         return cast(DomainEvent, replace(state, **opened) if opened else state)
     state |= opened
     for older in range(version, kind.version):
-        state = kind.upcasters[older](state)
+        state = kind.upcasters[older](state, cause)
     return msgspec.convert(state, kind.cls, strict=True)

@@ -140,7 +140,7 @@ def test_the_first_tickets_children_have_children(filled: Filled) -> None:
 
 
 def test_people_speak_in_public_and_among_themselves(filled: Filled) -> None:
-    said = Counter(visible for ticket in filled.tickets().values() for _, visible in ticket.comments)
+    said = Counter(comment.visibility for ticket in filled.tickets().values() for comment in ticket.comments)
     assert said[Visibility.PUBLIC] > 100
     assert said[Visibility.INTERNAL] > 100
 

@@ -305,7 +305,8 @@ def test_a_requester_sees_their_own_tickets_and_what_is_public_in_them(
     own = client.done("openTicket", "ticket { id key requester { id email } viewerCan transitions { requires } }",
                       title="Mine", role="INCIDENT")  # fmt: skip
     assert own["requester"] == {"id": client.person, "email": None}
-    assert (own["viewerCan"], own["transitions"]) == (["watchTicket", "unwatchTicket", "addComment", "attachFile"], [])
+    talk = ["addComment", "editComment", "withdrawComment"]
+    assert (own["viewerCan"], own["transitions"]) == (["watchTicket", "unwatchTicket", *talk, "attachFile"], [])
     agent.done("addComment", ticket=own["id"], body="Between us.", visibility="INTERNAL")
     seen = client.done(
         "addComment",

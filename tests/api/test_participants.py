@@ -56,7 +56,8 @@ def test_a_requester_watches_their_own_and_sees_no_other_watcher(agent: Client, 
     agent.done("watchTicket", ticket=theirs)
     shown = claire.done("watchTicket", SHOW, ticket=theirs)
     assert shown["watchers"] == {"nodes": [{"id": claire.person}], "totalCount": 1}
-    assert set(shown["viewerCan"]) == {"addComment", "attachFile", "watchTicket", "unwatchTicket"}
+    talk = {"addComment", "editComment", "withdrawComment"}
+    assert set(shown["viewerCan"]) == {*talk, "attachFile", "watchTicket", "unwatchTicket"}
     history = "query($id: ID) { ticket(id: $id) { history { nodes { type } totalCount } } }"
     assert claire.ask(history, id=theirs)["history"]["nodes"] == [{"type": "TicketOpened"}]
     assert claire.refused("watchTicket", ticket=theirs, person=agent.person) == ("FORBIDDEN", None)

@@ -125,27 +125,6 @@ def test_parents_have_children_and_no_cycles(agent: Client) -> None:
     assert agent.done("setParent", "ticket { parent { key } }", ticket=child["id"], parent=None) == {"parent": None}
 
 
-def test_comments_are_written_answered_and_paged(agent: Client) -> None:
-    ticket = agent.open()
-    show = "ticket { commentCount comments { nodes { id body visibility author { id } inReplyTo } totalCount } }"
-    [first] = agent.done("addComment", show, ticket=ticket["id"], body="On it.")["comments"]["nodes"]
-    assert (first["body"], first["visibility"], first["author"]) == ("On it.", "PUBLIC", {"id": agent.person})
-    answered = agent.done(
-        "addComment", show, ticket=ticket["id"], body="Good.", visibility="INTERNAL", inReplyTo=first["id"]
-    )
-    assert answered["commentCount"] == answered["comments"]["totalCount"] == 2
-    assert answered["comments"]["nodes"][1]["inReplyTo"] == first["id"]
-    assert agent.ask("query($id: ID!) { node(id: $id) { id ... on Comment { body } } }", id=first["id"]) == {
-        "id": first["id"],
-        "body": "On it.",
-    }
-    assert agent.refused("addComment", ticket=ticket["id"], body=" ") == ("INVALID_VALUE", ["body"])
-    assert agent.refused("addComment", ticket=ticket["id"], body="x", inReplyTo="x") == (
-        "COMMENT_NOT_FOUND",
-        ["inReplyTo"],
-    )
-
-
 @pytest.mark.parametrize("command_id", ["5b1c64a8-5f0e-4c3f-9d53-7a1f1f5a2c11", "order-4711"])
 def test_a_repeated_command_returns_the_first_result(agent: Client, command_id: str) -> None:
     first = agent.command("openTicket", title="Once", role="TASK", commandId=command_id)

@@ -197,11 +197,11 @@ def test_an_older_version_is_opened_by_its_own_names_and_then_upcast(monkeypatch
     now = EVENT_TYPES["TicketOpened"]
     newest = msgspec.json.decode((SAMPLES / "TicketOpened.1.json").read_bytes())
 
-    def renamed(state: dict[str, Any]) -> dict[str, Any]:
+    def renamed(state: dict[str, Any], _: Cause) -> dict[str, Any]:
         urgent = state.pop("urgent")
         return {**newest, "fields": {}, "title": state.pop("subject"), "priority": "HIGH" if urgent else "LOW"}
 
-    def described(state: dict[str, Any]) -> dict[str, Any]:
+    def described(state: dict[str, Any], _: Cause) -> dict[str, Any]:
         return {**state, "description": f"About: {state['title']}"}
 
     later = EventType(
@@ -223,6 +223,14 @@ def test_an_older_version_is_opened_by_its_own_names_and_then_upcast(monkeypatch
     assert isinstance(ticket.state, Ticket)
     assert (ticket.state.title, ticket.state.description) == ("Сайт упал", "About: Сайт упал")
     assert ticket.state.priority == "HIGH"
+
+
+def test_a_comment_of_the_first_version_was_written_by_whoever_gave_the_command() -> None:
+    row = read(SAMPLES / "CommentAdded.1.json")
+    for on_behalf_of, author in ((None, WORKSPACE), (STREAM, STREAM)):
+        given = replace(row, cause=msgspec.structs.replace(row.cause, on_behalf_of=on_behalf_of))
+        event = MAPPER.to_domain_event(given).event
+        assert (event.author, event.mentions, event.body) == (author, (), "Перезагрузили, смотрим")
 
 
 def test_it_is_the_library_s_mapper() -> None:

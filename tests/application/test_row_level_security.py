@@ -81,6 +81,7 @@ from domain.work import BillWork, LogWork, StartTimer
 from projections import (
     attachments,
     board,
+    comments,
     directory,
     search,
     spans,
@@ -133,7 +134,7 @@ def _fill(database: Database, company: Company) -> None:
     parent = company.ticket(f"Parent of {company.workspace.key}")
     child = company.ticket("Child", requester=requester, team=team, service=service, tags=("t",), fields={"room": "1"})
     company.give(SetParent(ticket=child, parent=parent))
-    company.give(AddComment(ticket=child, body="Comment"))
+    company.give(AddComment(ticket=child, body="Comment", mentions=(requester,)))
     _attach(company, child)
     company.give(WatchTicket(ticket=child))
     company.give(TransferTicket(ticket=parent, team=team))
@@ -403,8 +404,8 @@ async def _ask_everything(
         lambda: tickets.count(view, None, None, NOW),
         lambda: tickets.details(view, [foreign], NOW),
         lambda: tickets.children(view, [foreign], page, NOW),
-        lambda: tickets.comments(view, [foreign], page, NOW),
-        lambda: tickets.comment_counts(view, [foreign], NOW),
+        lambda: comments.comments(view, [foreign], page, NOW),
+        lambda: comments.comment_counts(view, [foreign], NOW),
         lambda: attachments.attachments(view, [foreign], page, NOW),
         lambda: attachments.attachment_counts(view, [foreign], NOW),
         lambda: attachments.by_ids(view, files),

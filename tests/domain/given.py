@@ -134,6 +134,7 @@ AROUND = Surroundings(
     workflows=WORKFLOWS,
     number=1043,
     new_id=NEW_COMMENT,
+    by=ANNA,
     people={ANNA: _person("Anna"), BORIS: _person("Boris"), LEFT: _person("Left", active=False)},
     teams={team: Team(key=f"team{team.int}", name="Team") for team in (FIRST_LINE, SECOND_LINE)},
     services={

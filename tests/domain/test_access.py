@@ -61,6 +61,8 @@ WORK: list[access.Command] = [
     tickets.UnlinkTickets(ticket=TICKET, kind=tickets.LinkKind.BLOCKS, other=PARENT),
     COMMENT,
     INTERNAL,
+    tickets.EditComment(ticket=TICKET, comment=an_id(41), body="Many thanks"),
+    tickets.WithdrawComment(ticket=TICKET, comment=an_id(41)),
     FILE,
     INTERNAL_FILE,
     tickets.DetachFile(ticket=TICKET, attachment=an_id(52)),
@@ -104,7 +106,7 @@ CONTRACTS: list[access.Command] = [
     contracts.EndContract(contract=an_id(72), last_day=START.date()),
     statements.ClosePeriod(contract=an_id(72), until=START.date()),
 ]
-OF_REQUESTERS = tickets.AddComment | tickets.AttachFile | tickets.WatchTicket | tickets.UnwatchTicket
+OF_REQUESTERS = tickets.CommentCommand | tickets.AttachFile | tickets.WatchTicket | tickets.UnwatchTicket
 """What a requester may do with their own tickets."""
 
 CATALOGUES: list[access.Command] = [
@@ -300,3 +302,29 @@ def test_a_requester_attaches_public_files_to_their_own_tickets_alone() -> None:
     assert not access.may(boris, INTERNAL_FILE, THEIRS)
     assert not access.may(other, FILE, THEIRS)
     assert not access.may(msgspec.structs.replace(boris, scopes=frozenset({Scope.AUDITOR})), tickets.AttachFile)
+
+
+def test_an_author_changes_what_they_wrote_and_heads_withdraw_what_others_did() -> None:
+    for scope in (Scope.REQUESTER, Scope.AGENT, Scope.MANAGER, Scope.ADMIN):
+        head = scope in (Scope.MANAGER, Scope.ADMIN)
+        for kind in (tickets.EditComment, tickets.WithdrawComment):
+            assert access.may(actor(scope), kind, THEIRS)
+            assert access.may_change(actor(scope), kind, BORIS)
+        assert not access.may_change(actor(scope), tickets.EditComment, ANNA)
+        assert access.may_change(actor(scope), tickets.WithdrawComment, ANNA) is head
+    manager = actor(Scope.MANAGER)
+    assert access.may_change(manager, tickets.EditComment, ANNA, by=ANNA)
+    assert not access.may_change(manager, tickets.EditComment, BORIS, by=ANNA), "in Anna's name it is not theirs"
+
+
+def test_a_requester_mentions_whom_they_meet_on_the_ticket() -> None:
+    said = tickets.CommentAdded(comment=an_id(41), author=ANNA, body="Hello", visibility=Visibility.PUBLIC)
+    psst = msgspec.structs.replace(said, author=STRANGER, visibility=Visibility.INTERNAL)
+    talked = tickets.evolve(tickets.evolve(THEIRS, said, START), psst, START)
+    who = actor(Scope.REQUESTER)
+    assert not access.may_name(who, ANNA, THEIRS)
+    assert access.may_name(who, ANNA, talked)
+    assert access.may_name(who, BORIS, talked)
+    assert not access.may_name(who, STRANGER, talked)
+    assert access.may_name(who, STRANGER, msgspec.structs.replace(talked, assignee=STRANGER))
+    assert access.may_name(actor(Scope.AGENT), STRANGER, THEIRS)

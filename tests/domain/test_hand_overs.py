@@ -140,7 +140,7 @@ def test_a_role_that_requires_an_assignee_keeps_one() -> None:
 def test_nothing_else_is_touched() -> None:
     had = (
         HELD,
-        CommentAdded(comment=COMMENT, body="Hello", visibility=Visibility.PUBLIC),
+        CommentAdded(comment=COMMENT, author=ANNA, body="Hello", visibility=Visibility.PUBLIC),
         TicketLinked(kind=LinkKind.BLOCKS, other=PARENT),
         ContributorAdded(person=BORIS),
         TicketWatched(person=ANNA),

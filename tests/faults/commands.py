@@ -35,6 +35,7 @@ FEATURES = {
     "requester": "people",
     "assignee": "people",
     "person": "people",
+    "mentions": "people",
     "ticket": "tickets",
     "team": "teams",
     "service": "services",

@@ -16,7 +16,7 @@ from domain.tickets import (
     TransferTicket,
 )
 from domain.tickets import Priority as P
-from projections import engine, hand_overs, links, spans, tickets
+from projections import comments, engine, hand_overs, links, spans, tickets
 from projections.filters import PageAsk
 from projections.reading import NOW, Moment
 from projections.rebuild import rebuild
@@ -93,7 +93,7 @@ def test_a_hand_over_loses_nothing(world: World) -> None:
     assert held[0] == (anna, first)
     assert (None, second) in held
     assert held[-1] == (boris, second)
-    assert [row.body for row in world.of(ticket, tickets.comments, PAGE, NOW).nodes] == ["Hello"]
+    assert [row.body for row in world.of(ticket, comments.comments, PAGE, NOW).nodes] == ["Hello"]
     assert [row.id for row in world.of(ticket, tickets.children, PAGE, NOW).nodes] == [child]
     assert [row.other for row in world.of(ticket, links.links, PAGE, NOW).nodes] == [other]
 

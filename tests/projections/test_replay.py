@@ -20,6 +20,10 @@ from domain.tickets import (
     AssignTicket,
     ChangeRole,
     CommentAdded,
+    CommentEdited,
+    CommentEvent,
+    CommentWithdrawn,
+    EditComment,
     LinkKind,
     LinkTickets,
     Priority,
@@ -30,12 +34,13 @@ from domain.tickets import (
     TransitionTicket,
     UnlinkTickets,
     Visibility,
+    WithdrawComment,
 )
-from projections import links, spans, tickets, timeline
+from projections import comments, links, spans, tickets, timeline
 from projections.board import BoardAsk, board
 from projections.filters import EventFilter, PageAsk
 from projections.reading import NOW, Moment
-from projections.rows import TicketRow
+from projections.rows import CommentRow, TicketRow
 from tests.projections.conftest import World, a_world, hour
 
 ROLES = ("TASK", "INQUIRY", "LEAD", "DOCUMENT", "PROJECT")
@@ -63,7 +68,14 @@ STEPS = st.lists(
 )
 
 
-def command_of(step: Step, ticket: UUID, opened: list[UUID], people: list[UUID], teams: list[UUID]) -> TicketCommand:
+def newest_comment(world: World, ticket: UUID) -> UUID:
+    state = replayed(history_of(world, ticket))
+    return state.comments[-1].id if state.comments else ticket
+
+
+def command_of(
+    world: World, step: Step, ticket: UUID, opened: list[UUID], people: list[UUID], teams: list[UUID]
+) -> TicketCommand:
     kind, _, n, _ = step
     match kind:
         case 1:
@@ -79,7 +91,13 @@ def command_of(step: Step, ticket: UUID, opened: list[UUID], people: list[UUID],
         case 9:
             return UnlinkTickets(ticket=ticket, kind=KINDS[n % 5], other=opened[n % len(opened)])
         case 5:
-            return AddComment(ticket=ticket, body=f"№ {n}", visibility=list(Visibility)[n % 2])
+            mentions = tuple(people[: n % 3])
+            return AddComment(ticket=ticket, body=f"№ {n}", visibility=list(Visibility)[n % 2], mentions=mentions)
+        case 6:
+            said = newest_comment(world, ticket)
+            if n % 4 == 0:
+                return WithdrawComment(ticket=ticket, comment=said)
+            return EditComment(ticket=ticket, comment=said, body=f"№ {n}, again", mentions=tuple(people[n % 3 :]))
         case _:
             fields = {f"field{n % 3}": VALUES[n % len(VALUES)]} if n % 2 else {}
             return TransitionTicket(ticket=ticket, status=STATUSES[n % len(STATUSES)], fields=fields)
@@ -100,7 +118,7 @@ def play(world: World, steps: list[Step]) -> list[UUID]:
             else:
                 ticket = opened[which % len(opened)]
                 back = hour(at - 1) if kind == 5 and n % 3 == 0 else hour(at)
-                world.do(command_of(step, ticket, opened, people, teams), back)
+                world.do(command_of(world, step, ticket, opened, people, teams), back)
         except Refused:
             continue
         if n % 7 == 0:
@@ -160,13 +178,7 @@ def test_the_read_models_are_what_a_replay_of_the_events_gives(lab: World, steps
         assert found.position == history[-1].position
         assert found.updated_at == max(envelope.occurred_at for envelope in history)
 
-        said = sorted(
-            (envelope.occurred_at, envelope.position, envelope.event.body, envelope.event.visibility)
-            for envelope in history
-            if isinstance(envelope.event, CommentAdded)
-        )
-        shown = lab.of(id_, tickets.comments, PageAsk(first=100), NOW).nodes
-        assert [(row.created_at, row.position, row.body, row.visibility) for row in shown] == said
+        assert lab.of(id_, comments.comments, PageAsk(first=100), NOW).nodes == said_in(id_, history, NOW)
 
         assert linked(lab, id_, NOW) == [(link.kind, link.other) for link in ticket.links]
 
@@ -177,6 +189,44 @@ def test_the_read_models_are_what_a_replay_of_the_events_gives(lab: World, steps
 def linked(world: World, id_: UUID, moment: Moment) -> list[tuple[LinkKind, UUID]]:
     shown = world.of(id_, links.links, PageAsk(first=100), moment).nodes
     return [(row.kind, row.other) for row in shown]
+
+
+def said_in(ticket: UUID, history: list[Envelope], moment: Moment) -> list[CommentRow]:
+    """The comments, as the events that count at the moment tell them."""
+    said: dict[UUID, CommentRow] = {}
+    for envelope in history:
+        event, at = envelope.event, envelope.occurred_at
+        if not counts(envelope, moment):
+            continue
+        if isinstance(event, CommentAdded):
+            said[event.comment] = CommentRow(
+                id=event.comment,
+                ticket=ticket,
+                author=envelope.cause.actor,
+                body=event.body,
+                visibility=event.visibility,
+                created_at=at,
+                in_reply_to=None,
+                position=envelope.position,
+                mentions=list(event.mentions),
+                edited_at=None,
+                withdrawn=False,
+                moment=moment,
+            )
+        elif isinstance(event, CommentEdited):
+            said[event.comment] = msgspec.structs.replace(
+                said[event.comment], body=event.body, mentions=list(event.mentions), edited_at=at
+            )
+        elif isinstance(event, CommentWithdrawn):
+            said[event.comment] = msgspec.structs.replace(
+                said[event.comment], body="", mentions=[], edited_at=at, withdrawn=True
+            )
+    return sorted(said.values(), key=lambda row: (row.created_at, row.position))
+
+
+def counts(envelope: Envelope, moment: Moment) -> bool:
+    by_position = moment.position is None or envelope.position <= moment.position
+    return by_position and (moment.occurred_at is None or envelope.occurred_at <= moment.occurred_at)
 
 
 def known_to_the_process(world: World, id_: UUID) -> Stream:
@@ -212,15 +262,15 @@ def test_a_ticket_as_of_any_moment_is_the_replay_up_to_it(lab: World, steps: lis
                 assert found == (as_row(id_, known, moment) if known else None)
                 expected = [(link.kind, link.other) for link in known.links] if known else []
                 assert linked(lab, id_, moment) == expected
+                said = lab.of(id_, comments.comments, PageAsk(first=100), moment).nodes
+                assert said == said_in(id_, history, moment)
 
 
 def known_at(history: list[Envelope], moment: Moment) -> Ticket | None:
     """The ticket after the last event that counts; a comment does not, whenever it is dated."""
     known: Ticket | None = None
     for n, envelope in enumerate(history, start=1):
-        by_position = moment.position is None or envelope.position <= moment.position
-        by_time = moment.occurred_at is None or envelope.occurred_at <= moment.occurred_at
-        if by_position and by_time and not isinstance(envelope.event, CommentAdded):
+        if counts(envelope, moment) and not isinstance(envelope.event, CommentEvent):
             known = replayed(history[:n])
     return known
 

@@ -12,7 +12,7 @@ from application.attachments.attaching import attach
 from application.attachments.contents import Contents
 from application.handling import Context
 from domain.access import Actor
-from domain.tickets import AddComment, AttachFile, DetachFile, Visibility
+from domain.tickets import AddComment, AttachFile, DetachFile, EditComment, Ticket, Visibility, WithdrawComment
 from projections import search
 from projections.filters import IdFilter, KeyFilter, PageAsk, TicketFilter
 from projections.reading import BadInput, Moment
@@ -50,6 +50,34 @@ def shown(world: World, query: str, actor: Actor | None = None) -> list[tuple[Se
 
 def say(world: World, ticket: UUID, body: str, visibility: Visibility = Visibility.PUBLIC) -> None:
     world.do(AddComment(ticket=ticket, body=body, visibility=visibility))
+
+
+def test_an_edited_comment_is_found_by_what_it_says_now_and_a_withdrawn_one_no_more(world: World) -> None:
+    clara = world.person("Clara")
+    ticket = world.open("Own", "INQUIRY", requester=clara)
+    say(world, ticket, "Роутер перезагружен")
+    say(world, ticket, "Клиент забыл пароль", Visibility.INTERNAL)
+    for at_once in (False, True):
+        if not at_once:
+            world.project()
+        public, internal = the_comments(world, ticket)
+        world.do(EditComment(ticket=ticket, comment=public, body="Коммутатор заменён"))
+        world.do(EditComment(ticket=ticket, comment=internal, body="Клиент забыл логин", mentions=(clara,)))
+        world.project()
+        assert found(world, "роутер") == found(world, "пароль") == []
+        assert found(world, "коммутатор", actor=world.requester(clara)) == ["Own"]
+        assert found(world, "логин") == ["Own"]
+        assert found(world, "логин", actor=world.requester(clara)) == [], "what was internal stays so"
+    for comment in (public, internal):
+        world.do(WithdrawComment(ticket=ticket, comment=comment))
+    world.project()
+    assert found(world, "коммутатор") == found(world, "логин") == []
+
+
+def the_comments(world: World, ticket: UUID) -> list[UUID]:
+    state = world.store.workspace(world.workspace.id).load([ticket])[ticket].state
+    assert isinstance(state, Ticket)
+    return [comment.id for comment in state.comments]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Tickets: single ones, lists with search, sorts and pages, comments, and what spans do not hold."""
+"""Tickets: single ones, lists with search, sorts and pages, comments.comments, and what spans do not hold."""
 
 import base64
 from collections.abc import Iterator
@@ -25,6 +25,7 @@ from domain.tickets import (
     TransitionTicket,
     Visibility,
 )
+from projections import comments
 from projections.filters import Direction, KeyFilter, PageAsk, TicketField, TicketFilter, TicketOrder
 from projections.reading import NOW, BadInput, Moment, Page
 from projections.rows import CommentRow, TicketDetails
@@ -32,9 +33,6 @@ from projections.search import condition
 from projections.tickets import (
     by_ids,
     child_counts,
-    comment_counts,
-    comments,
-    comments_by_ids,
     count,
     details,
     ticket,
@@ -86,7 +84,7 @@ def test_another_workspace_has_no_part_in_any_answer(world: World) -> None:
     assert other.ask(by_ids, [opened, strange], NOW).keys() == {strange}
     for moment in (NOW, Moment(position=10**6)):
         assert other.ask(details, [opened], moment) == {}
-        assert other.of(opened, comments, PageAsk(), moment).nodes == []
+        assert other.of(opened, comments.comments, PageAsk(), moment).nodes == []
         assert other.titles(moment=moment) == ["Theirs"]
     assert other.ask(count, None, None, NOW) == 1
 
@@ -369,7 +367,7 @@ def test_who_opened_it_is_the_person_on_whose_behalf(world: World) -> None:
     world.project()
     for moment in (NOW, Moment(position=10**6)):
         assert details_of(world, opened, moment).opened_by == anna
-        assert world.of(opened, comments, PageAsk(), moment).nodes[0].author == anna
+        assert world.of(opened, comments.comments, PageAsk(), moment).nodes[0].author == anna
 
 
 def bodies(page: Page[CommentRow]) -> list[str]:
@@ -381,25 +379,25 @@ def test_comments_come_oldest_first_in_pages_both_ways(world: World) -> None:
     for n in (3, 1, 2, 2):
         world.do(AddComment(ticket=opened, body=f"at {n}"), hour(n))
     world.project()
-    assert bodies(world.of(opened, comments, PageAsk(), NOW)) == ["at 1", "at 2", "at 2", "at 3"]
+    assert bodies(world.of(opened, comments.comments, PageAsk(), NOW)) == ["at 1", "at 2", "at 2", "at 3"]
     for size in (1, 2, 3):
         seen: list[CommentRow] = []
-        page = world.of(opened, comments, PageAsk(first=size), NOW)
+        page = world.of(opened, comments.comments, PageAsk(first=size), NOW)
         while True:
             seen += page.nodes
             if not page.has_next:
                 break
-            page = world.of(opened, comments, PageAsk(first=size, after=page.cursors[-1]), NOW)
+            page = world.of(opened, comments.comments, PageAsk(first=size, after=page.cursors[-1]), NOW)
         assert [row.body for row in seen] == ["at 1", "at 2", "at 2", "at 3"]
         assert len({row.id for row in seen}) == 4
-    page = world.of(opened, comments, PageAsk(last=3), NOW)
+    page = world.of(opened, comments.comments, PageAsk(last=3), NOW)
     assert bodies(page) == ["at 2", "at 2", "at 3"]
-    page = world.of(opened, comments, PageAsk(last=3, before=page.cursors[0]), NOW)
+    page = world.of(opened, comments.comments, PageAsk(last=3, before=page.cursors[0]), NOW)
     assert bodies(page) == ["at 1"]
-    assert bodies(world.of(opened, comments, PageAsk(), Moment(occurred_at=hour(1)))) == ["at 1"]
+    assert bodies(world.of(opened, comments.comments, PageAsk(), Moment(occurred_at=hour(1)))) == ["at 1"]
     for cursor in (cursor_of("x", 1), cursor_of(1)):
         with pytest.raises(BadInput):
-            world.of(opened, comments, PageAsk(after=cursor), NOW)
+            world.of(opened, comments.comments, PageAsk(after=cursor), NOW)
 
 
 def test_comments_and_children_survive_a_role_change(world: World) -> None:
@@ -408,7 +406,7 @@ def test_comments_and_children_survive_a_role_change(world: World) -> None:
     world.do(AddComment(ticket=parent, body="call back"))
     world.do(ChangeRole(ticket=parent, role="PROJECT"))
     world.project()
-    assert bodies(world.of(parent, comments, PageAsk(), NOW)) == ["call back"]
+    assert bodies(world.of(parent, comments.comments, PageAsk(), NOW)) == ["call back"]
     assert world.ask(child_counts, [parent], NOW)[parent].children == 1
 
 
@@ -436,7 +434,7 @@ def test_a_requester_sees_their_own_tickets_and_what_is_public_in_them(world: Wo
     world.do(AddComment(ticket=parent, body="awful client", visibility=Visibility.INTERNAL), hour(1))
     world.do(AddComment(ticket=hidden, body="elsewhere"), hour(1))
     world.project()
-    (hello,) = [row.id for row in world.of(parent, comments, PageAsk(), NOW).nodes if row.body == "hello"]
+    (hello,) = [row.id for row in world.of(parent, comments.comments, PageAsk(), NOW).nodes if row.body == "hello"]
     every_comment = [row[0] for row in world.rows("select id from comment")]
     assert len(every_comment) == 3
 
@@ -453,13 +451,13 @@ def test_a_requester_sees_their_own_tickets_and_what_is_public_in_them(world: Wo
         assert world.ask_as(her, details, [parent, hidden], moment).keys() == {parent}
         assert world.ask_as(her, details, [parent], moment)[parent].comment_count == 1
         assert world.ask_as(another, details, [parent], moment) == {}
-        assert bodies(world.of_as(her, parent, comments, PageAsk(), moment)) == ["hello"]
-        assert world.of_as(her, parent, comment_counts, moment) == 1
-        assert bodies(world.of_as(her, hidden, comments, PageAsk(), moment)) == []
-        assert bodies(world.of_as(another, parent, comments, PageAsk(), moment)) == []
-    assert world.ask_as(her, comments_by_ids, every_comment).keys() == {hello}
-    assert world.ask_as(another, comments_by_ids, every_comment) == {}
-    assert world.ask_as(agent, comments_by_ids, every_comment).keys() == set(every_comment)
+        assert bodies(world.of_as(her, parent, comments.comments, PageAsk(), moment)) == ["hello"]
+        assert world.of_as(her, parent, comments.comment_counts, moment) == 1
+        assert bodies(world.of_as(her, hidden, comments.comments, PageAsk(), moment)) == []
+        assert bodies(world.of_as(another, parent, comments.comments, PageAsk(), moment)) == []
+    assert world.ask_as(her, comments.by_ids, every_comment).keys() == {hello}
+    assert world.ask_as(another, comments.by_ids, every_comment) == {}
+    assert world.ask_as(agent, comments.by_ids, every_comment).keys() == set(every_comment)
 
 
 def test_times_keep_their_microseconds_through_cursors(world: World) -> None:

@@ -125,7 +125,14 @@ def test_every_event_of_a_ticket_says_what_it_changed(world: World) -> None:
     ]
     comment = found[-1].data["comment"]
     assert said[14] == {f"comments.{comment}": (None, "hello")}
-    assert found[-1].data == {"comment": comment, "body": "hello", "visibility": "PUBLIC", "in_reply_to": None}
+    assert found[-1].data == {
+        "comment": comment,
+        "author": str(world.admin.person),
+        "body": "hello",
+        "visibility": "PUBLIC",
+        "in_reply_to": None,
+        "mentions": [],
+    }
 
 
 def test_events_of_other_streams_say_what_they_changed(world: World) -> None:
