@@ -118,9 +118,9 @@ async def perform_prepared(
     name = command.__name__ if isinstance(command, type) else type(command).__name__
     with tracing.span(name), metrics.counted(name) as count:
         try:
-            context = _context(info, input)
+            context = context_of(info, input)
             if isinstance(command, type):
-                command = _command(info, input, command)
+                command = command_of(info, input, command)
             handle = await prepare(command)
             outcome = await to_thread.run_sync(
                 handle, runtime.store, context, command, abandon_on_cancel=True, limiter=runtime.command_threads
@@ -141,7 +141,7 @@ async def wait_until_readable(info: Info, outcome: Outcome, *read_models: str) -
     return True
 
 
-def _context(info: Info, input: CommandInput) -> Context:
+def context_of(info: Info, input: CommandInput) -> Context:
     """Raises Refused."""
     actor = info.context.actor
     command_id, on_behalf_of = given(input.command_id), given(input.on_behalf_of)
@@ -152,7 +152,7 @@ def _context(info: Info, input: CommandInput) -> Context:
         reason=given(input.reason),
         occurred_at=given(input.occurred_at),
         override_wip_limit=isinstance(input, MovingInput | ArrivingInput) and given(input.override_wip_limit) is True,
-        on_behalf_of=None if on_behalf_of is None else _id(on_behalf_of, Kind.PERSON, "onBehalfOf"),
+        on_behalf_of=None if on_behalf_of is None else id_of(on_behalf_of, Kind.PERSON, "onBehalfOf"),
     )
 
 
@@ -166,7 +166,7 @@ def _command_id(text: str, workspace: UUID) -> UUID:
         return uuid5(workspace, f"command:{text}")
 
 
-def _command(info: Info, input: CommandInput, kind: type[C]) -> C:
+def command_of(info: Info, input: object, kind: type[C]) -> C:
     """The domain's command with the input's values, by names. Raises Refused."""
     values: dict[str, Any] = {}
     for field in msgspec.structs.fields(kind):
@@ -182,7 +182,7 @@ def _command(info: Info, input: CommandInput, kind: type[C]) -> C:
     return kind(**values)
 
 
-def _converted(info: Info, input: CommandInput, value: Any, name: str, path: str) -> Any:
+def _converted(info: Info, input: object, value: Any, name: str, path: str) -> Any:
     if name == "fields":
         return inward(info.context.workflows, value)
     if name == "value":
@@ -192,7 +192,7 @@ def _converted(info: Info, input: CommandInput, value: Any, name: str, path: str
         return value.written(info)
     if name in NAMED_BY:
         kind = NAMED_BY[name]
-        return tuple(_id(one, kind, path) for one in value) if is_list(value) else _id(value, kind, path)
+        return tuple(id_of(one, kind, path) for one in value) if is_list(value) else id_of(value, kind, path)
     return tuple(value) if is_list(value) else value
 
 
@@ -213,7 +213,7 @@ _NOT_FOUND = {
 }
 
 
-def _id(text: str, kind: Kind, path: str) -> UUID:
+def id_of(text: str, kind: Kind, path: str) -> UUID:
     """What is no id of ours names nothing, as an id of another workspace does. Raises Refused."""
     try:
         return decode(text, kind)
@@ -223,7 +223,7 @@ def _id(text: str, kind: Kind, path: str) -> UUID:
         raise refused from None
 
 
-def told(refused: Refused, input: CommandInput) -> UserError:
+def told(refused: Refused, input: object) -> UserError:
     """In the client's words: with the ids that it sent."""
     message = refused.message
     for name, kind in NAMED_BY.items():

@@ -2,7 +2,8 @@
 
 Cost counts what a query may return before it is executed: every object counts 1, a connection 10 more, since it is a
 query of its own; `nodes` and `edges` count as often as the page is long (`first` or `last`, 50 where absent), a list
-without pages 10 times. So a board of 500 cards with eight objects on each costs about 5,000.
+without pages 10 times, the answers of a bulk command 200 times. So a board of 500 cards with eight objects on each
+costs about 5,000.
 """
 
 from collections.abc import Iterator, Sequence
@@ -35,6 +36,7 @@ from strawberry.types.graphql import OperationType
 
 from api import requests
 from api.errors import COMPLEXITY_LIMIT
+from application.bulk import TICKETS_LIMIT
 from projections.reading import PAGE_DEFAULT
 
 BODY_LIMIT = 1_000_000
@@ -47,6 +49,8 @@ ALIAS_LIMIT = 30
 COST_LIMIT = 20_000
 CONNECTION_COST = 10
 LIST_LENGTH = 10
+LENGTHS = {("BulkPayload", "answers"): TICKETS_LIMIT}
+"""Of lists that are longer."""
 CACHED_QUERIES = 500
 CACHED_LENGTH = 8_000
 """Characters of a query that is kept parsed."""
@@ -205,7 +209,7 @@ class _Scales:
         inner = self.weigh(node.selection_set, inner_type, depth + 1, size)
         times = 1
         if shape.startswith("["):
-            times = page if name in ("nodes", "edges") else LIST_LENGTH
+            times = page if name in ("nodes", "edges") else LENGTHS.get((of.name, name), LIST_LENGTH)
         own = 1 + CONNECTION_COST if connection else 1
         return Weight(times * (own + inner.cost), 1 + inner.height)
 

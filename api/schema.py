@@ -9,6 +9,7 @@ from api.attributes import AttributeMutations
 from api.audit import AuditQueries
 from api.billing import BillingMutations, BillingQueries
 from api.board import BoardQueries
+from api.bulk import BulkMutations
 from api.clients import ClientMutations, ClientQueries
 from api.comments import CommentMutations
 from api.contracts import ContractMutations, ContractQueries
@@ -83,6 +84,7 @@ class Mutation(
     TicketMutations,
     RankingMutations,
     AttributeMutations,
+    BulkMutations,
     CommentMutations,
     ParticipantMutations,
     HandOverMutations,

@@ -13,7 +13,7 @@ import msgspec
 from application.event_store import metrics, tracing
 from application.event_store.envelope import Cause, DomainEvent, Envelope, Stream
 from application.event_store.recorder import AlreadyRecorded, Guard, Recorded, VersionConflict
-from application.event_store.streams import EventStore, WorkspaceStore
+from application.event_store.streams import Append, EventStore, WorkspaceStore
 from domain.access import Actor, may_act_for_others
 from domain.errors import CommandIdReused, Conflict, Forbidden, InvalidValue, OccurredInFuture, PersonNotFound, Refused
 from domain.people import Person
@@ -89,10 +89,7 @@ def execute(
     """
     context = checked(context)
     workspace = store.workspace(context.actor.workspace)
-    needed = {stream, *(other for other in others if other is not None)}
-    if context.on_behalf_of is not None:
-        needed.add(context.on_behalf_of)
-    attempt = _Attempt(workspace, context, command, stream, needed, decide)
+    attempt = Attempt(workspace, context, command, stream, others, decide)
     # Where commands of this process meet, at a guard or on one stream, they go one by one: in a race all but one lose.
     with workspace.turn(guard or stream):
         try:
@@ -106,13 +103,13 @@ def execute(
                 if attempt.meets_others_at is not None:
                     break
         except AlreadyRecorded as error:
-            return _replayed(error.first, attempt.digest, resent=error.resent)
+            return replayed(error.first, attempt.digest, resent=error.resent)
     if attempt.meets_others_at is not None:
         return _at_a_further_stream(attempt, attempt.meets_others_at, workspace)
     raise Conflict(None, None)
 
 
-def _at_a_further_stream(attempt: "_Attempt", stream: UUID, workspace: WorkspaceStore) -> Outcome:
+def _at_a_further_stream(attempt: "Attempt", stream: UUID, workspace: WorkspaceStore) -> Outcome:
     """Once a race was lost there: in the turn of that stream instead, since no two turns are ever held at once."""
     with workspace.turn(stream):
         for _ in range(ATTEMPTS):
@@ -121,12 +118,12 @@ def _at_a_further_stream(attempt: "_Attempt", stream: UUID, workspace: Workspace
             except VersionConflict:
                 metrics.LOST_RACES.inc()
             except AlreadyRecorded as error:
-                return _replayed(error.first, attempt.digest, resent=error.resent)
+                return replayed(error.first, attempt.digest, resent=error.resent)
     raise Conflict(None, None)
 
 
-class _Attempt:
-    """One command, tried once or several times."""
+class Attempt:
+    """One command, tried once or several times. `needed`: all streams that the decision must know."""
 
     def __init__(
         self,
@@ -134,12 +131,13 @@ class _Attempt:
         context: Context,
         command: msgspec.Struct,
         stream: UUID,
-        needed: set[UUID],
+        others: Iterable[UUID | None],
         decide: Decide,
     ) -> None:
         self._workspace, self._context, self._decide = workspace, context, decide
-        self._stream, self._needed = stream, needed
-        self._command_id = context.command_id or uuid4()
+        self._stream = stream
+        self.needed = {id_ for id_ in (stream, *others, context.on_behalf_of) if id_ is not None}
+        self.command_id = context.command_id or uuid4()
         self.digest = fingerprint(workspace, context, command)
         self.meets_others_at: UUID | None = None
         """The further stream that the last decision appends to: where it meets commands on other streams."""
@@ -150,11 +148,11 @@ class _Attempt:
         command is refused or that it changes nothing, which what moved meanwhile may have caused.
 
         Raises AlreadyRecorded, StoreUnavailable."""
-        known = self._workspace.known(self._needed - {self._stream} if new else self._needed)
+        known = self._workspace.known(self.needed - {self._stream} if new else self.needed)
         if known is None:
             return None
         try:
-            decision = self._decided(known)
+            decision = self.decided(known)
             if decision.further:  # their append checks no more than the streams that it appends to
                 return None
             return self._record(known, decision, []) if decision.events else None
@@ -168,14 +166,15 @@ class _Attempt:
         """Raises Refused, VersionConflict, AlreadyRecorded, StoreUnavailable."""
         held = [] if guard is None else [self._workspace.guard(guard)]  # before what it guards is read
         with tracing.span("load"):
-            loaded, earlier = self._workspace.load_for(self._needed, self._context.command_id)
+            loaded, earlier = self._workspace.load_for(self.needed, self._context.command_id)
         if earlier is not None:
             raise AlreadyRecorded(earlier)
-        decision = self._decided(loaded)
+        decision = self.decided(loaded)
         self.meets_others_at = decision.further[0].stream if decision.further and guard is None else None
         return self._record(loaded, decision, held) if decision.events else self._unchanged(loaded)
 
-    def _decided(self, loaded: dict[UUID, Stream]) -> Decision:
+    def decided(self, loaded: dict[UUID, Stream]) -> Decision:
+        """Raises Refused."""
         version, _ = self._place(loaded)
         if self._context.expected_version not in (None, version):
             raise Conflict(self._context.expected_version, version)
@@ -189,21 +188,36 @@ class _Attempt:
         return (before.version, before.position) if before else (0, 0)
 
     def _unchanged(self, loaded: dict[UUID, Stream]) -> Outcome:
-        version, position = self._place(loaded)
+        left = self.left(loaded)
         # A command without an id of the client's own cannot be repeated, so nothing needs to know it.
         if self._context.command_id is not None:
-            left = Recorded(
-                command_id=self._command_id,
-                command_hash=self.digest,
-                stream=self._stream,
-                version=version,
-                position=position,
-            )
             self._workspace.record_unchanged([left])
-        return Outcome(stream=self._stream, version=version, position=position)
+        return Outcome(stream=left.stream, version=left.version, position=left.position)
+
+    def left(self, loaded: dict[UUID, Stream]) -> Recorded:
+        """What it leaves behind where it changes nothing."""
+        version, position = self._place(loaded)
+        return Recorded(
+            command_id=self.command_id,
+            command_hash=self.digest,
+            stream=self._stream,
+            version=version,
+            position=position,
+        )
 
     def _record(self, loaded: dict[UUID, Stream], decision: Decision, guards: Sequence[Guard]) -> Outcome:
+        append = self.append(loaded, decision)
+        with tracing.span("append"):
+            position = self._workspace.append(append.envelopes, before=append.before, guards=guards, seen=append.seen)
+        return self.outcome(loaded, decision, position)
+
+    def outcome(self, loaded: dict[UUID, Stream], decision: Decision, position: int) -> Outcome:
+        """Once it was appended."""
         version, _ = self._place(loaded)
+        return Outcome(stream=self._stream, version=version + len(decision.events), position=position)
+
+    def append(self, loaded: dict[UUID, Stream], decision: Decision) -> Append:
+        """What is to be appended."""
         cause = self._cause()
         own = Further(
             stream=self._stream, before=loaded.get(self._stream), events=decision.events, subject=decision.subject
@@ -224,17 +238,15 @@ class _Attempt:
             for one in parts
             for n, event in enumerate(one.events, start=1)
         ]
-        seen = {id_: known.version if (known := loaded.get(id_)) else 0 for id_ in self._needed if id_ != self._stream}
-        with tracing.span("append"):
-            position = self._workspace.append(envelopes, before=loaded.get(self._stream), guards=guards, seen=seen)
-        return Outcome(stream=self._stream, version=version + len(decision.events), position=position)
+        seen = {id_: known.version if (known := loaded.get(id_)) else 0 for id_ in self.needed if id_ != self._stream}
+        return Append(envelopes=envelopes, before=loaded.get(self._stream), seen=seen)
 
     def _cause(self) -> Cause:
         context = self._context
         return Cause(
             actor=context.actor.person,
-            command_id=self._command_id,
-            correlation_id=context.correlation_id or self._command_id,
+            command_id=self.command_id,
+            correlation_id=context.correlation_id or self.command_id,
             causation_id=context.causation_id,
             channel=context.channel,
             on_behalf_of=context.on_behalf_of,
@@ -244,7 +256,8 @@ class _Attempt:
         )
 
 
-def _replayed(first: Recorded, digest: bytes, *, resent: bool = False) -> Outcome:
+def replayed(first: Recorded, digest: bytes, *, resent: bool = False) -> Outcome:
+    """The first result, of a command that was recorded before. Raises CommandIdReused."""
     if first.command_hash != digest:
         raise CommandIdReused(first.command_id)
     return Outcome(stream=first.stream, version=first.version, position=first.position, replayed=not resent)
@@ -303,7 +316,9 @@ _ENCODER = msgspec.json.Encoder(order="deterministic")
 """A client that sends a command again may write its fields in another order."""
 
 
-def fingerprint(workspace: WorkspaceStore, context: Context, command: msgspec.Struct) -> bytes:
+def fingerprint(
+    workspace: WorkspaceStore, context: Context, command: msgspec.Struct | Sequence[msgspec.Struct]
+) -> bytes:
     """Tells a repeat from a reuse. Keyed, because a bare hash of a phone number would outlive an erasure."""
     said = (
         context.actor.person,

@@ -6,13 +6,14 @@ from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
 
+import msgspec
 from msgspec.structs import replace
 
 from application import comments, links, wip_limits
 from application.attachments.contents import Contents
 from application.event_store.envelope import Stream
 from application.event_store.streams import EventStore, WorkspaceStore
-from application.handling import Context, Decision, Further, Outcome, execute, new_id, now, state_in
+from application.handling import Context, Decide, Decision, Further, Outcome, execute, new_id, now, state_in
 from application.workflows import workflows_in, workflows_stream
 from domain import tickets
 from domain.access import may, sees
@@ -66,6 +67,31 @@ def handle(
 ) -> Outcome:
     """`contents`: for AttachFile. `beside`: for a move that names one neighbour alone.
     Raises Refused, StoreUnavailable, StorageFull."""
+    ready = prepared(store, context, command, contents, beside)
+    return execute(
+        store, context, ready.command, ready.stream, ready.others, ready.decide, guard=ready.guard, new=ready.new
+    )
+
+
+class Prepared(msgspec.Struct, frozen=True, kw_only=True):
+    """What `execute` takes."""
+
+    command: TicketCommand
+    stream: UUID
+    others: Sequence[UUID | None]
+    decide: Decide
+    guard: str | None
+    new: bool
+
+
+def prepared(
+    store: EventStore,
+    context: Context,
+    command: TicketCommand,
+    contents: Contents | None = None,
+    beside: Beside = NOTHING_BESIDE,
+) -> Prepared:
+    """As `handle`, up to where streams are loaded. Raises Refused, StoreUnavailable."""
     workspace = store.workspace(context.actor.workspace)
     if isinstance(command, OpenTicket) and not may(context.actor, command):
         raise Forbidden("open such a ticket")
@@ -105,14 +131,11 @@ def handle(
         further = [*arrivals, *links.told(events, id_, loaded)]
         return Decision(events=events, occurred_at=at, subject=_subject(ticket, events), further=further)
 
-    neighbours = (beside.after, beside.before)
-    return execute(
-        store,
-        context,
-        command,
-        id_,
-        [catalogue, *_named(command), *neighbours],
-        decide,
+    return Prepared(
+        command=command,
+        stream=id_,
+        others=[catalogue, *_named(command), beside.after, beside.before],
+        decide=decide,
         guard=_guard(command),
         new=isinstance(command, OpenTicket),
     )

@@ -18,6 +18,7 @@ from rich.table import Table
 
 from bench.append import append
 from bench.boards import boards
+from bench.bulk import bulk
 from bench.figures import Figure, Spread
 from bench.importing import importing
 from bench.lab import FULL, ROOT, SMOKE, Lab, own_lab
@@ -33,6 +34,7 @@ from bench.tracing import tracing
 PARTS: dict[str, Callable[[Lab], Iterator[Figure]]] = {
     "append": append,
     "mutations": mutations,
+    "bulk": bulk,
     "boards": boards,
     "long_history": long_history,
     "projecting": projecting,

@@ -118,23 +118,36 @@ class Appender:
 
     def append(self, rows: Sequence[StoredEnvelope], seen: Seen) -> Appended:
         """Waits for the answer. Raises StoreUnavailable, StoreOverloaded, or what PostgreSQL says of the rows."""
-        waiting = _Waiting(rows, seen)
+        return self.append_each([(rows, seen)])[0]
+
+    def append_each(self, commands: Sequence[tuple[Sequence[StoredEnvelope], Seen]]) -> list[Appended]:
+        """Several commands of one workspace, as if as many callers gave them at once. Raises as `append`, for the first
+        that could not be answered, when all have been tried."""
+        if not commands:
+            return []
+        crowd = [_Waiting(rows, seen) for rows, seen in commands]
         with self._lock:
             if self._closing:
                 raise StoreUnavailable("The event store is closing.")
             if self._size >= QUEUE_LIMIT:
                 raise StoreOverloaded(f"{self._size} commands wait already.")
-            self._queues.setdefault(rows[0].workspace, deque()).append(waiting)
-            self._size += 1
+            self._queues.setdefault(crowd[0].rows[0].workspace, deque()).extend(crowd)
+            self._size += len(crowd)
             sends, self._sending = not self._sending, True
+        # In the order of the queue: so the baton of one that is to send is always the next that is waited for.
+        answers = [self._answer(waiting, sends=sends and waiting is crowd[0]) for waiting in crowd]
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        return [answer for answer in answers if isinstance(answer, Appended)]
+
+    def _answer(self, waiting: _Waiting, *, sends: bool) -> "Appended | Exception":
         if not sends:
             waiting.baton.acquire()
         if waiting.answer is None:
             self._send_until_answered(waiting)
-        if isinstance(waiting.answer, Appended):
-            return waiting.answer
         assert waiting.answer is not None
-        raise waiting.answer
+        return waiting.answer
 
     def close(self) -> None:
         """Waits until what waits is appended, then takes nothing more."""

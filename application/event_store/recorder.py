@@ -21,7 +21,7 @@ from eventsourcing.persistence import (
 from psycopg.rows import TupleRow
 from psycopg_pool import ConnectionPool
 
-from application.event_store.appender import NOTHING_SEEN, Appended, Appender, encode_rows
+from application.event_store.appender import NOTHING_SEEN, Appended, Appender, Seen, encode_rows
 from application.event_store.attempts import StoreUnavailable, on_connection
 from application.event_store.database import Connection
 from application.event_store.envelope import Row, StoredEnvelope, stored
@@ -105,6 +105,24 @@ class Recorder(ApplicationRecorder):
         # Only the last position matters to callers: it is what the command's result carries.
         return [answer.position] * len(rows)
 
+    def append_each(
+        self, commands: Sequence[Sequence[StoredEnvelope]], seen: Sequence[Seen]
+    ) -> list[Appended | VersionConflict | AlreadyRecorded]:
+        """Commands on a stream of their own each, every one of them all or nothing for itself. Raises
+        StoreUnavailable; some may be recorded then."""
+        answers = self._appender.append_each(list(zip(commands, seen, strict=True)))
+        ids = [rows[0].cause.command_id for rows in commands]
+        lost = [id_ for id_, answer in zip(ids, answers, strict=True) if not answer.won]
+        first = {recorded.command_id: recorded for recorded in self.earlier(lost)} if lost else {}
+        return [
+            answer
+            if answer.won
+            else AlreadyRecorded(first[id_], resent=answer.resent)
+            if id_ in first
+            else VersionConflict(f"lost a race with another command ({id_})")
+            for id_, answer in zip(ids, answers, strict=True)
+        ]
+
     def _insert_together(
         self, rows: Sequence[StoredEnvelope], guards: Sequence[Guard], unchanged: Sequence[Recorded]
     ) -> Sequence[int]:
@@ -146,14 +164,14 @@ class Recorder(ApplicationRecorder):
 
     def load(self, after: dict[UUID, int]) -> list[Row]:
         """The events of several streams, each after a version, ordered by stream and version."""
-        return self.load_for(after, None)[0]
+        return self.load_for(after, ())[0]
 
-    def load_for(self, after: dict[UUID, int], command: UUID | None) -> tuple[list[Row], list[Recorded]]:
-        """As load, and in the same round trip what the command left behind, if it was recorded before."""
+    def load_for(self, after: dict[UUID, int], commands: Sequence[UUID]) -> tuple[list[Row], list[Recorded]]:
+        """As load, and in the same round trip what these commands left behind, those that were recorded before."""
         arguments = (self.workspace, list(after), list(after.values()))
         load = ("select * from load(%s, %s::uuid[], %s::int[])", arguments)
-        earlier = (EARLIER, (self.workspace, [command]))
-        rows, *found = self._query_all([load] if command is None else [load, earlier])
+        earlier = (EARLIER, (self.workspace, list(commands)))
+        rows, *found = self._query_all([load, earlier] if commands else [load])
         return rows, [_recorded(row) for row in found[0]] if found else []
 
     def draw_numbers(self, wanted: int) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, cast
 from uuid import UUID
 
+import msgspec
 from eventsourcing.application import Application, LRUCache, Repository
 from eventsourcing.persistence import Recording
 from eventsourcing.utils import Environment
@@ -13,9 +14,9 @@ from eventsourcing.utils import Environment
 from application.event_store.appender import NOTHING_SEEN, Appended, Appender, Seen
 from application.event_store.database import Database, Role
 from application.event_store.envelope import Envelope, Stream
-from application.event_store.event_types import fold
+from application.event_store.event_types import NAMES, fold
 from application.event_store.mapper import EnvelopeMapper
-from application.event_store.recorder import Factory, Guard, Recorded, Recorder
+from application.event_store.recorder import AlreadyRecorded, Factory, Guard, Recorded, Recorder, VersionConflict
 from application.event_store.sealing import Keyring, Sealer
 from application.event_store.wakeup import Wakeup
 
@@ -24,6 +25,14 @@ CACHED_WORKSPACES = 1_000
 NUMBER_BLOCK_LIMIT = 64
 TURNS = 4_096
 POOL_SIZE = 8
+
+
+class Append(msgspec.Struct, frozen=True):
+    """What one command appends. `before`: its stream as it was; `seen`: versions of others that it was decided on."""
+
+    envelopes: Sequence[Envelope]
+    before: Stream | None
+    seen: Seen
 
 
 class Streams(Repository[UUID]):
@@ -35,9 +44,11 @@ class Streams(Repository[UUID]):
         self._recorder = recorder
         self._cache_lock = threading.Lock()
 
-    def get_all(self, ids: Iterable[UUID], command: UUID | None = None) -> tuple[dict[UUID, Stream], Recorded | None]:
-        """These streams as recorded now, those that do not exist (here) left out; and what the command left behind,
-        if it was recorded before."""
+    def get_all(
+        self, ids: Iterable[UUID], commands: Sequence[UUID] = ()
+    ) -> tuple[dict[UUID, Stream], dict[UUID, Recorded]]:
+        """These streams as recorded now, those that do not exist (here) left out; and what these commands left behind,
+        those that were recorded before."""
         cache = cast("LRUCache[UUID, Stream]", self.cache)
         found: dict[UUID, Stream] = {}
         after: dict[UUID, int] = {}
@@ -49,7 +60,7 @@ class Streams(Repository[UUID]):
                 except KeyError:
                     after[id_] = 0
         changed: set[UUID] = set()
-        rows, earlier = self._recorder.load_for(after, command)
+        rows, earlier = self._recorder.load_for(after, commands)
         for envelope in self._mapper.to_envelopes(rows, to_fold=True):
             stream = envelope.originator_id
             found[stream] = fold(found.get(stream), envelope)
@@ -57,7 +68,7 @@ class Streams(Repository[UUID]):
         with self._cache_lock:
             for id_ in changed:
                 self._keep(cache, found[id_])
-        return found, earlier[0] if earlier else None
+        return found, {recorded.command_id: recorded for recorded in earlier}
 
     def known(self, ids: Iterable[UUID]) -> dict[UUID, Stream] | None:
         """These streams as this process knows them; None where it does not know one of them."""
@@ -128,7 +139,14 @@ class WorkspaceStore(Application[UUID]):
 
     def load_for(self, ids: Iterable[UUID], command: UUID | None) -> tuple[dict[UUID, Stream], Recorded | None]:
         """As load, and in the same round trip what the command left behind, if it was recorded before."""
-        return self._streams.get_all(ids, command)
+        loaded, earlier = self.load_for_each(ids, [] if command is None else [command])
+        return loaded, next(iter(earlier.values()), None)
+
+    def load_for_each(
+        self, ids: Iterable[UUID], commands: Sequence[UUID]
+    ) -> tuple[dict[UUID, Stream], dict[UUID, Recorded]]:
+        """As load_for, of many commands."""
+        return self._streams.get_all(ids, commands)
 
     def known(self, ids: Iterable[UUID]) -> dict[UUID, Stream] | None:
         """These streams as this process knows them, which others may have moved since; None where one is not known."""
@@ -168,6 +186,24 @@ class WorkspaceStore(Application[UUID]):
             self._streams.extend(before, envelopes, position)
         return position
 
+    def append_each(self, appends: Sequence[Append]) -> list[int | VersionConflict | AlreadyRecorded]:
+        """Each of another command on another stream, in one round trip, and all or nothing for itself: its last
+        position, or why it was not appended. Raises StoreUnavailable; some may be recorded then."""
+        self.prepare_keys(
+            {one.subject or self.workspace for append in appends for one in append.envelopes if _has_texts(one)}
+        )
+        rows = [[self._mapper.to_stored_event(one) for one in append.envelopes] for append in appends]
+        answers = self._recorder.append_each(rows, [append.seen for append in appends])
+        came: list[int | VersionConflict | AlreadyRecorded] = []
+        for append, answer in zip(appends, answers, strict=True):
+            if isinstance(answer, Appended):
+                if answer.occurred_at == append.envelopes[-1].occurred_at:
+                    self._streams.extend(append.before, append.envelopes, answer.position)
+                came.append(answer.position)
+            else:
+                came.append(answer)
+        return came
+
     def earlier(self, commands: Sequence[UUID]) -> dict[UUID, Recorded]:
         return {recorded.command_id: recorded for recorded in self._recorder.earlier(commands)}
 
@@ -202,6 +238,12 @@ class WorkspaceStore(Application[UUID]):
     def prepare_keys(self, subjects: Iterable[UUID]) -> None:
         """Makes many subjects' keys in one go, before a bulk append seals under them."""
         self._mapper.sealer.keyring.load(((self.workspace, subject) for subject in subjects), make=True)
+
+
+def _has_texts(envelope: Envelope) -> bool:
+    """Whether it has any, which are sealed."""
+    kind = NAMES[type(envelope.event)]
+    return envelope.cause.reason is not None or bool(kind.sealed[kind.version])
 
 
 class EventStore:
