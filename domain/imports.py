@@ -27,7 +27,9 @@ from domain.tickets import (
     TicketAssigned,
     TicketEvent,
     TicketOpened,
+    TicketTagged,
     TicketUnassigned,
+    TicketUntagged,
 )
 from domain.workflows import Status, Workflow
 
@@ -41,7 +43,8 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
 
 class ImportRow(msgspec.Struct, frozen=True, kw_only=True):
     """What the source says of a ticket at one moment, ids resolved. UNSET: it says nothing, nothing changes;
-    None: it says that there is none. `number` and what follows it is asked of the first row alone."""
+    None: it says that there is none. `tags`: all that it has. `number` and what follows it is asked of the first row
+    alone."""
 
     status: Status | UnsetType = UNSET
     role: str | UnsetType = UNSET
@@ -90,6 +93,8 @@ def decide(ticket: Ticket | None, row: ImportRow, origin: Origin) -> list[Ticket
         events.append(PriorityChanged(priority=row.priority))
     if row.service is not UNSET and row.service != ticket.service:
         events.append(ServiceUnbound() if row.service is None else ServiceBound(service=row.service))
+    if row.tags is not UNSET and row.tags != ticket.tags:
+        events += _tagged(ticket, row.tags)
     events += [
         FieldSet(key=key, value=value)
         for key, value in row.fields.items()
@@ -120,6 +125,14 @@ def _opened(row: ImportRow, origin: Origin) -> TicketOpened:
         fields={key: value for key, value in row.fields.items() if value is not None},
         external_key=row.external_key,
     )
+
+
+def _tagged(ticket: Ticket, tags: tuple[str, ...]) -> list[TicketEvent]:
+    """What the ticket loses first, so that it never has too many. Another order alone is no change."""
+    gone = tuple(tag for tag in ticket.tags if tag not in tags)
+    new = tuple(tag for tag in tags if tag not in ticket.tags)
+    events: list[TicketEvent] = [TicketUntagged(tags=gone)] if gone else []
+    return [*events, TicketTagged(tags=new)] if new else events
 
 
 def _changed_role(ticket: Ticket, role: str, status: Status | UnsetType, workflow: Workflow) -> RoleChanged:

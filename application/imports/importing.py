@@ -17,6 +17,7 @@ import msgspec
 from application.event_store.recorder import AlreadyRecorded, VersionConflict
 from application.event_store.streams import EventStore, WorkspaceStore
 from application.handling import ATTEMPTS, Context, now
+from application.imports.custom_fields import CustomFields
 from application.imports.json_lines import JsonLines
 from application.imports.mapping import ImportMapping, check_columns, check_seen
 from application.imports.names import Known, Names
@@ -26,6 +27,7 @@ from application.imports.source import Csv, Source
 from application.imports.spool import Fault, RowReader, Said, Spool, SpooledRow
 from application.imports.workflow import define_workflow
 from application.imports.xes import Xes
+from application.workflows import workflows_in, workflows_stream
 from domain.access import Actor, may_import
 from domain.errors import Conflict, Forbidden
 from domain.imports import Origin
@@ -144,14 +146,17 @@ def _planner(
     workflow = define_workflow(store, context, mapping, reader.statuses.all(), dry_run=dry_run)
     role = mapping.role.role or next(iter(mapping.role.values.values()))
     origin_id = uuid5(actor.workspace, f"import:{mapping.source}")
+    workspace, catalogue = store.workspace(actor.workspace), workflows_stream(actor.workspace)
+    defined = workflows_in(workspace.load([catalogue]), actor.workspace)
     return Planner(
-        store.workspace(actor.workspace),
+        workspace,
         actor.person,
         file_name,
         Origin(workflow=workflow, role=role),
         origin_id,
         reader.statuses,
         Names(actor.workspace, origin_id, secret, known, reader.found),
+        CustomFields(workspace, defined),
         dry_run=dry_run,
     )
 

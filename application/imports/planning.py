@@ -10,10 +10,11 @@ from msgspec import UNSET, UnsetType
 from application.event_store.envelope import Cause, DomainEvent, Envelope, Stream
 from application.event_store.recorder import Recorded
 from application.event_store.streams import WorkspaceStore
+from application.imports.custom_fields import CustomFields
 from application.imports.names import Made, Name, Names
 from application.imports.spool import Said, SpooledRow, Statuses
 from domain import imports, tickets
-from domain.errors import InvalidValue
+from domain.errors import Refused
 from domain.imports import ImportRow, Origin
 from domain.people import PersonAdded
 from domain.services import ServiceAdded
@@ -76,6 +77,7 @@ class Planner:
         origin_id: UUID,
         statuses: Statuses,
         names: Names,
+        custom_fields: CustomFields,
         *,
         dry_run: bool,
     ) -> None:
@@ -86,6 +88,7 @@ class Planner:
         self._origin_id = origin_id
         self._statuses = statuses
         self._names = names
+        self._custom_fields = custom_fields
         self._dry_run = dry_run
         self._run = uuid4()
         """Correlates all events of this run."""
@@ -95,6 +98,7 @@ class Planner:
         """Reads what is recorded of these tickets by now. Raises StoreUnavailable."""
         plan = Plan(continues=self._ended_in)
         streams = {key: uuid5(self._origin_id, f"ticket:{key}") for key in dict.fromkeys(row.key for row in rows)}
+        self._custom_fields.look_up(rows)
         names = self._names.unsettled(rows)
         loaded = self._workspace.load([*streams.values(), *(id_ for id_, _ in names.values())])
         plan.names = list(names)
@@ -141,8 +145,8 @@ class Planner:
             return
         try:
             events = imports.decide(ticket, self._resolved(row, ticket, numbers), self._origin)
-        except InvalidValue as error:
-            plan.rejects.append((row, error.message))
+        except Refused as refused:
+            plan.rejects.append((row, refused.message.rstrip(".")))
             return
         if ticket is not None and folded.said is not None:
             _note_ignored(counts.ignored, folded.said, row.said)
@@ -203,7 +207,9 @@ class Planner:
             plan.counts.events[type(event).__name__] += 1
 
     def _resolved(self, row: SpooledRow, ticket: Ticket | None, numbers: Iterator[int]) -> ImportRow:
+        """Raises Refused."""
         said, names = row.said, self._names
+        role = ticket.role if ticket is not None and said.role is UNSET else self._origin.role
         resolved = ImportRow(
             status=UNSET if said.status is UNSET else self._statuses.by_key(said.status),
             role=said.role,
@@ -213,7 +219,7 @@ class Planner:
             service=_id(said.service, names.services),
             requester=_id(said.requester, names.people),
             tags=said.tags,
-            fields=said.fields,
+            fields=self._custom_fields.checked(said.fields, role if said.role is UNSET else said.role),
         )
         if ticket is not None:
             return resolved

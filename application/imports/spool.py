@@ -274,11 +274,11 @@ def _typed(cell: str, kind: str) -> FieldValue:
         number = float(cell)
         return int(cell) if cell.lstrip("+-").isdigit() else number
     if kind == "boolean":
-        return _BOOLEANS[cell.casefold()] if cell.casefold() in _BOOLEANS else bool(int(cell))
+        return BOOLEANS[cell.casefold()] if cell.casefold() in BOOLEANS else bool(int(cell))
     return cell
 
 
-_BOOLEANS = {"true": True, "yes": True, "false": False, "no": False}
+BOOLEANS = {"true": True, "yes": True, "false": False, "no": False}
 
 
 def _line(cell: str, field: str, limit: int = text.TITLE_LIMIT) -> str:

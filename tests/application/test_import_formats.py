@@ -269,6 +269,28 @@ def test_csv_has_tags_and_fields_too(desk: Desk) -> None:
     assert (desk.tickets()["B"].tags, desk.tickets()["B"].fields) == ((), {})
 
 
+TAGS = MAPPING + '\n[tags]\ncolumn = "tags"\n'
+
+
+def test_tags_change_as_the_source_says(desk: Desk) -> None:
+    rows = ('"a,b"', '"b,a"', '"b,c"', "?", "")
+    lines = "".join(f"A,01/03/2016 0{n}:00,New,?,?,?,?,{tags}\n" for n, tags in enumerate(rows, start=1))
+    desk.take(f"{HEADER},tags\n{lines}", TAGS)
+    assert desk.names() == ["TicketOpened", "TicketUntagged", "TicketTagged", "TicketUntagged"]
+    assert desk.tickets()["A"].tags == ()
+
+
+def test_an_event_without_tags_leaves_them_and_a_none_value_takes_them_away(desk: Desk) -> None:
+    mapping = TAGS.replace('source = "legacy"', 'source = "legacy"\nmode = "event"').replace(
+        'none = ["", "?"]', 'none = ["?"]'
+    )
+    first = f"{HEADER},tags\nA,01/03/2016 01:00,New,?,?,?,?,a\nA,01/03/2016 02:00,Work,?,?,?,?,\n"
+    desk.take(first, mapping)
+    assert (desk.names(), desk.tickets()["A"].tags) == (["TicketOpened", "StatusChanged"], ("a",))
+    desk.take(f"{first}A,01/03/2016 03:00,,?,?,?,?,?\n", mapping)
+    assert desk.tickets()["A"].tags == ()
+
+
 def test_a_field_without_a_key_is_refused(desk: Desk) -> None:
     with pytest.raises(InvalidValue, match=r"fields\.a b"):
         desk.take(HEADER, MAPPING + '\n[fields."a b"]\ncolumn = "id"\n')

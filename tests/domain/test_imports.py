@@ -24,7 +24,9 @@ from domain.tickets import (
     TicketAssigned,
     TicketEvent,
     TicketOpened,
+    TicketTagged,
     TicketUnassigned,
+    TicketUntagged,
 )
 from domain.workflows import Status, StatusCategory, Workflow
 from tests.domain.given import ANNA, BORIS, FIRST_LINE, HOSTING, SECOND_LINE, START, Subject, hour
@@ -116,6 +118,8 @@ def test_a_title_that_is_too_long_is_cut() -> None:
         ({}, {"assignee": ANNA}, TicketAssigned(assignee=ANNA)),
         ({"assignee": ANNA}, {"assignee": BORIS}, TicketAssigned(assignee=BORIS)),
         ({"assignee": ANNA}, {"assignee": None}, TicketUnassigned()),
+        ({}, {"tags": ("b", "a")}, TicketTagged(tags=("b", "a"))),
+        ({"tags": ("a", "b")}, {"tags": ("b",)}, TicketUntagged(tags=("a",))),
         ({}, {"team": FIRST_LINE}, TeamAssigned(team=FIRST_LINE)),
         ({"team": FIRST_LINE}, {"team": SECOND_LINE}, TeamAssigned(team=SECOND_LINE)),
         ({"team": FIRST_LINE}, {"team": None}, TeamUnassigned()),
@@ -167,6 +171,14 @@ def test_a_row_that_says_nothing_changes_nothing() -> None:
     imported.given(*imported.when(first_row(assignee=ANNA)).events).when(ImportRow()).nothing()
 
 
+def test_tags_are_those_that_the_row_says_in_any_order() -> None:
+    tagged = imported.given(*imported.when(first_row(tags=("a", "b"))).events)
+    tagged.when(ImportRow(tags=("b", "a"))).nothing()
+    tagged.when(ImportRow(tags=("c", "b"))).then(TicketUntagged(tags=("a",)), TicketTagged(tags=("c",)))
+    tagged.when(ImportRow(tags=())).then(TicketUntagged(tags=("a", "b")))
+    tagged.when(ImportRow()).nothing()
+
+
 MOVED = RoleChanged(role="DEAL", workflow="sales", workflow_version=1, status="new", category=StatusCategory.NEW)
 
 
@@ -190,6 +202,7 @@ snapshots = st.lists(
         priority=st.sampled_from(Priority),
         service=maybe_id,
         requester=maybe_id,
+        tags=st.lists(st.sampled_from(["a", "b", "c"]), unique=True).map(tuple),
         external_key=st.just("INC7"),
     ),
     min_size=1,
@@ -208,4 +221,6 @@ def test_after_every_snapshot_the_ticket_stands_as_it_says(rows: list[ImportRow]
         assert (ticket.status, ticket.category) == (row.status.key, row.status.category)
         stands = (ticket.role, ticket.assignee, ticket.team, ticket.priority, ticket.service, ticket.requester)
         assert stands == (row.role, row.assignee, row.team, row.priority, row.service, row.requester)
+        assert isinstance(row.tags, tuple)
+        assert sorted(ticket.tags) == sorted(row.tags)
         assert imports.decide(ticket, row, ORIGIN) == []

@@ -94,7 +94,7 @@ def test_what_the_xes_says_is_recorded_as_a_plain_script_reads_it(
     )
     names = {cell: value.key for cell, value in mapping.status.values.items()}
     expected = {
-        case: (names[events[-1]["concept:name"]], {events[0]["service_type"]}, events[-1]["customer"])
+        case: (names[events[-1]["concept:name"]], {events[-1]["service_type"]}, events[-1]["customer"])
         for case, events in cases.items()
     }
     here = store.workspace(workspace.id)
