@@ -8,6 +8,7 @@ from uuid import UUID, uuid5
 import msgspec
 
 from api import demo_story
+from api.demo_afterwards import come_back
 from api.demo_files import attach_files
 from api.demo_story import LENGTH, SYSTEM, Ids, Step
 from application import people, services, teams, tickets, views, webhooks, workflows
@@ -74,10 +75,11 @@ def fill(
         progress(done, len(steps))
     hero = state_in(store.workspace(workspace).load([ids[HERO]]), ids[HERO], Ticket)
     assert hero is not None
+    opened = [id_ for name, id_ in ids.items() if name.startswith("ticket ")]
+    come_back(store, workspace, ids[HERO], opened, steps[-1].at)
     if contents is not None:
         attach_files(store, contents, workspace, ids[HERO])
-    opened = sum(name.startswith("ticket ") for name in ids)
-    return DemoSummary(hero=hero.key, tickets=opened, commands=given)
+    return DemoSummary(hero=hero.key, tickets=len(opened), commands=given)
 
 
 def command_id(workspace: UUID, step: int) -> UUID:

@@ -12,6 +12,7 @@ import pytest
 
 from api import demo, demo_story
 from api.demo import AnotherStory, DemoSummary, fill
+from api.demo_afterwards import RUSH
 from api.demo_story import LENGTH, ServiceOfDemo, Step, tell
 from application.embedded_postgres import EmbeddedPostgres
 from application.event_store.database import Database, Role
@@ -23,6 +24,7 @@ from domain.tickets import (
     ChangeRole,
     CommentAdded,
     OpenTicket,
+    Priority,
     RoleChanged,
     StatusChanged,
     Ticket,
@@ -143,6 +145,20 @@ def test_people_speak_in_public_and_among_themselves(filled: Filled) -> None:
     said = Counter(comment.visibility for ticket in filled.tickets().values() for comment in ticket.comments)
     assert said[Visibility.PUBLIC] > 100
     assert said[Visibility.INTERNAL] > 100
+
+
+def test_somebody_mends_a_comment_takes_one_back_and_names_a_colleague(filled: Filled) -> None:
+    names = Counter(row.name for row in filled.rows() if row.stream == filled.hero())
+    assert (names["CommentEdited"], names["CommentWithdrawn"]) == (1, 1)
+    hero = filled.tickets()[filled.hero()]
+    [named] = {person for comment in hero.comments for person in comment.mentions}
+    assert named in hero.watchers
+
+
+def test_what_is_urgent_was_tagged_at_once(filled: Filled) -> None:
+    tagged = [ticket for ticket in filled.tickets().values() if RUSH in ticket.tags]
+    assert len(tagged) > 5
+    assert all(not ticket.closed and ticket.priority in (Priority.CRITICAL, Priority.HIGH) for ticket in tagged)
 
 
 def test_all_happened_in_order_within_eight_weeks_and_before_it_was_recorded(filled: Filled) -> None:
