@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from litestar import Litestar
 from litestar.testing import TestClient
 
 from api import demo, serving
@@ -18,6 +19,19 @@ from tests.end_to_end.documentation import Ask
 STORY_ENDS = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
 
 
+def first_told(client: TestClient[Litestar], secret: str, query: str) -> dict[str, Any]:
+    """The first answer of a subscription."""
+    with client.websocket_connect("/graphql", subprotocols=["graphql-transport-ws"]) as socket:
+        socket.send_json({"type": "connection_init", "payload": {"Authorization": f"Bearer {secret}"}})
+        assert socket.receive_json()["type"] == "connection_ack"
+        socket.send_json({"id": "1", "type": "subscribe", "payload": {"query": query}})
+        while (message := socket.receive_json())["type"] == "ping":
+            socket.send_json({"type": "pong"})
+        assert message["type"] == "next", message
+        told: dict[str, Any] = message["payload"]
+        return told
+
+
 @pytest.fixture(scope="session")
 def demo_server(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
     folder = tmp_path_factory.mktemp("demo")
@@ -28,6 +42,8 @@ def demo_server(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFac
         with serving.following(database), TestClient(application(database, "http://localhost:8000", folder)) as client:
 
             def ask(query: str) -> dict[str, Any]:
+                if query.lstrip().startswith("subscription"):
+                    return first_told(client, secret, query)
                 answer = client.post("/graphql", json={"query": query}, headers={"Authorization": f"Bearer {secret}"})
                 body: dict[str, Any] = answer.json()
                 return body
