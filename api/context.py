@@ -22,6 +22,7 @@ from projections import (
     directory,
     hand_overs,
     links,
+    merging,
     parking,
     participants,
     search,
@@ -97,6 +98,7 @@ class Loaders:
         self.contracts_of = loader_by(view, contracts.contracts_of_clients)
         self.contract_counts = loader_by(view, contracts.contract_counts)
         self.bound = loader(lambda ids: contracts.bound(view, ids))
+        self.merged_into = loader_by(view, merging.merged_into)
         self.work_entries = loader(lambda ids: work.by_ids(view, ids))
         self.work_of = loader_by(view, work.of_tickets)
         self.work_counts = loader_by(view, work.counts_of_tickets)
@@ -146,6 +148,7 @@ class Loaders:
     contracts_of: DataLoader[Asked, Page[ContractRow]]
     contract_counts: DataLoader[Asked, int]
     bound: DataLoader[UUID, UUID | None]
+    merged_into: DataLoader[Asked, UUID | None]
     work_entries: DataLoader[UUID, WorkEntryRow | None]
     work_of: DataLoader[Asked, Page[WorkEntryRow]]
     work_counts: DataLoader[Asked, int]

@@ -1,7 +1,8 @@
 """What happens when the demo's story has been told: on the ticket that has been everything a comment is mended, one is
-taken back and a colleague is named; and all that is urgent is tagged at once."""
+taken back and a colleague is named; all that is urgent is tagged at once; and what somebody asked for twice is merged.
+"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID, uuid5
 
@@ -15,6 +16,7 @@ from domain.tickets import (
     AddComment,
     CommentCommand,
     EditComment,
+    MergeTickets,
     Priority,
     TagTicket,
     Ticket,
@@ -41,6 +43,24 @@ def come_back(store: EventStore, workspace: UUID, hero: UUID, tickets: Sequence[
     if ids[-1] not in recorded:
         sorting = Context(actor=operator(workspace), command_id=ids[-1], occurred_at=at, reason="Freeze on 20 December")
         give_each(store, sorting, [TagTicket(ticket=id_, tags=(RUSH,)) for id_ in urgent[:TICKETS_LIMIT]])
+    merging = uuid5(workspace, "demo afterwards merge")
+    if not here.earlier([merging]):
+        asked_for = {id_: one for id_ in tickets if (one := state_in(loaded, id_, Ticket)) is not None}
+        same = Context(actor=operator(workspace), command_id=merging, occurred_at=at, reason="Asked for twice")
+        handle(store, same, _twice(asked_for))
+
+
+def _twice(tickets: Mapping[UUID, Ticket]) -> MergeTickets:
+    """The first two open tickets of one requester about one service: the later goes on in the earlier."""
+    earlier: dict[tuple[object, ...], UUID] = {}
+    for id_, ticket in sorted(tickets.items(), key=lambda one: one[1].number):
+        about = (ticket.requester, ticket.service, ticket.role)
+        if ticket.requester is None or ticket.closed:
+            continue
+        if about in earlier:
+            return MergeTickets(ticket=id_, into=earlier[about])
+        earlier[about] = id_
+    raise AssertionError("nobody in the story asked twice")
 
 
 def _urgent(ticket: Ticket) -> bool:

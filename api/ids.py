@@ -35,6 +35,8 @@ NAMED_BY: Mapping[str, Kind] = {
     "ticket": Kind.TICKET,
     "parent": Kind.TICKET,
     "other": Kind.TICKET,
+    "into": Kind.TICKET,
+    "mergedInto": Kind.TICKET,
     "after": Kind.TICKET,
     "before": Kind.TICKET,
     "person": Kind.PERSON,

@@ -19,6 +19,7 @@ T = TypeVar("T")
 
 DETAILS = frozenset({"description", "openedBy", "updatedAt", "version", "position", "commentCount", "transitions"})
 CHILD_COUNTS = frozenset({"childCount", "childDoneCount"})
+MERGED = frozenset({"mergedInto", "transitions", "viewerCan"})
 
 
 def found(loader: DataLoader[K, T], key: K) -> Any:
@@ -29,10 +30,10 @@ def found(loader: DataLoader[K, T], key: K) -> Any:
 
 
 def then(value: Any, use: Callable[[Any], Any]) -> Any:
-    """What is made of a value that is there, or comes later."""
+    """What is made of a value that is there, or comes later, as may what is made of it."""
 
     async def later() -> Any:
-        return use(await value)
+        return await at_last(use(await value))
 
     return later() if isawaitable(value) else use(value)
 
@@ -59,7 +60,7 @@ def _wanted(loaders: Loaders, names: frozenset[str], rows: Sequence[TicketRow]) 
         return {one for row in rows for one in row.contributors} if "contributors" in names else set()
 
     # Made only where it is wanted: ids of 500 cards take a while to hash.
-    counted = names & (DETAILS | CHILD_COUNTS)
+    counted = names & (DETAILS | CHILD_COUNTS | MERGED)
     here = {(row.id, row.moment) for row in rows} if counted else set[Any]()
     return [
         (loaders.people, ids("assignee", "requester") | contributors()),
@@ -69,4 +70,5 @@ def _wanted(loaders: Loaders, names: frozenset[str], rows: Sequence[TicketRow]) 
         (loaders.details, here if names & DETAILS else set()),
         (loaders.stale, {row.id for row in rows} if "stale" in names else set()),
         (loaders.child_counts, here if names & CHILD_COUNTS else set()),
+        (loaders.merged_into, here if names & MERGED else set()),
     ]

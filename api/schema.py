@@ -24,7 +24,9 @@ from api.holdings import HoldingQueries
 from api.limits import Limits
 from api.links import LinkMutations
 from api.live import Subscription
+from api.merging import MergingMutations
 from api.nodes import NodeQueries
+from api.offshoots import OffshootMutations
 from api.participants import ParticipantMutations
 from api.people import PeopleMutations, PeopleQueries
 from api.ranking import RankingMutations
@@ -89,6 +91,8 @@ class Mutation(
     ParticipantMutations,
     HandOverMutations,
     LinkMutations,
+    MergingMutations,
+    OffshootMutations,
     PeopleMutations,
     TeamMutations,
     ServiceMutations,

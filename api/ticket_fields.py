@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import strawberry
 from strawberry import ID, UNSET, Parent
@@ -281,14 +282,28 @@ async def _spans(
     return ConnectionRow(page, lambda: loaders.span_counts.load((id_, moment)))
 
 
+def _merged_into(ticket: Parent[TicketRow], info: Info) -> Any:
+    """The ticket that it is a part of since it was merged."""
+    loaders, moment = info.context.loaders, ticket.moment
+
+    def other(into: UUID | None) -> Any:
+        return None if into is None else found(loaders.tickets, (into, moment))
+
+    return then(found(loaders.merged_into, (ticket.id, moment)), other)
+
+
 # ---- what the viewer may do
 
 
-def _viewer_can(ticket: Parent[TicketRow], info: Info) -> list[str]:
+def _viewer_can(ticket: Parent[TicketRow], info: Info) -> Any:
     """Commands that the viewer may give to it now, by mutation name. None to a ticket of the past."""
     if not ticket.moment.live:
         return []
-    state = _state(ticket, None)
+    merged = found(info.context.loaders.merged_into, (ticket.id, ticket.moment))
+    return then(merged, lambda into: _can(_state(ticket, None, into), info))
+
+
+def _can(state: domain.Ticket, info: Info) -> list[str]:
     return [
         _mutation_name(command)
         for command in _COMMANDS
@@ -305,7 +320,12 @@ def _transitions(ticket: Parent[TicketRow], info: Info) -> Any:
     """Statuses that the viewer may move it to now, with what each still requires."""
     if not ticket.moment.live:
         return []
-    return _of_details(ticket, info, lambda details: _ways(_state(ticket, details), info))
+    merged = found(info.context.loaders.merged_into, (ticket.id, ticket.moment))
+
+    def ways(into: UUID | None) -> Any:
+        return _of_details(ticket, info, lambda details: _ways(_state(ticket, details, into), info))
+
+    return then(merged, ways)
 
 
 def _ways(state: domain.Ticket, info: Info) -> list[_TransitionRow]:
@@ -319,14 +339,17 @@ def _ways(state: domain.Ticket, info: Info) -> list[_TransitionRow]:
     ]
 
 
-_COMMANDS: tuple[type[domain.CommandToTicket], ...] = domain.CommandToTicket.__args__
+_COMMANDS: tuple[type[domain.CommandToTicket | domain.OffshootCommand], ...] = (
+    *domain.CommandToTicket.__args__,
+    *domain.OffshootCommand.__args__,
+)
 
 
-def _mutation_name(command: type[domain.CommandToTicket]) -> str:
+def _mutation_name(command: type[domain.CommandToTicket | domain.OffshootCommand]) -> str:
     return command.__name__[0].lower() + command.__name__[1:]
 
 
-def _state(ticket: TicketRow, details: TicketDetails | None) -> domain.Ticket:
+def _state(ticket: TicketRow, details: TicketDetails | None, merged_into: UUID | None) -> domain.Ticket:
     """As far as rights and workflows look at it."""
     return domain.Ticket(
         number=ticket.number,
@@ -354,6 +377,20 @@ def _state(ticket: TicketRow, details: TicketDetails | None) -> domain.Ticket:
         opened_at=ticket.opened_at,
         closed_at=ticket.closed_at,
         last_at=ticket.status_since,
+        merged=None if merged_into is None else _merge(ticket, merged_into),
+    )
+
+
+def _merge(ticket: TicketRow, into: UUID) -> domain.Merge:
+    return domain.Merge(
+        into=into,
+        number=0,
+        moved=(),
+        added=(),
+        watchers=(),
+        workflow_version=ticket.workflow_version,
+        status=ticket.status,
+        category=ticket.category,
     )
 
 
@@ -393,6 +430,7 @@ class Ticket(Node):
     child_count: int = by(_child_count, reads=("id", "moment"))
     child_done_count: int = by(_child_done_count, reads=("id", "moment"))
     links: Connection[Link] = by(_links)
+    merged_into: "Ticket | None" = by(_merged_into, reads=("id", "moment"))
     hand_overs: Connection[HandOver] = by(_hand_overs)
     watchers: Connection[Person] = by(_watchers)
     comments: Connection[Comment] = by(_comments)

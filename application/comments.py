@@ -14,10 +14,10 @@ from domain.comments import (
     there,
 )
 from domain.errors import CommentNotFound, Forbidden, PersonNotFound
-from domain.tickets import Ticket
+from domain.tickets import SplitTicket, Ticket
 
 
-def text_of(workspace: WorkspaceStore, command: EditComment, ticket: Ticket) -> str | None:
+def text_of(workspace: WorkspaceStore, command: EditComment | SplitTicket, ticket: Ticket) -> str | None:
     """What the comment says, which no state keeps; None where it says nothing, or is not there."""
     said = ticket.comment(command.comment)
     if said is None:

@@ -1,6 +1,6 @@
 """Commands to tickets."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from contextlib import suppress
 from datetime import datetime
 from typing import TypeVar
@@ -34,11 +34,16 @@ from domain.tickets import (
     CommentCommand,
     EditComment,
     LinkTickets,
+    MergeTickets,
+    MergingCommand,
+    OffshootCommand,
     OpenTicket,
     RankTicket,
     SetField,
     SetParent,
     SetRequester,
+    SpawnTicket,
+    SplitTicket,
     Surroundings,
     Ticket,
     TicketCommand,
@@ -46,6 +51,7 @@ from domain.tickets import (
     TransferTicket,
     TransitionTicket,
     UnlinkTickets,
+    UnmergeTicket,
     UnwatchTicket,
     WatchTicket,
 )
@@ -96,13 +102,16 @@ def prepared(
     if isinstance(command, OpenTicket) and not may(context.actor, command):
         raise Forbidden("open such a ticket")
     command = _completed(command, context)
-    id_ = new_id() if isinstance(command, OpenTicket) else command.ticket
-    number = workspace.draw_number() if isinstance(command, OpenTicket) else 0
+    opens = isinstance(command, OpenTicket | OffshootCommand)
+    id_ = new_id() if isinstance(command, OpenTicket | OffshootCommand) else command.ticket
+    number = workspace.draw_number() if opens else 0
     catalogue = workflows_stream(context.actor.workspace)
 
     def decide(loaded: dict[UUID, Stream]) -> Decision:
         ticket = state_in(loaded, id_, Ticket)
-        _check_access(context, command, ticket)
+        given_to = state_in(loaded, command.ticket, Ticket) if isinstance(command, OffshootCommand) else ticket
+        _check_access(context, command, given_to)
+        loaded = loaded | _implied(workspace, command, given_to, loaded)
         upload = _examined(contents, context, command, ticket)
         around = Surroundings(
             now=now(),
@@ -118,9 +127,9 @@ def prepared(
             services=_of(Service, loaded),
             tickets=_of(Ticket, loaded),
             ancestors=_ancestors(workspace, command) if isinstance(command, SetParent) else (),
-            blocked=links.blocked(workspace, command) if isinstance(command, LinkTickets) else frozenset(),
+            blocked=_blocked(workspace, command, loaded),
             upload=upload,
-            text=comments.text_of(workspace, command, ticket) if ticket and isinstance(command, EditComment) else None,
+            text=_text(workspace, command, given_to),
             beside=beside,
         )
         events = tickets.decide(ticket, command, around)
@@ -128,7 +137,7 @@ def prepared(
         if upload is not None:
             _keep(contents, context, command, ticket, upload)
         arrivals = _arrivals(workspace, context, id_, ticket, events, at, around.workflows)
-        further = [*arrivals, *links.told(events, id_, loaded)]
+        further = [*arrivals, *_told(id_, events, loaded)]
         return Decision(events=events, occurred_at=at, subject=_subject(ticket, events), further=further)
 
     return Prepared(
@@ -137,14 +146,65 @@ def prepared(
         others=[catalogue, *_named(command), beside.after, beside.before],
         decide=decide,
         guard=_guard(command),
-        new=isinstance(command, OpenTicket),
+        new=opens,
     )
 
 
 def _guard(command: TicketCommand) -> str | None:
     if isinstance(command, SetParent):
         return HIERARCHY
-    return links.BLOCKING if isinstance(command, LinkTickets) and blocking(command) else None
+    if isinstance(command, MergingCommand) or (isinstance(command, LinkTickets) and blocking(command)):
+        return links.BLOCKING
+    return None
+
+
+def _implied(
+    workspace: WorkspaceStore, command: TicketCommand, ticket: Ticket | None, loaded: dict[UUID, Stream]
+) -> dict[UUID, Stream]:
+    """What the command does not name, and its ticket does."""
+    wanted: set[UUID | None] = set()
+    match command:
+        case SpawnTicket() | SplitTicket() if ticket is not None:
+            wanted = {ticket.requester}
+        case MergeTickets() if ticket is not None:
+            wanted = {link.other for link in ticket.links}
+        case UnmergeTicket() if ticket is not None and ticket.merged is not None:
+            wanted = {ticket.merged.into, *(link.other for link in ticket.merged.moved)}
+        case _:
+            pass
+    missing = [id_ for id_ in wanted if id_ is not None and id_ not in loaded]
+    return workspace.load(missing) if missing else {}
+
+
+def _blocked(workspace: WorkspaceStore, command: TicketCommand, loaded: dict[UUID, Stream]) -> Set[UUID]:
+    """What must not come to block the ticket, because it waits for it."""
+    if isinstance(command, LinkTickets):
+        ends = blocking(command)
+        return links.blocked(workspace, [ends[1]]) if ends else frozenset()
+    if isinstance(command, MergeTickets):
+        both = {command.ticket, command.into}
+        states = [state for id_ in both if (state := state_in(loaded, id_, Ticket))]
+        return links.blocked(workspace, {other for state in states for other in links.directly(state)} - both)
+    return frozenset()
+
+
+def _text(workspace: WorkspaceStore, command: TicketCommand, ticket: Ticket | None) -> str | None:
+    if ticket is not None and isinstance(command, EditComment | SplitTicket):
+        return comments.text_of(workspace, command, ticket)
+    return None
+
+
+def _told(id_: UUID, events: list[tickets.TicketEvent], loaded: dict[UUID, Stream]) -> list[Further]:
+    """What other tickets are told, each under its own requester's key."""
+    return [
+        Further(
+            stream=other,
+            before=loaded.get(other),
+            events=told,
+            subject=_subject(state_in(loaded, other, Ticket), []),
+        )
+        for other, told in tickets.told(id_, events).items()
+    ]
 
 
 def _arrivals(
@@ -207,6 +267,12 @@ def _named(command: TicketCommand) -> list[UUID | None]:
             return [parent]
         case LinkTickets(other=other) | UnlinkTickets(other=other):
             return [other]
+        case MergeTickets(into=into):
+            return [into]
+        case SpawnTicket() | SplitTicket():
+            requester = command.requester if isinstance(command.requester, UUID) else None
+            named = [command.ticket, requester, command.assignee, command.team, command.service]
+            return [*named, *(_in_fields(command.fields.values()) if isinstance(command, SpawnTicket) else ())]
         case BindService(service=service):
             return [service]
         case SetRequester(requester=requester):

@@ -146,6 +146,10 @@ def _around(
     missing = [id_ for id_ in wanted if id_ not in loaded]
     found = {**loaded, **(workspace.load(missing) if missing else {})}
     there = {id_: ticket for id_ in wanted if (ticket := state_in(found, id_, Ticket)) is not None}
+    merged: dict[UUID, UUID] = {}
+    for id_, ticket in list(there.items()):
+        if ticket.merged is not None:
+            merged[id_], there[merged[id_]] = _root(workspace, ticket.merged.into)
     return WorkAround(
         now=now(),
         at=context.occurred_at or now(),
@@ -158,7 +162,15 @@ def _around(
             for id_, ticket in there.items()
             if (contract := contract_of(workspace, id_, ticket, began or now())) is not None
         },
+        merged=merged,
     )
+
+
+def _root(workspace: WorkspaceStore, id_: UUID) -> tuple[UUID, Ticket]:
+    """The ticket that this one was merged into in the end."""
+    ticket = state_in(workspace.load([id_]), id_, Ticket)
+    assert ticket is not None, "tickets are merged into tickets"
+    return (id_, ticket) if ticket.merged is None else _root(workspace, ticket.merged.into)
 
 
 def place(workspace: WorkspaceStore, id_: UUID, ticket: Ticket, at: datetime | None) -> Ticket:

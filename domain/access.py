@@ -74,11 +74,12 @@ _STAFF = (Scope.AGENT, Scope.MANAGER, Scope.ADMIN)
 _HEADS = (Scope.MANAGER, Scope.ADMIN)
 
 TO_TICKETS: tuple[type[tickets.CommandToTicket], ...] = tickets.CommandToTicket.__args__
+OFFSHOOTS: tuple[type[tickets.OffshootCommand], ...] = tickets.OffshootCommand.__args__
 OF_WORK: tuple[type[work.WorkCommand], ...] = work.WorkCommand.__args__
 
 _ALLOWED: dict[type[Command], tuple[Scope, ...]] = {
     tickets.OpenTicket: _STAFF,
-    **dict.fromkeys(TO_TICKETS, _STAFF),
+    **dict.fromkeys((*TO_TICKETS, *OFFSHOOTS), _STAFF),
     people.AddPerson: _HEADS,
     people.RenamePerson: _HEADS,
     people.DeactivatePerson: _HEADS,

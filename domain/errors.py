@@ -37,6 +37,7 @@ class ErrorCode(StrEnum):
     COMMAND_ID_REUSED = "COMMAND_ID_REUSED"
     TRANSITION_NOT_ALLOWED = "TRANSITION_NOT_ALLOWED"
     TICKET_CLOSED = "TICKET_CLOSED"
+    TICKET_MERGED = "TICKET_MERGED"
     FIELD_REQUIRED = "FIELD_REQUIRED"
     REASON_REQUIRED = "REASON_REQUIRED"
     INVALID_VALUE = "INVALID_VALUE"
@@ -283,8 +284,8 @@ class TooManyAttachments(Refused):
 class TooManyLinks(Refused):
     code = ErrorCode.LIMIT_REACHED
 
-    def __init__(self, key: str, limit: int) -> None:
-        super().__init__(f"{key} has {limit} links, which is the limit.", ("other",))
+    def __init__(self, key: str, limit: int, field: str = "other") -> None:
+        super().__init__(f"{key} has {limit} links, which is the limit.", (field,))
 
 
 class TooManyBlocked(Refused):
@@ -340,6 +341,13 @@ class TicketIsClosed(Refused):
 
     def __init__(self, key: str) -> None:
         super().__init__(f"{key} is closed. Reopen it first: move it to an open status.", ("ticket",))
+
+
+class TicketIsMerged(Refused):
+    code = ErrorCode.TICKET_MERGED
+
+    def __init__(self, key: str, into: str, field: str = "ticket") -> None:
+        super().__init__(f"{key} was merged into {into}: go on there, or unmerge it first.", (field,))
 
 
 class FieldRequired(Refused):
@@ -407,8 +415,8 @@ class ParentCycle(Refused):
 class LinkCycle(Refused):
     code = ErrorCode.LINK_CYCLE
 
-    def __init__(self, key: str) -> None:
-        super().__init__(f"{key} would block itself, through others.", ("other",))
+    def __init__(self, key: str, field: str = "other") -> None:
+        super().__init__(f"{key} would block itself, through others.", (field,))
 
 
 class OccurredBeforeLast(Refused):

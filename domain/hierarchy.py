@@ -7,8 +7,8 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import replace
 
-from domain.errors import ParentCycle, TicketNotFound
-from domain.ticket_state import Surroundings, Ticket
+from domain.errors import ParentCycle
+from domain.ticket_state import Surroundings, Ticket, must_be_there
 
 
 class ParentSet(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,8 +35,8 @@ def decide(ticket: Ticket, command: SetParent, around: Surroundings) -> list[Hie
         return []
     if command.parent is None:
         return [ParentRemoved()]
-    if command.parent != command.ticket and command.parent not in around.tickets:
-        raise TicketNotFound(command.parent, "parent")
+    if command.parent != command.ticket:
+        must_be_there(command.parent, "parent", around)
     if command.ticket == command.parent or command.ticket in around.ancestors:
         raise ParentCycle(ticket.key)
     return [ParentSet(parent=command.parent)]

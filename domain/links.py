@@ -12,8 +12,8 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import replace
 
-from domain.errors import InvalidValue, LinkCycle, TicketNotFound, TooManyLinks
-from domain.ticket_state import Link, LinkKind, Surroundings, Ticket
+from domain.errors import InvalidValue, LinkCycle, TooManyLinks
+from domain.ticket_state import Link, LinkKind, Surroundings, Ticket, must_be_there
 
 LINKS_LIMIT = 200
 
@@ -25,8 +25,27 @@ INVERSE: Mapping[LinkKind, LinkKind] = {
     LinkKind.DUPLICATED_BY: LinkKind.DUPLICATES,
     LinkKind.CAUSES: LinkKind.CAUSED_BY,
     LinkKind.CAUSED_BY: LinkKind.CAUSES,
+    LinkKind.MERGED_INTO: LinkKind.MERGED_FROM,
+    LinkKind.MERGED_FROM: LinkKind.MERGED_INTO,
+    LinkKind.SPLIT_FROM: LinkKind.SPLIT_INTO,
+    LinkKind.SPLIT_INTO: LinkKind.SPLIT_FROM,
+    LinkKind.SPAWNED_FROM: LinkKind.SPAWNED,
+    LinkKind.SPAWNED: LinkKind.SPAWNED_FROM,
 }
 """How a link looks from the other ticket."""
+
+MADE = frozenset(
+    {
+        LinkKind.RELATES,
+        LinkKind.BLOCKS,
+        LinkKind.BLOCKED_BY,
+        LinkKind.DUPLICATES,
+        LinkKind.DUPLICATED_BY,
+        LinkKind.CAUSES,
+        LinkKind.CAUSED_BY,
+    }
+)
+"""Links that people make and undo; the others say what other commands did."""
 
 # ---- events
 
@@ -75,7 +94,7 @@ def blocking(command: LinkTickets) -> tuple[UUID, UUID] | None:
 
 
 def decide(ticket: Ticket, command: LinkCommand, around: Surroundings) -> list[LinkEvent]:
-    if command.kind not in INVERSE:
+    if command.kind not in MADE:
         raise InvalidValue(f"{command.kind.value} is no link that is made or undone by itself.", ("kind",))
     there = Link(kind=command.kind, other=command.other) in ticket.links
     match command:
@@ -93,9 +112,7 @@ def decide(ticket: Ticket, command: LinkCommand, around: Surroundings) -> list[L
 def _must_be_linkable(ticket: Ticket, command: LinkTickets, around: Surroundings) -> None:
     if command.other == command.ticket:
         raise InvalidValue(f"{ticket.key} is not linked to itself.", ("other",))
-    other = around.tickets.get(command.other)
-    if other is None:
-        raise TicketNotFound(command.other, "other")
+    other = must_be_there(command.other, "other", around)
     for one in (ticket, other):
         if len(one.links) >= LINKS_LIMIT:
             raise TooManyLinks(one.key, LINKS_LIMIT)

@@ -18,6 +18,8 @@ from domain.errors import (
     ServiceNotFound,
     TeamNotFound,
     TicketIsClosed,
+    TicketIsMerged,
+    TicketNotFound,
 )
 from domain.files import Upload
 from domain.people import Person
@@ -50,12 +52,34 @@ class LinkKind(StrEnum):
     CAUSES = "CAUSES"
     CAUSED_BY = "CAUSED_BY"
     MERGED_INTO = "MERGED_INTO"
+    MERGED_FROM = "MERGED_FROM"
     SPLIT_FROM = "SPLIT_FROM"
+    SPLIT_INTO = "SPLIT_INTO"
+    SPAWNED_FROM = "SPAWNED_FROM"
+    SPAWNED = "SPAWNED"
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
     kind: LinkKind
     other: UUID
+
+
+class Merge(msgspec.Struct, frozen=True, kw_only=True):
+    """Into which ticket it was merged, and what takes that back: links that moved (`added`: those that the target did
+    not have), people who began to watch the target, and where the ticket stood."""
+
+    into: UUID
+    number: int
+    moved: tuple[Link, ...]
+    added: tuple[Link, ...]
+    watchers: tuple[UUID, ...]
+    workflow_version: int
+    status: str
+    category: StatusCategory
+
+    @property
+    def key(self) -> str:
+        return ticket_key(self.number)
 
 
 class Attachment(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,6 +135,7 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     comments: tuple[Comment, ...] = ()
     attachments: tuple[Attachment, ...] = ()
     links: tuple[Link, ...] = ()
+    merged: Merge | None = None
     ranked: str | None = None
 
     @property
@@ -149,8 +174,8 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
 
     `people`, `teams`, `services`, `tickets` hold those that the command names and that exist here.
     `ancestors` of the new parent, nearest first, the parent itself included. `blocked`: what the ticket that a new link
-    blocks blocks itself, directly and through others, itself included. `upload`: which the command attaches.
-    `text`: of the comment that it edits."""
+    blocks blocks itself, directly and through others, itself included; of a merge, what both tickets block. `upload`:
+    which the command attaches. `text`: of the comment that it edits or splits off."""
 
     now: datetime
     workflows: Workflows
@@ -169,6 +194,20 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     upload: Upload | None = None
     text: str | None = None
     beside: Beside = Beside()
+
+
+def must_be_there(id_: UUID, field: str, around: Surroundings) -> Ticket:
+    """A ticket that the command names, and that is not merged into another. Raises TicketNotFound, TicketIsMerged."""
+    ticket = around.tickets.get(id_)
+    if ticket is None:
+        raise TicketNotFound(id_, field)
+    must_not_be_merged(ticket, field)
+    return ticket
+
+
+def must_not_be_merged(ticket: Ticket, field: str = "ticket") -> None:
+    if ticket.merged is not None:
+        raise TicketIsMerged(ticket.key, ticket.merged.key, field)
 
 
 def must_be_open(ticket: Ticket) -> None:

@@ -6,6 +6,7 @@ Proteus says of tickets is imported from here.
 """
 # pyright: reportUnusedImport=false
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import assert_never
 from uuid import UUID
@@ -21,6 +22,9 @@ from domain import (
     hand_overs,
     hierarchy,
     links,
+    merging,
+    offshoots,
+    opening,
     participants,
     ranking,
     text,
@@ -58,6 +62,7 @@ from domain.attributes import (
 )
 from domain.comments import (
     AddComment,
+    ChangeOfComment,
     CommentAdded,
     CommentCommand,
     CommentEdited,
@@ -71,6 +76,9 @@ from domain.field_values import FieldSet, SetField
 from domain.hand_overs import TicketTransferred, TransferTicket
 from domain.hierarchy import HierarchyEvent, ParentRemoved, ParentSet, SetParent
 from domain.links import LinkCommand, LinkEvent, LinkTickets, TicketLinked, TicketUnlinked, UnlinkTickets
+from domain.merging import MergeEvent, MergeTickets, MergingCommand, TicketMerged, TicketUnmerged, UnmergeTicket
+from domain.offshoots import OffshootCommand, SpawnTicket, SplitTicket
+from domain.opening import OpenTicket, TicketOpened
 from domain.participants import (
     AddContributor,
     ContributorAdded,
@@ -88,6 +96,7 @@ from domain.text import FieldValue, FreeText, SealedFields
 from domain.ticket_state import (
     Link,
     LinkKind,
+    Merge,
     Priority,
     Surroundings,
     Ticket,
@@ -98,6 +107,7 @@ from domain.ticket_state import (
     must_be_active,
     must_exist,
     must_fulfil,
+    must_not_be_merged,
     ticket_key,
 )
 from domain.transitions import (
@@ -112,32 +122,6 @@ from domain.transitions import (
 )
 from domain.workflows import StatusCategory
 
-
-class TicketOpened(msgspec.Struct, frozen=True, kw_only=True):
-    """`channel`: by which way the request came (phone, site, …).
-    `requester`: the data subject of the free text."""
-
-    number: int
-    title: FreeText
-    description: FreeText | None = None
-    role: str
-    workflow: str
-    workflow_version: int
-    status: str
-    category: StatusCategory
-    priority: Priority
-    channel: str
-    requester: UUID | None = None
-    assignee: UUID | None = None
-    team: UUID | None = None
-    service: UUID | None = None
-    parent: UUID | None = None
-    tags: tuple[str, ...] = ()
-    fields: SealedFields = {}
-    due_at: datetime | None = None
-    external_key: str | None = None
-
-
 TicketEvent = (
     TicketOpened
     | TransitionEvent
@@ -149,28 +133,13 @@ TicketEvent = (
     | TicketRanked
     | HierarchyEvent
     | LinkEvent
+    | MergeEvent
     | CommentEvent
     | AttachmentEvent
 )
 
 UNDATED = (CommentAdded, CommentEdited, CommentWithdrawn, FileAttached)
 """Events that may be dated before the ticket's last change, because no span depends on them."""
-
-
-class OpenTicket(msgspec.Struct, frozen=True, kw_only=True):
-    title: str
-    role: str
-    description: str | None = None
-    service: UUID | None = None
-    requester: UUID | None = None
-    channel: str | None = None
-    priority: Priority | None = None
-    assignee: UUID | None = None
-    team: UUID | None = None
-    parent: UUID | None = None
-    tags: tuple[str, ...] = ()
-    fields: dict[str, FieldValue] = {}
-    due_at: datetime | None = None
 
 
 CommandToTicket = (
@@ -183,10 +152,14 @@ CommandToTicket = (
     | RankTicket
     | SetParent
     | LinkCommand
+    | MergingCommand
     | CommentCommand
     | AttachmentCommand
 )
-TicketCommand = OpenTicket | CommandToTicket
+TicketCommand = OpenTicket | OffshootCommand | CommandToTicket
+
+TO_MERGED = (MergingCommand, ChangeOfComment, DetachFile)
+"""Commands that a merged ticket still takes: what was said and attached there can be taken back."""
 
 
 def occurred_at(ticket: Ticket | None, events: list[TicketEvent], around: Surroundings) -> datetime:
@@ -198,14 +171,16 @@ def occurred_at(ticket: Ticket | None, events: list[TicketEvent], around: Surrou
     """
     told = [around.tickets[event.other] for event in events if isinstance(event, LinkEvent)]
     last = [one.last_at for one in (ticket, *told) if one is not None]
-    earliest = [] if ticket is None else [_not_before(ticket, event, max(last)) for event in events]
+    earliest = [one.last_at for one in told]
+    earliest += [] if ticket is None else [_not_before(ticket, event, max(last)) for event in events]
     if around.at is None:
         return max([around.now, *last, *earliest])
     at = instant(around.at, "occurredAt")
     if at > around.now:
         raise OccurredInFuture(at)
-    if ticket is not None and at < max(earliest, default=ticket.opened_at):
-        raise OccurredBeforeLast(at, max(earliest, default=ticket.opened_at))
+    earliest += [] if ticket is None else [ticket.opened_at]
+    if earliest and at < max(earliest):
+        raise OccurredBeforeLast(at, max(earliest))
     return at
 
 
@@ -219,9 +194,16 @@ def decide(ticket: Ticket | None, command: TicketCommand, around: Surroundings) 
     """What happens; [] when nothing changes. Raises a subclass of Refused that states why not."""
     if isinstance(command, OpenTicket):
         assert ticket is None, "a new ticket has a new stream"
-        return _open(command, around)
+        return [opening.decide(command, around)]
+    if isinstance(command, OffshootCommand):
+        assert ticket is None, "a new ticket has a new stream"
+        return [*offshoots.decide(command, around)]
     if ticket is None:
         raise TicketNotFound(command.ticket)
+    if not isinstance(command, TO_MERGED):
+        must_not_be_merged(ticket)
+    if isinstance(command, MergingCommand):
+        return [*merging.decide(ticket, command, around)]
     if isinstance(command, TransitionCommand):
         return [*transitions.decide(ticket, command, around)]
     if isinstance(command, TransferTicket):
@@ -245,53 +227,34 @@ def decide(ticket: Ticket | None, command: TicketCommand, around: Surroundings) 
     return [*comments.decide(ticket, command, around)]
 
 
-def possible(ticket: Ticket, command: type[CommandToTicket]) -> bool:
+def told(ticket: UUID, events: list[TicketEvent]) -> Mapping[UUID, list[TicketEvent]]:
+    """What other tickets are told, in the same append, when this one is told these."""
+    found: dict[UUID, list[TicketEvent]] = {}
+    for event in events:
+        if isinstance(event, LinkEvent):
+            found.setdefault(event.other, []).append(links.mirrored(event, ticket))
+        elif isinstance(event, MergeEvent):
+            for other, told in merging.told(event).items():
+                found.setdefault(other, []).extend(told)
+    return found
+
+
+def possible(ticket: Ticket, command: type[CommandToTicket | OffshootCommand]) -> bool:
     """Whether the ticket's state, apart from anybody's rights, accepts such a command now."""
-    return not (ticket.closed and command in _ONLY_WHILE_OPEN)
+    if ticket.merged is not None:
+        return issubclass(command, TO_MERGED) and command is not MergeTickets
+    return command is not UnmergeTicket and not (ticket.closed and command in _ONLY_WHILE_OPEN)
 
 
-_ONLY_WHILE_OPEN = frozenset[type[CommandToTicket]](
-    {TransferTicket, AssignTicket, SetPriority, ScheduleTicket, AddContributor}
+_ONLY_WHILE_OPEN = frozenset[type[CommandToTicket | OffshootCommand]](
+    {TransferTicket, AssignTicket, SetPriority, ScheduleTicket, AddContributor, SpawnTicket}
 )
-
-
-def _open(command: OpenTicket, around: Surroundings) -> list[TicketEvent]:
-    role = around.workflows.role(command.role)
-    workflow = around.workflows.newest(role.workflow)
-    status = workflow.status(workflow.initial)
-    for field, person in (("requester", command.requester), ("assignee", command.assignee)):
-        must_be_active(person, field, around)
-    must_exist(command.team, command.service, around)
-    if command.parent is not None and command.parent not in around.tickets:
-        raise TicketNotFound(command.parent, "parent")
-    opened = TicketOpened(
-        number=around.number,
-        title=text.line(command.title, "title"),
-        description=checked_description(command.description),
-        role=role.key,
-        workflow=workflow.key,
-        workflow_version=workflow.version,
-        status=status.key,
-        category=status.category,
-        priority=command.priority or Priority.NORMAL,
-        channel=text.line(command.channel or around.channel, "channel", text.KEY_LIMIT),
-        requester=command.requester,
-        assignee=command.assignee,
-        team=command.team,
-        service=command.service,
-        parent=command.parent,
-        tags=checked_tags(command.tags),
-        fields=field_values.checked(command.fields, role.key, around),
-        due_at=None if command.due_at is None else instant(command.due_at, "dueAt"),
-    )
-    must_fulfil(role, evolve(None, opened, around.now), around.workflows)
-    return [opened]
 
 
 def evolve(ticket: Ticket | None, event: TicketEvent, at: datetime) -> Ticket:
     """The ticket after this event, which happened at `at` (aware)."""
     if isinstance(event, TicketOpened):
-        return _opened(event, at)
+        return opening.evolve(event, at)
     assert ticket is not None, "a ticket's first event is TicketOpened"
     if isinstance(event, CommentEvent):  # the most frequent by far
         return comments.evolve(ticket, event, at)
@@ -311,36 +274,8 @@ def evolve(ticket: Ticket | None, event: TicketEvent, at: datetime) -> Ticket:
         return hand_overs.evolve(ticket, event, at)
     if isinstance(event, LinkEvent):
         return links.evolve(ticket, event, at)
+    if isinstance(event, MergeEvent):
+        return merging.evolve(ticket, event, at)
     if isinstance(event, TicketRanked):
         return ranking.evolve(ticket, event, at)
     return hierarchy.evolve(ticket, event, at)
-
-
-def _opened(event: TicketOpened, at: datetime) -> Ticket:
-    assert not isinstance(event.fields, str), "sealed fields are opened before they are folded"
-    return Ticket(
-        number=event.number,
-        version=1,
-        external_key=event.external_key,
-        title=event.title,
-        description=event.description,
-        role=event.role,
-        workflow=event.workflow,
-        workflow_version=event.workflow_version,
-        status=event.status,
-        category=event.category,
-        status_since=at,
-        priority=event.priority,
-        channel=event.channel,
-        requester=event.requester,
-        assignee=event.assignee,
-        team=event.team,
-        service=event.service,
-        parent=event.parent,
-        tags=event.tags,
-        fields=event.fields,
-        due_at=event.due_at,
-        opened_at=at,
-        closed_at=at if event.category.closed else None,
-        last_at=at,
-    )

@@ -66,6 +66,8 @@ def decide(ticket: Ticket, command: TransitionCommand, around: Surroundings) -> 
 
 def available_transitions(ticket: Ticket, workflows: Workflows) -> list[tuple[Status, tuple[str, ...]]]:
     """Statuses that the ticket may move to now, each with what it requires and the ticket still lacks."""
+    if ticket.merged is not None:
+        return []
     workflow, stands = judging(ticket, workflows)
     ways = {way.target: way for way in workflow.transitions_from(stands)}
     return [

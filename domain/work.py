@@ -26,7 +26,7 @@ from domain.errors import (
     WorkNotFound,
 )
 from domain.text import FreeText
-from domain.ticket_state import Ticket, instant
+from domain.ticket_state import Ticket, instant, must_not_be_merged
 
 TIMER_LIMIT = timedelta(hours=12)
 """A timer that ran longer was forgotten: this much of it is logged, and flagged."""
@@ -268,7 +268,8 @@ class WorkEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 class WorkAround(msgspec.Struct, frozen=True, kw_only=True):
     """What a decision on work must know besides. `at`: when the command is given. `tickets`: those that it is about, as
-    they stand; `places`: the same as they stood when the work began; `contracts`: which each was bound to then."""
+    they stand; `places`: the same as they stood when the work began; `contracts`: which each was bound to then.
+    `merged`: where work on those goes on that are part of another one now."""
 
     now: datetime
     at: datetime
@@ -277,6 +278,7 @@ class WorkAround(msgspec.Struct, frozen=True, kw_only=True):
     tickets: Mapping[UUID, Ticket] = {}
     places: Mapping[UUID, Ticket] = {}
     contracts: Mapping[UUID, UUID] = {}
+    merged: Mapping[UUID, UUID] = {}
 
 
 def timer_stream(workspace: UUID, person: UUID) -> UUID:
@@ -321,6 +323,7 @@ def decide_timer(timer: Timer | None, command: TimerCommand, stream: UUID, aroun
 
 def _started(command: StartTimer | SwitchTimer, around: WorkAround) -> TimerStarted:
     ticket = _ticket(command.ticket, around)
+    must_not_be_merged(ticket)
     if ticket.closed:
         raise TicketIsClosed(ticket.key)
     return TimerStarted(
@@ -339,7 +342,8 @@ def stopped(timer: Timer, command: SwitchTimer | StopTimer, around: WorkAround) 
 
 
 def measured(timer: Timer, command: SwitchTimer | StopTimer, around: WorkAround) -> WorkLogged:
-    """What a timer that stops has measured, to the second. Raises InvalidValue."""
+    """What a timer that stops has measured, to the second; on the ticket that the timer's was merged into meanwhile.
+    Raises InvalidValue."""
     assert timer.ticket is not None, "only what runs is stopped"
     assert timer.started_at is not None, "only what runs is stopped"
     start = _whole(timer.started_at)
@@ -351,7 +355,7 @@ def measured(timer: Timer, command: SwitchTimer | StopTimer, around: WorkAround)
     end = start + TIMER_LIMIT if forgotten else end
     told = _comment(command.comment) if isinstance(command, StopTimer) else None
     return WorkLogged(
-        ticket=timer.ticket,
+        ticket=around.merged.get(timer.ticket, timer.ticket),
         person=around.person,
         started_at=start,
         ended_at=end,
@@ -399,6 +403,7 @@ def decide(entry: WorkEntry | None, command: LogWork | EntryCommand, around: Wor
         case CorrectWork():
             return _corrected(entry, command, around)
         case MoveWork(ticket=ticket):
+            _must_not_be_merged(ticket, around)
             place = _place(ticket, around)
             moved = WorkMoved(ticket=ticket, role=place.role, service=place.service)
             return [] if ticket == entry.ticket else [moved, *_billed(ticket, entry.contract, around)]
@@ -420,6 +425,7 @@ def decide(entry: WorkEntry | None, command: LogWork | EntryCommand, around: Wor
 
 
 def _logged(command: LogWork, around: WorkAround) -> WorkLogged:
+    _must_not_be_merged(command.ticket, around)
     place = _place(command.ticket, around)
     start = _whole(instant(command.started_at, "startedAt"))
     if (command.ended_at is None) == (command.seconds is None):
@@ -536,6 +542,11 @@ def _ticket(id_: UUID, around: WorkAround) -> Ticket:
     if id_ not in around.tickets:
         raise TicketNotFound(id_)
     return around.tickets[id_]
+
+
+def _must_not_be_merged(id_: UUID, around: WorkAround) -> None:
+    """What was worked on it before counts with the other ticket; what comes now is logged there."""
+    must_not_be_merged(_ticket(id_, around))
 
 
 def _place(id_: UUID, around: WorkAround) -> Ticket:

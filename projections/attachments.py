@@ -9,7 +9,7 @@ from psycopg import sql
 
 from domain.attachments import FileAttached, FileDetached
 from domain.tickets import Visibility
-from projections import spans
+from projections import merging, spans
 from projections.filters import PageAsk
 from projections.projection import Change, Projection
 from projections.reading import NOW, Listing, Moment, Page, View, counts_of, pages_of
@@ -96,7 +96,8 @@ _COLUMNS = ("id", "name", "media_type", "bytes", "sha256", "content", "visibilit
 async def attachments(
     view: View, tickets: Sequence[UUID], ask: PageAsk, moment: Moment
 ) -> dict[UUID, Page[AttachmentRow]]:
-    """Of each of these tickets, oldest first; a requester gets the public ones. Raises BadInput."""
+    """Of each of these tickets and what was merged into it, oldest first; a requester gets the public ones.
+    Raises BadInput."""
     return await pages_of(view, tickets, _attachments(view, moment), ask)
 
 
@@ -108,8 +109,13 @@ def _attachments(view: View, moment: Moment) -> Listing[AttachmentRow]:
     return Listing(
         columns=_SELECTED,
         source=sql.SQL(
-            "from attachment a where a.workspace = %(workspace)s and a.ticket = parent.id and {} and {} and {}"
-        ).format(_readable(view), spans.of_own(view, "a.ticket"), _NOW if moment.live else _THEN),
+            "from attachment a where a.workspace = %(workspace)s and a.ticket in {} and {} and {} and {}"
+        ).format(
+            merging.family("parent.id", moment),
+            _readable(view),
+            spans.of_own(view, "a.ticket"),
+            _NOW if moment.live else _THEN,
+        ),
         keys=(("a.attached_at", "timestamptz"), ("a.position", "bigint")),
         row=partial(_row, moment=moment),
         arguments={"as_of_position": moment.position, "as_of_time": moment.occurred_at},

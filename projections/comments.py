@@ -11,7 +11,7 @@ from psycopg import sql
 
 from domain.comments import CommentAdded, CommentEdited, CommentWithdrawn
 from domain.tickets import Visibility
-from projections import spans
+from projections import merging, spans
 from projections.filters import PageAsk
 from projections.projection import Change
 from projections.reading import NOW, Listing, Moment, Page, View, counts_of, pages_of
@@ -101,7 +101,8 @@ def _said(change: Change, event: CommentEdited | CommentWithdrawn) -> dict[str, 
 
 
 async def comments(view: View, tickets: Sequence[UUID], ask: PageAsk, moment: Moment) -> dict[UUID, Page[CommentRow]]:
-    """Of each of these tickets, oldest first; a requester gets the public ones. Raises BadInput."""
+    """Of each of these tickets and what was merged into it, oldest first; a requester gets the public ones.
+    Raises BadInput."""
     return await pages_of(view, tickets, _comments(view, moment), ask)
 
 
@@ -125,10 +126,15 @@ def _comments(view: View, moment: Moment) -> Listing[CommentRow]:
     return Listing(
         columns=_SAID_THEN if past else _SAID_NOW,
         source=sql.SQL(
-            "from comment c {} where c.workspace = %(workspace)s and c.ticket = parent.id and {} and {}"
+            "from comment c {} where c.workspace = %(workspace)s and c.ticket in {} and {} and {}"
             " and (%(as_of_position)s::bigint is null or c.position <= %(as_of_position)s)"
             " and (%(as_of_time)s::timestamptz is null or c.created_at <= %(as_of_time)s)"
-        ).format(_FORMER if past else sql.SQL(""), _readable(view), spans.of_own(view, "c.ticket")),
+        ).format(
+            _FORMER if past else sql.SQL(""),
+            merging.family("parent.id", moment),
+            _readable(view),
+            spans.of_own(view, "c.ticket"),
+        ),
         keys=(("c.created_at", "timestamptz"), ("c.position", "bigint")),
         row=partial(_comment_row, moment=moment),
         arguments={"as_of_position": moment.position, "as_of_time": moment.occurred_at},

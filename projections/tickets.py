@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import repeat
-from typing import Any
+from typing import Any, LiteralString
 from uuid import UUID
 
 import msgspec
@@ -11,7 +11,7 @@ from psycopg import sql
 
 from domain.tickets import Ticket
 from domain.workflows import StatusCategory
-from projections import comments, participants, spans
+from projections import comments, merging, participants, spans
 from projections.conditions import Conditions, names
 from projections.filters import Direction, PageAsk, TicketField, TicketFilter, TicketOrder
 from projections.projection import Change, Projection
@@ -373,11 +373,14 @@ async def details(view: View, ids: Sequence[UUID], moment: Moment) -> dict[UUID,
     if moment.live:
         query = sql.SQL(_DETAILS_NOW).format(
             comments=sql.SQL("t.comment_count") if view.actor.reads_all else sql.SQL(_PUBLIC_COMMENTS),
+            of_merged=_comments_of_merged(view, "t.id", moment),
             own=spans.of_own(view, "t.id"),
         )
     else:
         query = sql.SQL(_DETAILS_PAST).format(
-            public=sql.SQL("true" if view.actor.reads_all else "not x.internal"), own=spans.of_own(view, "x.ticket")
+            public=sql.SQL("true" if view.actor.reads_all else "not x.internal"),
+            of_merged=_comments_of_merged(view, "x.ticket", moment),
+            own=spans.of_own(view, "x.ticket"),
         )
     rows = await view.fetch(
         query, {"ids": list(ids), "as_of_position": moment.position, "as_of_time": moment.occurred_at}
@@ -395,8 +398,26 @@ async def details(view: View, ids: Sequence[UUID], moment: Moment) -> dict[UUID,
     }
 
 
+def _comments_of_merged(view: View, ticket: LiteralString, moment: Moment) -> sql.Composed:
+    """The number of those that are shown with the ticket because theirs was merged into it."""
+    return sql.SQL(_OF_MERGED).format(
+        merged=merging.is_one(ticket, moment),
+        family=merging.family(ticket, moment),
+        ticket=sql.SQL(ticket),
+        readable=sql.SQL("true" if view.actor.reads_all else "c.visibility = 'PUBLIC'"),
+        own=spans.of_own(view, "c.ticket"),
+    )
+
+
+_OF_MERGED = """
+case when {merged} then (select count(*) from comment c
+ where c.workspace = %(workspace)s and c.ticket in {family} and c.ticket <> {ticket} and {readable} and {own}
+   and (%(as_of_position)s::bigint is null or c.position <= %(as_of_position)s)
+   and (%(as_of_time)s::timestamptz is null or c.created_at <= %(as_of_time)s)) else 0 end
+"""
 _DETAILS_NOW = """
-select t.id, t.description, t.opened_by, t.updated_at, t.version, t.position, {comments}
+select t.id, t.description, t.opened_by, t.updated_at, t.version, t.position,
+       {comments} + {of_merged}
   from ticket t where t.workspace = %(workspace)s and t.id = any(%(ids)s) and {own}
 """
 _PUBLIC_COMMENTS = "(select count(*) from comment c where c.ticket = t.id and c.visibility = 'PUBLIC')"
@@ -404,7 +425,8 @@ _DETAILS_PAST = """
 select x.ticket, (array_agg(x.data ->> 'description' order by x.version desc)
          filter (where x.type in ('TicketOpened', 'TicketDescribed')))[1],
        (array_agg(coalesce(x.on_behalf_of, x.actor) order by x.version))[1], max(x.occurred_at),
-       count(*)::int, max(x.position), count(*) filter (where x.type = 'CommentAdded' and {public})
+       count(*)::int, max(x.position),
+       count(*) filter (where x.type = 'CommentAdded' and {public}) + {of_merged}
   from timeline x
  where x.workspace = %(workspace)s and x.ticket = any(%(ids)s) and {own}
    and (%(as_of_position)s::bigint is null or x.position <= %(as_of_position)s)

@@ -28,9 +28,12 @@ from domain.tickets import (
     FileAttached,
     FileDetached,
     LinkEvent,
+    MergeEvent,
     Ticket,
     TicketLinked,
+    TicketMerged,
     TicketTransferred,
+    TicketUnmerged,
     TicketUnwatched,
     TicketWatched,
     Visibility,
@@ -216,6 +219,10 @@ def changes_of(change: Change) -> list[ChangeRow]:
         return [ChangeRow(path=f"attachments.{event.attachment}", to=event.name)]
     if isinstance(event, FileDetached):
         return [ChangeRow(path=f"attachments.{event.attachment}", from_=_detached(change).name)]
+    if isinstance(event, TicketMerged):
+        return [ChangeRow(path="mergedInto", to=event.into)]
+    if isinstance(event, TicketUnmerged):
+        return [ChangeRow(path="mergedInto", from_=event.out_of)]
     if isinstance(event, TicketTransferred):
         return [] if event.note is None else [ChangeRow(path="note", to=event.note)]
     if isinstance(event, LinkEvent):
@@ -255,7 +262,7 @@ def _is_internal(change: Change) -> bool:
         return event.visibility is Visibility.INTERNAL
     if isinstance(event, FileDetached):
         return _detached(change).visibility is Visibility.INTERNAL
-    if isinstance(event, TicketTransferred):
+    if isinstance(event, TicketTransferred | MergeEvent):
         return True  # with a note for colleagues
     if isinstance(event, CommentEdited | CommentWithdrawn):
         assert isinstance(change.after, Ticket)

@@ -12,7 +12,7 @@ from uuid import UUID
 from psycopg import sql
 
 from domain.work import ENTRY_LIMIT, Timer, WorkEntry, WorkFlag, WorkOrigin, timer_stream
-from projections import conditions, spans
+from projections import conditions, merging, spans
 from projections.filters import IdFilter, PageAsk, TimeFilter, WorkFilter
 from projections.projection import Change, Projection
 from projections.reading import NOW, Listing, Moment, Page, View, count, counts_of, page, pages_of
@@ -175,9 +175,9 @@ async def worked_seconds(view: View, tickets: Sequence[UUID], moment: Moment) ->
     """The net time of each of these tickets that has work."""
     rows = await view.fetch(
         sql.SQL(
-            "select w.ticket, sum(w.seconds)::bigint from work w where {} and w.ticket = any(%(tickets)s)"
-            " group by w.ticket"
-        ).format(_readable(view, moment)),
+            "select parent.id, sum(w.seconds)::bigint from unnest(%(tickets)s::uuid[]) parent (id) join work w"
+            " on w.ticket in {} where {} group by parent.id"
+        ).format(merging.family("parent.id", moment), _readable(view, moment)),
         {**_arguments(moment), "tickets": list(tickets)},
     )
     return dict(rows)
@@ -227,7 +227,8 @@ async def timer_by_id(view: View, id_: UUID) -> TimerRow | None:
 
 
 def _of_ticket(view: View, moment: Moment) -> Listing[WorkEntryRow]:
-    return _listing(sql.SQL("{} and w.ticket = parent.id").format(_readable(view, moment)), _arguments(moment), moment)
+    condition = sql.SQL("{} and w.ticket in {}").format(_readable(view, moment), merging.family("parent.id", moment))
+    return _listing(condition, _arguments(moment), moment)
 
 
 def _wanted(view: View, wanted: WorkFilter, moment: Moment) -> Listing[WorkEntryRow]:

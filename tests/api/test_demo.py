@@ -155,6 +155,15 @@ def test_somebody_mends_a_comment_takes_one_back_and_names_a_colleague(filled: F
     assert named in hero.watchers
 
 
+def test_what_somebody_asked_for_twice_is_merged(filled: Filled) -> None:
+    tickets = filled.tickets()
+    [merged] = [ticket for ticket in tickets.values() if ticket.merged is not None]
+    assert merged.merged is not None
+    target = tickets[merged.merged.into]
+    assert (target.requester, target.service, target.closed) == (merged.requester, merged.service, False)
+    assert merged.closed
+
+
 def test_what_is_urgent_was_tagged_at_once(filled: Filled) -> None:
     tagged = [ticket for ticket in filled.tickets().values() if RUSH in ticket.tags]
     assert len(tagged) > 5

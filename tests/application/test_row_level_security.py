@@ -55,6 +55,7 @@ from domain.tickets import (
     AttachFile,
     LinkKind,
     LinkTickets,
+    MergeTickets,
     OpenTicket,
     SetParent,
     SetPriority,
@@ -138,6 +139,7 @@ def _fill(database: Database, company: Company) -> None:
     _attach(company, child)
     company.give(WatchTicket(ticket=child))
     company.give(TransferTicket(ticket=parent, team=team))
+    company.give(MergeTickets(ticket=company.ticket("Twin"), into=child))
     company.give(LinkTickets(ticket=child, kind=LinkKind.RELATES, other=parent))
     company.give(SetPriority(ticket=child, priority=Priorities.NORMAL), command_id=uuid4())  # changes nothing
     began = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -353,8 +355,8 @@ def test_the_application_changes_no_row_of_another_workspace(database: Database,
     one, other = (company.workspace.id for company in two)
     with database.connect(Role.APP) as connection:
         enter(connection, one)
-        for statement in ("update guard set version = 99", "update ticket_number set last = 0"):
-            assert connection.execute(statement.encode()).rowcount == 1
+        for statement, rows in (("update guard set version = 99", 2), ("update ticket_number set last = 0", 1)):
+            assert connection.execute(statement.encode()).rowcount == rows
         enter(connection, other)
         assert connection.execute("select max(version) from guard").fetchone() != (99,)
         assert connection.execute("select last from ticket_number").fetchone() != (0,)

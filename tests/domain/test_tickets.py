@@ -802,6 +802,7 @@ WORDS: dict[str, st.SearchStrategy[Any]] = {
     "parent": st.sampled_from(PARENTS),
     "kind": st.sampled_from(LinkKind),
     "other": st.sampled_from(PARENTS),
+    "into": st.sampled_from(PARENTS),
     "note": TEXTS,
     "title": TEXTS,
     "description": TEXTS,

@@ -20,7 +20,7 @@ from domain.access import Scope
 from domain.people import Person
 from domain.services import Service
 from domain.teams import Team
-from domain.tickets import Ticket
+from domain.tickets import LinkKind, Ticket
 from tests.api.asking import Client
 from tests.application.recording import Company
 
@@ -43,7 +43,7 @@ def assert_answers_equal_a_replay(database: Database, company: Company) -> None:
     with TestClient(application(database, "http://testserver")) as http:
         client = Client(http, _auditor(database, company))
         assert _all(client, TICKETS) == {
-            encode(Kind.TICKET, id_): _ticket(id_, replayed[id_], ticket)
+            encode(Kind.TICKET, id_): {**_ticket(id_, replayed[id_], ticket), "commentCount": _talk(id_, states)}
             for id_, ticket in states.items()
             if isinstance(ticket, Ticket)
         }
@@ -138,10 +138,16 @@ def _ticket(id_: UUID, stream: Stream, ticket: Ticket) -> dict[str, Any]:
         "dueAt": _time(ticket.due_at),
         "openedAt": _time(ticket.opened_at),
         "closedAt": _time(ticket.closed_at),
-        "commentCount": len(ticket.comments),
         "version": stream.version,
         "position": str(stream.position),
     }
+
+
+def _talk(id_: UUID, states: dict[UUID, Any]) -> int:
+    """Comments of the ticket, and of those that were merged into it."""
+    ticket = states[id_]
+    merged = [link.other for link in ticket.links if link.kind is LinkKind.MERGED_FROM]
+    return len(ticket.comments) + sum(_talk(other, states) for other in merged)
 
 
 def _ref(kind: Kind, id_: UUID | None) -> dict[str, str] | None:

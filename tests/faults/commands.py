@@ -32,6 +32,7 @@ from domain.workflows import defaults
 FEATURES = {
     "parent": "tickets",
     "other": "tickets",
+    "into": "tickets",
     "requester": "people",
     "assignee": "people",
     "person": "people",

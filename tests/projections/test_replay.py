@@ -26,6 +26,7 @@ from domain.tickets import (
     EditComment,
     LinkKind,
     LinkTickets,
+    MergeTickets,
     Priority,
     SetParent,
     SetPriority,
@@ -33,10 +34,11 @@ from domain.tickets import (
     TicketCommand,
     TransitionTicket,
     UnlinkTickets,
+    UnmergeTicket,
     Visibility,
     WithdrawComment,
 )
-from projections import comments, links, spans, tickets, timeline
+from projections import comments, links, merging, spans, tickets, timeline
 from projections.board import BoardAsk, board
 from projections.filters import EventFilter, PageAsk
 from projections.reading import NOW, Moment
@@ -62,7 +64,7 @@ Step = tuple[int, int, int, float]
 """Which command, to which ticket, with which argument, how many hours later."""
 
 STEPS = st.lists(
-    st.tuples(st.integers(0, 9), st.integers(0, 3), st.integers(0, 40), st.sampled_from([0.0, 0.0, 0.5, 3.0])),
+    st.tuples(st.integers(0, 11), st.integers(0, 3), st.integers(0, 40), st.sampled_from([0.0, 0.0, 0.5, 3.0])),
     min_size=1,
     max_size=30,
 )
@@ -90,6 +92,10 @@ def command_of(
             return LinkTickets(ticket=ticket, kind=KINDS[n % 5], other=opened[n % len(opened)])
         case 9:
             return UnlinkTickets(ticket=ticket, kind=KINDS[n % 5], other=opened[n % len(opened)])
+        case 10:
+            return MergeTickets(ticket=ticket, into=opened[n % len(opened)])
+        case 11:
+            return UnmergeTicket(ticket=ticket)
         case 5:
             mentions = tuple(people[: n % 3])
             return AddComment(ticket=ticket, body=f"№ {n}", visibility=list(Visibility)[n % 2], mentions=mentions)
@@ -174,16 +180,31 @@ def test_the_read_models_are_what_a_replay_of_the_events_gives(lab: World, steps
         assert type_of_fields(live[id_].fields) == type_of_fields(ticket.fields)
 
         found = details[id_]
-        assert (found.version, found.comment_count) == (len(history), len(ticket.comments))
+        said = said_with(lab, id_, NOW)
+        assert (found.version, found.comment_count) == (len(history), len(said))
         assert found.position == history[-1].position
         assert found.updated_at == max(envelope.occurred_at for envelope in history)
 
-        assert lab.of(id_, comments.comments, PageAsk(first=100), NOW).nodes == said_in(id_, history, NOW)
+        assert lab.of(id_, comments.comments, PageAsk(first=100), NOW).nodes == said
+        merged = {id_: ticket.merged.into} if ticket.merged else {}
+        assert lab.ask(merging.merged_into, [id_], NOW) == merged
 
         assert linked(lab, id_, NOW) == [(link.kind, link.other) for link in ticket.links]
 
         events = lab.of(id_, timeline.history, None, None, PageAsk(first=100), NOW).nodes
         assert [event.position for event in events] == [envelope.position for envelope in history]
+
+
+def family(world: World, id_: UUID, moment: Moment) -> list[UUID]:
+    """The ticket, and all that were merged into it by then."""
+    known = known_at(history_of(world, id_), moment)
+    merged = [link.other for link in known.links if link.kind is LinkKind.MERGED_FROM] if known else []
+    return [id_, *(further for other in merged for further in family(world, other, moment))]
+
+
+def said_with(world: World, id_: UUID, moment: Moment) -> list[CommentRow]:
+    said = [row for one in family(world, id_, moment) for row in said_in(one, history_of(world, one), moment)]
+    return sorted(said, key=lambda row: (row.created_at, row.position))
 
 
 def linked(world: World, id_: UUID, moment: Moment) -> list[tuple[LinkKind, UUID]]:
@@ -263,7 +284,7 @@ def test_a_ticket_as_of_any_moment_is_the_replay_up_to_it(lab: World, steps: lis
                 expected = [(link.kind, link.other) for link in known.links] if known else []
                 assert linked(lab, id_, moment) == expected
                 said = lab.of(id_, comments.comments, PageAsk(first=100), moment).nodes
-                assert said == said_in(id_, history, moment)
+                assert said == said_with(lab, id_, moment)
 
 
 def known_at(history: list[Envelope], moment: Moment) -> Ticket | None:

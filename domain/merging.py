@@ -1,0 +1,164 @@
+"""Merging: a ticket that turns out to be about the same as another goes on there, and can be taken out again.
+
+Its links and watchers move to the other ticket by the events that make links and watchers anywhere; which ones, and
+where it stood, stays in its state, for whoever takes it out. Its talk, files and work stay in its own stream, and are
+shown with those of the other ticket.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import assert_never
+from uuid import UUID
+
+import msgspec
+from msgspec.structs import replace
+
+from domain.errors import InvalidValue, LinkCycle, TicketIsMerged, TooManyLinks
+from domain.links import INVERSE, LINKS_LIMIT, MADE, LinkEvent, TicketLinked, TicketUnlinked
+from domain.participants import WATCHERS_LIMIT, TicketUnwatched, TicketWatched
+from domain.ticket_state import Link, LinkKind, Merge, Surroundings, Ticket, must_be_there, must_not_be_merged
+from domain.transitions import StatusChanged
+from domain.workflows import StatusCategory, Workflow
+
+# ---- events
+
+
+class TicketMerged(msgspec.Struct, frozen=True, kw_only=True):
+    """`number` of the ticket that it is part of now. `moved`: links that go there, `added`: those of them that are new
+    there. `watchers`: people who begin to watch there."""
+
+    into: UUID
+    number: int
+    moved: tuple[Link, ...] = ()
+    added: tuple[Link, ...] = ()
+    watchers: tuple[UUID, ...] = ()
+
+
+class TicketUnmerged(msgspec.Struct, frozen=True, kw_only=True):
+    """`removed`: links that `out_of` has no longer, `watchers`: people who watch it no longer."""
+
+    out_of: UUID
+    removed: tuple[Link, ...] = ()
+    watchers: tuple[UUID, ...] = ()
+
+
+MergeEvent = TicketMerged | TicketUnmerged
+
+
+# ---- commands
+
+
+class MergeTickets(msgspec.Struct, frozen=True, kw_only=True):
+    """`ticket` becomes a part of `into`. That no ring of blocking tickets closes by it is held by the guard row
+    `blocking`, as in LinkTickets."""
+
+    ticket: UUID
+    into: UUID
+
+
+class UnmergeTicket(msgspec.Struct, frozen=True, kw_only=True):
+    ticket: UUID
+
+
+MergingCommand = MergeTickets | UnmergeTicket
+Changes = MergeEvent | LinkEvent | StatusChanged
+
+
+def decide(ticket: Ticket, command: MergingCommand, around: Surroundings) -> list[Changes]:
+    match command:
+        case MergeTickets():
+            return _merge(ticket, command, around)
+        case UnmergeTicket():
+            return [] if ticket.merged is None else _unmerge(ticket, ticket.merged, around)
+        case _:
+            assert_never(command)
+
+
+def _merge(ticket: Ticket, command: MergeTickets, around: Surroundings) -> list[Changes]:
+    if ticket.merged is not None and ticket.merged.into == command.into:
+        return []
+    must_not_be_merged(ticket)
+    if command.into == command.ticket:
+        raise InvalidValue(f"{ticket.key} is not merged into itself.", ("into",))
+    target = must_be_there(command.into, "into", around)
+    moved = tuple(link for link in ticket.links if link.kind in MADE and link.other != command.into)
+    added = tuple(link for link in moved if link not in target.links)
+    if len(target.links) + len(added) > LINKS_LIMIT:
+        raise TooManyLinks(target.key, LINKS_LIMIT, "into")
+    if not around.blocked.isdisjoint({command.ticket, command.into}):
+        raise LinkCycle(target.key, "into")
+    room = max(0, WATCHERS_LIMIT - len(target.watchers))
+    watchers = tuple(person for person in ticket.watchers if person not in target.watchers)[:room]
+    return [
+        TicketMerged(into=command.into, number=target.number, moved=moved, added=added, watchers=watchers),
+        *(TicketUnlinked(kind=link.kind, other=link.other) for link in moved),
+        TicketLinked(kind=LinkKind.MERGED_INTO, other=command.into),
+        *([] if ticket.closed else [_closed(ticket, around.workflows.newest(ticket.workflow))]),
+    ]
+
+
+def _closed(ticket: Ticket, workflow: Workflow) -> StatusChanged:
+    """Whatever the workflow's ways are: it is not worked on here any more."""
+    for category in (StatusCategory.CANCELLED, StatusCategory.DONE):
+        for status in workflow.statuses:
+            if status.category is category:
+                return StatusChanged(workflow_version=workflow.version, status=status.key, category=category)
+    raise InvalidValue(f"The workflow {workflow.key!r} of {ticket.key} has no closed status.", ("ticket",))
+
+
+def _unmerge(ticket: Ticket, merged: Merge, around: Surroundings) -> list[Changes]:
+    target = around.tickets[merged.into]
+    if target.merged is not None:
+        raise TicketIsMerged(target.key, target.merged.key)
+    back = tuple(link for link in merged.moved if link in target.links)  # the others were undone since
+    removed = tuple(link for link in back if link in merged.added)
+    watchers = tuple(person for person in merged.watchers if person in target.watchers)
+    stood = StatusChanged(workflow_version=merged.workflow_version, status=merged.status, category=merged.category)
+    return [
+        TicketUnmerged(out_of=merged.into, removed=removed, watchers=watchers),
+        TicketUnlinked(kind=LinkKind.MERGED_INTO, other=merged.into),
+        *(TicketLinked(kind=link.kind, other=link.other) for link in back),
+        *([] if merged.category.closed else [stood]),
+    ]
+
+
+Told = LinkEvent | TicketWatched | TicketUnwatched
+
+
+def told(event: MergeEvent) -> Mapping[UUID, list[Told]]:
+    """What other tickets are told besides that the links of this one have changed: the ticket that it is part of, and
+    those to which its links led."""
+    linked: type[TicketLinked | TicketUnlinked]
+    watched: list[TicketWatched | TicketUnwatched]
+    match event:
+        case TicketMerged(into=target, added=links):
+            linked, watched = TicketLinked, [TicketWatched(person=person) for person in event.watchers]
+        case TicketUnmerged(out_of=target, removed=links):
+            linked, watched = TicketUnlinked, [TicketUnwatched(person=person) for person in event.watchers]
+        case _:
+            assert_never(event)
+    found: dict[UUID, list[Told]] = {target: [*(linked(kind=one.kind, other=one.other) for one in links), *watched]}
+    for one in links:
+        found.setdefault(one.other, []).append(linked(kind=INVERSE[one.kind], other=target))
+    return found
+
+
+def evolve(ticket: Ticket, event: MergeEvent, at: datetime) -> Ticket:
+    version = ticket.version + 1
+    match event:
+        case TicketMerged():
+            merged = Merge(
+                into=event.into,
+                number=event.number,
+                moved=event.moved,
+                added=event.added,
+                watchers=event.watchers,
+                workflow_version=ticket.workflow_version,
+                status=ticket.status,
+                category=ticket.category,
+            )
+            return replace(ticket, version=version, last_at=at, merged=merged)
+        case TicketUnmerged():
+            return replace(ticket, version=version, last_at=at, merged=None)
+        case _:
+            assert_never(event)
