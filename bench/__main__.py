@@ -22,6 +22,7 @@ from bench.bulk import bulk
 from bench.figures import Figure, Spread
 from bench.importing import importing
 from bench.lab import FULL, ROOT, SMOKE, Lab, own_lab
+from bench.live import live
 from bench.long_history import long_history
 from bench.mutations import mutations
 from bench.projecting import projecting
@@ -29,6 +30,7 @@ from bench.proving import proving
 from bench.replaying import replaying
 from bench.search import search
 from bench.starting import starting
+from bench.swimlanes import swimlanes
 from bench.tracing import tracing
 
 PARTS: dict[str, Callable[[Lab], Iterator[Figure]]] = {
@@ -36,12 +38,14 @@ PARTS: dict[str, Callable[[Lab], Iterator[Figure]]] = {
     "mutations": mutations,
     "bulk": bulk,
     "boards": boards,
+    "swimlanes": swimlanes,
     "long_history": long_history,
     "projecting": projecting,
     "importing": importing,
     "replaying": replaying,
     "search": search,
     "audit": proving,
+    "live": live,
     "starting": starting,
     "trace": tracing,
 }

@@ -1,0 +1,113 @@
+"""Subscribers: how soon a change reaches those who are told of it, and what one costs who is told of nothing."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import msgspec
+
+from api.connections import PER_TOKEN
+from api.ids import Kind, encode
+from application.event_store.database import Database, Role
+from application.tokens import issue_token
+from bench.company import Furnished, furnish
+from bench.figures import Figure, Spread, percentile
+from bench.lab import Lab, Server, resident_bytes
+from bench.listening import Heard, Order
+from bench.waiting import wait_until_read
+from domain.access import Scope
+
+IDLE, ACTIVE = 2_000, 200
+CHANGES = 1
+"""A second, of which all active ones are told."""
+LIMIT_MS = 100.0
+
+EVENTS = """
+subscription($after: Position) { events(afterPosition: $after) { position ticket { key title status { key } } } }
+"""
+BOARD = """
+subscription($after: Position) {
+  boardChanged(workflow: "task", afterPosition: $after) { position changed { key title status { key } rank } gone }
+}
+"""
+
+
+def live(lab: Lab) -> Iterator[Figure]:
+    idle, active = lab.size.of(IDLE, 4), lab.size.of(ACTIVE, 2)
+    costs: list[float] = []
+    for what, query in (("the log", EVENTS), ("a board", BOARD)):
+        sooner: list[float] = []
+        later: list[float] = []
+        with lab.database() as database:
+            furnished = furnish(database, active)
+            tokens = _tokens(database, furnished, idle + active)
+            with lab.server(database) as server:
+                wait_until_read(database)
+                for round_ in range(lab.size.rounds):
+                    lab.say(f"live: {idle:,} idle ones, {active:,} of {what}")
+                    heard, cost = _listen(lab, server, furnished, tokens, idle, active, query)
+                    if round_ == 0:  # later ones use the memory of the first again
+                        costs.append(cost)
+                    sooner.append(percentile(heard.milliseconds, 50))
+                    later.append(percentile(heard.milliseconds, 99))
+        for name, found, limit in (("p50", sooner, None), ("p99", later, LIMIT_MS)):
+            yield Figure(
+                name=f"from a command to {ACTIVE} subscribers to {what}, beside {IDLE:,} idle ones, {name}",
+                unit="ms",
+                value=Spread.of(found),
+                limit=limit,
+            )
+    yield Figure(name="memory of an idle subscriber, server and all", unit="kB", value=Spread.of(costs))
+
+
+def _tokens(database: Database, furnished: Furnished, subscribers: int) -> list[str]:
+    """As many as so many streams need."""
+    person = furnished.actor
+    return [
+        issue_token(database, person.workspace, person.person, [Scope.AGENT], "bench", timedelta(days=1))
+        for _ in range(-(-subscribers // PER_TOKEN))
+    ]
+
+
+def _head(database: Database) -> int:
+    with database.connect(Role.PROJECTOR) as connection:
+        row = connection.execute("select max(position) from event").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _listen(
+    lab: Lab, server: Server, furnished: Furnished, tokens: list[str], idle: int, active: int, query: str
+) -> tuple[Heard, float]:
+    """What active ones heard, and kilobytes of an idle one."""
+    order = Order(
+        port=server.port,
+        tokens=tokens,
+        per_token=PER_TOKEN,
+        idle=idle,
+        active=active,
+        query=query,
+        after=str(_head(furnished.database) - 1),
+        tickets=[encode(Kind.TICKET, id_) for id_ in furnished.tickets],
+        changes=CHANGES,
+        seconds=lab.size.seconds * 2,
+    )
+    with subprocess.Popen(
+        [sys.executable, "-m", "bench.listening"],
+        cwd=Path(__file__).parents[1],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as listening:
+        assert listening.stdin is not None
+        assert listening.stdout is not None
+        before = resident_bytes(server.pid)
+        listening.stdin.write(msgspec.json.encode(order) + b"\n")
+        listening.stdin.flush()
+        if listening.stdout.readline() != b"idle\n":
+            raise RuntimeError("the subscribers did not come to be")
+        cost = (resident_bytes(server.pid) - before) / idle / 1000
+        listening.stdin.write(b"go on\n")
+        listening.stdin.flush()
+        return msgspec.json.decode(listening.stdout.read(), type=Heard), cost
