@@ -1,0 +1,25 @@
+"""docs/guides/billing.md: what it says is asked is asked, and what it says is answered is answered."""
+
+import json
+import re
+from pathlib import Path
+
+from tests.api.asking import Client
+
+GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "billing.md"
+STEPS = re.compile(r"```graphql\n(.*?)```\n\n```json\n(.*?)```", re.DOTALL)
+IDS = """query($p: Position) {
+  clients(minPosition: $p) { nodes { id } } contracts(minPosition: $p) { nodes { id } }
+  tickets(minPosition: $p) { nodes { id } } workEntries(minPosition: $p) { totalCount }
+}"""
+
+
+def test_the_worked_example_comes_to_what_the_guide_says(admin: Client) -> None:
+    steps = STEPS.findall(GUIDE.read_text(encoding="utf-8"))
+    assert len(steps) == 9
+    for query, answer in steps:
+        there = admin.ask(IDS, p=admin.ask("{ status { head } }")["head"])
+        for name, field in (("CLIENT", "clients"), ("CONTRACT", "contracts"), ("TICKET", "tickets")):
+            for node in there[field]["nodes"]:
+                query = query.replace(f'"{name}"', f'"{node["id"]}"')
+        assert admin.send(query) == {"data": json.loads(answer)}
