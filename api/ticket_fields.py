@@ -62,7 +62,7 @@ def _id(ticket: Parent[TicketRow]) -> ID:
     return encode(Kind.TICKET, ticket.id)
 
 
-def _url(ticket: Parent[TicketRow], info: Info) -> str:
+def ticket_url(ticket: Parent[TicketRow], info: Info) -> str:
     return f"{info.context.runtime.public_url}/t/{ticket.key}"
 
 
@@ -402,7 +402,7 @@ class Ticket(Node):
     id: ID = by(_id, reads=("id",))
     key: str = strawberry.field(description="T-1042: unique in the workspace, for ever.")
     external_key: str | None = strawberry.field(description="Its key in the system that it was imported from.")
-    url: str = by(_url, reads=("number",))
+    url: str = by(ticket_url, reads=("number",))
     title: str
     description: str | None = by(_description, reads=("id", "number", "moment"))
     role: Role = by(_role, reads=("role",))

@@ -1,6 +1,7 @@
 """`trace`: from a line of code to who asked for it, and back, with the evidence of every step."""
 
 from datetime import datetime
+from typing import Any
 
 import msgspec
 import strawberry
@@ -9,10 +10,10 @@ from strawberry import ID, UNSET, Parent
 
 from api.errors import BAD_USER_INPUT, Failure
 from api.fields import Info, by, given, once_passed
-from api.ids import Kind, decode
-from api.people import must_read_all
+from api.ids import Kind, decode, encode
+from api.people import Person, must_read_all, person
 from api.scalars import Position
-from api.ticket_fields import Ticket
+from api.ticket_fields import ticket_url
 from api.traceability import CodeChange, Repository
 from application.traceability.clones import blamed
 from domain.traceability import references
@@ -85,10 +86,27 @@ async def _ticket(node: Parent[TraceNodeRow], info: Info) -> TicketRow | None:
     return None if node.ticket is None else await info.context.loaders.tickets.load((node.ticket, NOW))
 
 
+def _id(ticket: Parent[TicketRow]) -> ID:
+    return encode(Kind.TICKET, ticket.id)
+
+
+def _requester(ticket: Parent[TicketRow], info: Info) -> Any:
+    return person(info, ticket.requester)
+
+
+@strawberry.type(description="Of a ticket, what a trace shows; all of it is at `ticket(id:)`.")
+class TracedTicket:
+    id: ID = by(_id)
+    key: str
+    title: str
+    url: str = by(ticket_url)
+    requester: Person | None = by(_requester)
+
+
 @strawberry.type(description="A change, a ticket or a release: one of them.")
 class TraceNode:
     change: CodeChange | None
-    ticket: Ticket | None = by(_ticket)
+    ticket: TracedTicket | None = by(_ticket)
     release: Release | None
 
 
@@ -117,8 +135,8 @@ async def _requests(trace: Parent[Traced], info: Info) -> list[TicketRow]:
 class Trace:
     steps: list[TraceStep]
     nodes: list[TraceNode]
-    tickets: list[Ticket] = by(_tickets)
-    requests: list[Ticket] = by(_requests)
+    tickets: list[TracedTicket] = by(_tickets)
+    requests: list[TracedTicket] = by(_requests)
     cut: bool
 
 
@@ -161,7 +179,7 @@ async def _blamed(info: Info, line: LineInput) -> str:
 class MessageCheck:
     message: str
     names: list[str]
-    tickets: list[Ticket]
+    tickets: list[TracedTicket]
 
 
 class MessageCheckRow(msgspec.Struct, frozen=True):

@@ -142,7 +142,10 @@ def literal(argument: Any, id: str) -> str:
 
 
 def input_of(kind: GraphQLInputObjectType, id: str) -> str:
-    """An input with what it needs, in which every id is this one."""
+    """An input with what it needs, in which every id is this one; of those of which one is to be given, the last."""
+    if kind.is_one_of:
+        name, field = list(kind.fields.items())[-1]
+        return f"{{{name}: {literal(field, id)}}}"
     fields = {
         name: literal(field, id)
         for name, field in kind.fields.items()
