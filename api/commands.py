@@ -176,13 +176,14 @@ def command_of(info: Info, input: object, kind: type[C]) -> C:
             if field.required:
                 raise FieldRequired(path, "here; null clears it")
         elif value is not None:
-            values[field.name] = _converted(info, input, value, field.name, path)
+            values[field.name] = _converted(info, input, value, field, path)
         elif NoneType in get_args(field.type):
             values[field.name] = None
     return kind(**values)
 
 
-def _converted(info: Info, input: object, value: Any, name: str, path: str) -> Any:
+def _converted(info: Info, input: object, value: Any, field: msgspec.structs.FieldInfo, path: str) -> Any:
+    name = field.name
     if name == "fields":
         return inward(info.context.workflows, value)
     if name == "value":
@@ -190,10 +191,14 @@ def _converted(info: Info, input: object, value: Any, name: str, path: str) -> A
         return inward(info.context.workflows, {key: value}, path)[key]
     if name in ("definition", "terms", "filter"):
         return value.written(info)
-    if name in NAMED_BY:
+    if name in NAMED_BY and _holds_ids(field.type):
         kind = NAMED_BY[name]
         return tuple(id_of(one, kind, path) for one in value) if is_list(value) else id_of(value, kind, path)
     return tuple(value) if is_list(value) else value
+
+
+def _holds_ids(kind: Any) -> bool:
+    return kind is UUID or any(map(_holds_ids, get_args(kind)))
 
 
 _NOT_FOUND = {

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -62,6 +62,18 @@ K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 Asked = tuple[Any, ...]
 """The id of a thing, and what is asked of it: a moment, a page, …"""
+
+
+class _Shared(DataLoader[K, T]):
+    """Fields of one request wait for the same load: one that is given up, because another beside it has failed, must
+    not take the load from the rest."""
+
+    def load(self, key: K) -> Awaitable[T]:
+        waiting = asyncio.ensure_future(super().load(key))
+        return waiting if waiting.done() else asyncio.shield(waiting)
+
+    def load_many(self, keys: Iterable[K]) -> Awaitable[list[T]]:
+        return asyncio.shield(asyncio.gather(*map(super().load, keys)))
 
 
 class Loaders:
@@ -174,7 +186,7 @@ def loader(load: Callable[[list[K]], Awaitable[dict[K, T]]]) -> DataLoader[K, T 
         found = await load(keys)
         return [found.get(key) for key in keys]
 
-    return DataLoader(load_fn=answer)
+    return _Shared(load_fn=answer)
 
 
 def loader_by(view: View, load: Callable[..., Awaitable[dict[Any, Any]]]) -> DataLoader[Asked, Any]:
@@ -192,7 +204,7 @@ def loader_by(view: View, load: Callable[..., Awaitable[dict[Any, Any]]]) -> Dat
             for of_all in [found[tuple(asked)]]
         ]
 
-    return DataLoader(load_fn=answer)
+    return _Shared(load_fn=answer)
 
 
 class Context(BaseContext, kw_only=True):

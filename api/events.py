@@ -13,7 +13,7 @@ from api.audit import EventProof
 from api.field_values import value_outward
 from api.fields import Info, Node, by, given, is_list, once_passed
 from api.filters import TimeFilter, asked
-from api.ids import NAMED_BY, Kind, decode_given, encode, encode_event
+from api.ids import PATHS, Kind, decode_given, encode, encode_event
 from api.paging import Connection, ConnectionRow, page_ask
 from api.people import Person, person
 from api.proofs import ProvenRow
@@ -39,7 +39,7 @@ def with_opaque_ids(known: Workflows, path: str, value: Any) -> Any:
     """The value of a change, as the API shows it."""
     if path.startswith("fields."):
         return value_outward(known, path.removeprefix("fields."), value)
-    kind = Kind.TICKET if path.startswith("links.") else NAMED_BY.get(path)
+    kind = Kind.TICKET if path.startswith("links.") else PATHS.get(path)
     if kind is None or value is None:
         return value
     return [encode(kind, UUID(one)) for one in value] if is_list(value) else encode(kind, UUID(value))

@@ -61,7 +61,10 @@ NAMED_BY: Mapping[str, Kind] = {
     "client": Kind.CLIENT,
     "contract": Kind.CONTRACT,
 }
-"""Fields of inputs and filters, and paths of changes, whose values are ids."""
+"""Fields of inputs and filters whose values are ids, where they are declared as such."""
+
+PATHS: Mapping[str, Kind] = {name: kind for name, kind in NAMED_BY.items() if name != "comment"}
+"""Paths of changes whose values are ids. A work entry's comment is a text."""
 
 
 class WrongId(Exception):

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from api.fields import is_list
-from api.ids import NAMED_BY, Kind, encode, encode_event
+from api.ids import PATHS, Kind, encode, encode_event
 from api.imports import choose_workspace
 from api.runtime import home, open_database
 from api.scalars import parse_time, write_time
@@ -131,7 +131,7 @@ class Teller:
                 if who is not None:
                     wanted.setdefault(Kind.PERSON, set()).add(who)
             for change in event.changes:
-                kind = NAMED_BY.get(change.path)
+                kind = PATHS.get(change.path)
                 if kind is not None:
                     wanted.setdefault(kind, set()).update(_ids(change.from_) | _ids(change.to))
         for kind, ids in wanted.items():
@@ -163,7 +163,7 @@ class Teller:
         return actor if event.on_behalf_of is None else f"{actor} for {self._named(Kind.PERSON, event.on_behalf_of)}"
 
     def _changed(self, change: ChangeRow) -> Text:
-        kind = NAMED_BY.get(change.path)
+        kind = PATHS.get(change.path)
         old, new = (self._value(kind, value) for value in (change.from_, change.to))
         path = change.path if change.path.startswith("fields.") else change.path.partition(".")[0]
         line = Text(f"       {path:<12} ")

@@ -17,11 +17,13 @@ from tests.api.asking import Client
 from tests.api.conftest import Server
 from tests.api.subscribing import Ended, opened
 from tests.api.test_attachments import uploaded
-from tests.api.walking import fields_of, mutations, queries, selections
+from tests.api.walking import fields_of, mutations, needed, queries, selections
 from tests.served import Served
 
 FOR_COLLEAGUES = ("timerChanged",)
 """Subscriptions that requesters do not have."""
+
+TERMS = {"kind": "TIME_AND_MATERIALS", "currency": "EUR", "tax": "20", "rates": [{"perHour": "80"}]}
 
 MARK = "Хранилище"
 """In every text that is not for the requester."""
@@ -35,6 +37,7 @@ class Scene(NamedTuple):
     own: list[str]
     foreign: list[str]
     keys: list[str]
+    contract: str
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +89,15 @@ def scene(server: Server, token: Callable[..., Client]) -> Scene:
         shown = agent.ask("query($id: ID!) { ticket(id: $id) { attachments { nodes { id } } } }", id=ticket["id"])
         files.append(shown["attachments"]["nodes"][0]["id"])
     customer.done("addComment", ticket=own["id"], body="Thank you")
+    clients = [
+        admin.done("addClient", "client { id }", name=name, language="en", currency="EUR", timeZone="UTC")["id"]
+        for name in ("Ours", f"{MARK} client")
+    ]
+    admin.done("addContact", client=clients[0], person=customer.person)
+    contract, other = (
+        admin.done("agreeContract", "contract { id }", client=client, name=name, appliesFrom="2026-01-01", terms=TERMS)
+        for client, name in zip(clients, ("Our contract", f"{MARK} contract"), strict=True)
+    )
     hidden = [
         event["id"]
         for event in agent.ask("{ events(first: 100) { nodes { id data changes { to } } } }")["nodes"]
@@ -94,7 +106,7 @@ def scene(server: Server, token: Callable[..., Client]) -> Scene:
     return Scene(
         customer=customer,
         agent=agent,
-        own=[own["id"], comments[0], customer.person],
+        own=[own["id"], comments[0], customer.person, contract["id"], clients[0]],
         foreign=[
             parent["id"],
             child["id"],
@@ -104,8 +116,11 @@ def scene(server: Server, token: Callable[..., Client]) -> Scene:
             *hidden[:2],
             stranger["id"],
             team["id"],
+            clients[1],
+            other["id"],
         ],
         keys=[parent["key"], own["key"], MARK],
+        contract=contract["id"],
     )
 
 
@@ -153,7 +168,10 @@ def test_the_past_tells_no_more(scene: Scene, as_of: str) -> None:
     moment = f'{{position: "{head}"}}' if as_of == "position" else '{occurredAt: "2030-01-01T00:00:00Z"}'
     for name, field in fields_of("Query").items():
         if "asOf" in field.args:
-            named = {"ticket": f'id: "{scene.own[0]}", ', "boardCell": 'column: "in_progress", '}.get(name, "")
+            id_ = scene.contract if "contract" in field.args else scene.own[0]
+            named = {"ticket": f'id: "{id_}", ', "boardCell": 'column: "in_progress", '}.get(name) or "".join(
+                f"{argument}: {value}, " for argument, value in needed(field, id_).items()
+            )
             named += "first: 5, " if "first" in field.args else ""
             for selected in selections(field):
                 answer = scene.customer.send(f"{{ {name}({named}asOf: {moment}) {selected} }}")

@@ -103,17 +103,22 @@ def _needed(field: GraphQLField) -> bool:
 
 def _arguments(field: GraphQLField, ids: list[str], keys: list[str]) -> Iterator[str]:
     page = {"first": str(PAGE)} if "first" in field.args else {}
-    required = {
-        name: literal(argument, ids[0])
-        for name, argument in field.args.items()
-        if isinstance(argument.type, GraphQLNonNull) and not _has_default(argument)
-    }
+    required = needed(field, ids[0])
     yield _written(page | required)
     for name, argument in field.args.items():
         kind = get_named_type(argument.type).name
         values = ids if kind == "ID" else keys if kind == "String" and not _is_list(argument) else []
         for value in values:
             yield _written(page | required | {name: f'"{value}"'})
+
+
+def needed(field: GraphQLField, id: str) -> dict[str, str]:
+    """Arguments without which it cannot be asked."""
+    return {
+        name: literal(argument, id)
+        for name, argument in field.args.items()
+        if isinstance(argument.type, GraphQLNonNull) and not _has_default(argument)
+    }
 
 
 def _has_default(argument: Any) -> bool:
@@ -138,6 +143,7 @@ def literal(argument: Any, id: str) -> str:
     if isinstance(kind, GraphQLInputObjectType):
         return input_of(kind, id)
     known = {"ID": f'"{id}"', "Int": "1", "Boolean": "false", "JSON": "{}", "DateTime": '"2026-01-01T00:00:00Z"'}
+    known["Date"] = '"2026-01-31"'
     return known.get(str(kind.name), '"x"')
 
 

@@ -86,11 +86,11 @@ def _send(served: Proteus, address: str, fuzzer: Fuzzer, secrets: list[str]) -> 
                 response = http.post("/graphql", content=body, headers=headers)
             except httpx.HTTPError as error:
                 raise AssertionError(f"{error!r} {sent}{said(served)}") from None
+            assert response.status_code < 500, f"{response.text[:2000]} {sent}{said(served)}"
             answer = response.json()
             found = {error["extensions"]["code"] for error in answer.get("errors", ())} or {"OK"}
             # Who asks for a position that is still to come is told that it did not come.
             wrong = {"INTERNAL"} if b"minPosition" in body else {"INTERNAL", "UNAVAILABLE"}
-            assert response.status_code < 500, f"{response.text[:2000]} {sent}{said(served)}"
             assert not found & wrong, f"{response.text[:2000]} {sent}{said(served)}"
             fuzzer.learn(answer.get("data"))
             codes |= found
