@@ -93,7 +93,7 @@ def scene(server: Server, token: Callable[..., Client]) -> Scene:
         admin.done("addClient", "client { id }", name=name, language="en", currency="EUR", timeZone="UTC")["id"]
         for name in ("Ours", f"{MARK} client")
     ]
-    admin.done("addContact", client=clients[0], person=customer.person)
+    admin.done("addContact", "client { id }", client=clients[0], person=customer.person)
     contract, other = (
         admin.done("agreeContract", "contract { id }", client=client, name=name, appliesFrom="2026-01-01", terms=TERMS)
         for client, name in zip(clients, ("Our contract", f"{MARK} contract"), strict=True)
