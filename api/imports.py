@@ -7,6 +7,7 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 import psycopg
@@ -22,6 +23,8 @@ from application.event_store.streams import EventStore
 from application.imports.importing import Stage, Summary, import_file
 from application.imports.mapping import ImportMapping, read_mapping
 from application.imports.names import Known
+from application.imports.work import import_work
+from application.imports.work_mapping import WorkMapping, is_work, read_work_mapping
 from application.workspaces import Workspace, list_workspaces, operator
 from domain.access import Actor
 from domain.errors import InvalidValue, Refused
@@ -46,13 +49,14 @@ DIRECTORY_PATIENCE = 30.0
 @click.option("--rejects", type=click.Path(path_type=Path), help="Rows not taken, with reasons  [FILE.rejects.csv]")
 @click.option("--dry-run", is_flag=True, help="Decide everything, write nothing.")
 def import_command(file: Path, mapping_path: Path, workspace: str | None, rejects: Path | None, dry_run: bool) -> None:
-    """Import the history in FILE, a CSV file (plain, .gz or .xz).
+    """Import the history in FILE, a CSV file (plain, .gz or .xz): of tickets, or of work on them.
 
     Interrupt it when you like; the same command goes on where it was. Rows that were imported before are known and
     skipped. Exit code: 0 all rows were taken, 3 some were rejected, 1 nothing could be imported, 130 interrupted.
     """
     try:
-        mapping = read_mapping(_text(mapping_path))
+        said = _text(mapping_path)
+        mapping = read_work_mapping(said) if is_work(said) else read_mapping(said)
         with _interruptible(), open_database(home()) as database, EventStore(database) as store:
             chosen = choose_workspace(database, workspace)
             rejects = rejects or Path(f"{file.name}.rejects.csv")
@@ -86,7 +90,7 @@ def run_import(
     store: EventStore,
     workspace: Workspace,
     file: Path,
-    mapping: ImportMapping,
+    mapping: ImportMapping | WorkMapping,
     rejects: Path,
     *,
     dry_run: bool = False,
@@ -111,16 +115,11 @@ def run_import(
                 tasks[stage] = bars.add_task(stage, unit="bytes" if stage == "reading" else "rows")
             bars.update(tasks[stage], completed=done, total=total)
 
-        summary = import_file(
-            store,
-            actor,
-            file,
-            mapping,
-            known=known,
-            rejects_path=rejects,
-            progress=progress,
-            dry_run=dry_run,
-        )
+        given: dict[str, Any] = {"known": known, "rejects_path": rejects, "progress": progress, "dry_run": dry_run}
+        if isinstance(mapping, WorkMapping):
+            summary = import_work(store, actor, file, mapping, **given)
+        else:
+            summary = import_file(store, actor, file, mapping, **given)
     console.print(_table(summary, rejects, dry_run=dry_run))
     return summary
 

@@ -565,3 +565,61 @@ def _comment(comment: str | None) -> str | None:
 def _whole(at: datetime) -> datetime:
     """Work is measured in seconds."""
     return at.replace(microsecond=0)
+
+
+# ---- work that was logged elsewhere
+
+
+class ImportedWork(msgspec.Struct, frozen=True, kw_only=True):
+    """What another system says of an entry; None where it says nothing. `placed_at`: where work without a start and an
+    end is put. `seconds`: net."""
+
+    ticket: UUID
+    person: UUID
+    role: str
+    placed_at: datetime
+    service: UUID | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    interruption: int = 0
+    seconds: int | None = None
+    comment: str | None = None
+
+
+def imported(row: ImportedWork) -> WorkLogged:
+    """What is odd is kept, and flagged: work without times, times that say another net time than the source does, an
+    interruption of less than nothing where the net time is known.
+    Raises InvalidValue for what cannot be work at all."""
+    if (row.seconds is None and row.interruption < 0) or (row.seconds is not None and row.seconds < 0):
+        raise InvalidValue("It has a negative time.", ("seconds",))
+    start, end, seconds = row.started_at, row.ended_at, row.seconds
+    flags: list[WorkFlag] = []
+    if start is None or end is None:
+        if seconds is None:
+            raise InvalidValue("It has neither start and end nor a net time.", ("seconds",))
+        flags.append(WorkFlag.UNDATED)
+        length = timedelta(seconds=seconds + row.interruption)
+        if start is None and end is None:
+            start = end = row.placed_at
+        start = start or (end or row.placed_at) - length
+        end = end or start + length
+    if not timedelta(0) <= end - start <= ENTRY_LIMIT:
+        raise InvalidValue("It ends before it starts, or more than seven days after.", ("endedAt",))
+    net = int((end - start).total_seconds()) - row.interruption
+    if WorkFlag.UNDATED not in flags and seconds is not None and (seconds != net or row.interruption < 0):
+        flags.append(WorkFlag.TIMES_DISAGREE)
+    if seconds is None and net < 0:
+        raise InvalidValue("It was interrupted for longer than it took.", ("interruption",))
+    return WorkLogged(
+        ticket=row.ticket,
+        person=row.person,
+        started_at=start,
+        ended_at=end,
+        interruption=row.interruption,
+        seconds=net if seconds is None else seconds,
+        role=row.role,
+        service=row.service,
+        comment=None if row.comment is None else _comment(row.comment),
+        origin=WorkOrigin.IMPORTED,
+        flags=tuple(flags),
+    )
