@@ -104,17 +104,6 @@ def session(world: World, *extra: Projection) -> Session:
     return Session(world.database, {projection.name: projection for projection in (*PROJECTIONS, *extra)})
 
 
-def next_session(world: World, *extra: Projection) -> Session:
-    """After another was closed: a connection that was closed keeps its locks until its backend has noticed."""
-    held = (
-        "select 1 from pg_locks l join pg_database d on d.oid = l.database"
-        " where l.locktype = 'advisory' and d.datname = current_database()"
-    )
-    while world.rows(held):
-        time.sleep(0.005)
-    return session(world, *extra)
-
-
 def test_batches_of_any_size_fold_to_the_same_tables(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     some_history(world)
     world.project()
@@ -124,7 +113,7 @@ def test_batches_of_any_size_fold_to_the_same_tables(world: World, monkeypatch: 
     for size in (1, 2, 7, 50):
         forget_everything(world)
         monkeypatch.setattr(engine, "BATCH", size)
-        with next_session(world) as again:
+        with session(world) as again:
             again.catch_up()
         assert digests(world) == expected, size
 
@@ -159,7 +148,7 @@ def test_states_are_loaded_from_the_log_where_the_cache_has_lost_them(
     forget_everything(world)
     monkeypatch.setattr(engine, "BATCH", 3)
     monkeypatch.setattr(states, "CACHED_STATES", 1)
-    with next_session(world) as again:
+    with session(world) as again:
         again.catch_up()
     assert digests(world) == expected
 
@@ -187,7 +176,7 @@ def test_read_models_that_stand_apart_come_together(world: World, monkeypatch: p
     world.session.__exit__()
     expected = digests(world)
     forget_everything(world)
-    with next_session(world) as again:
+    with session(world) as again:
         again.catch_up()
     assert digests(world) == expected
 
@@ -218,7 +207,7 @@ def test_a_read_model_that_fails_stands_still_and_holds_back_no_other(world: Wor
     world.session.__exit__()
     broken = Broken(world)
     world.open("Seen")
-    with next_session(world, broken.projection) as together:
+    with session(world, broken.projection) as together:
         together.catch_up()
         assert world.titles() == ["Seen"]
         assert places(world) == {"broken": 0, **{name: head(world) for name in NAMES}}
@@ -246,7 +235,7 @@ def test_a_new_read_model_that_catches_up_does_not_freeze_the_live_ones(
     new = Broken(world)
     new.mended = True
     monkeypatch.setattr(engine, "BATCH", 5)
-    with next_session(world, new.projection) as together:
+    with session(world, new.projection) as together:
         together.acquire()
         world.open("Seen at once")
         assert together.step()
@@ -269,7 +258,7 @@ def test_a_failure_in_the_middle_leaves_no_trace_of_its_batch(world: World) -> N
     with Session(world.database, {"spans": msgspec.structs.replace(spans, fold=fails)}) as failing:
         failing.catch_up()
     assert world.rows("select count(*) from span") == [(0,)]
-    with next_session(world) as again:
+    with session(world) as again:
         again.catch_up()
     assert world.titles() == ["First"]
 
@@ -280,7 +269,7 @@ def test_a_restart_goes_on_where_the_last_one_stopped(world: World, monkeypatch:
     monkeypatch.setattr(engine, "BATCH", 9)
     steps = 0
     while True:
-        with next_session(world) as one:
+        with session(world) as one:
             one.acquire()
             if not one.step():
                 break
@@ -288,7 +277,7 @@ def test_a_restart_goes_on_where_the_last_one_stopped(world: World, monkeypatch:
     assert steps > 3
     expected = digests(world)
     forget_everything(world)
-    with next_session(world) as again:
+    with session(world) as again:
         again.catch_up()
     assert digests(world) == expected
 
@@ -323,7 +312,7 @@ def test_a_leader_that_was_replaced_cannot_write(world: World) -> None:
         world.project()
     assert world.titles() == []
     world.session.__exit__()
-    with next_session(world) as next_one:
+    with session(world) as next_one:
         next_one.catch_up()
     assert world.titles() == ["Once"]
 
