@@ -118,11 +118,15 @@ async def _parts(reader: Reader, start: int, stop: int) -> AsyncGenerator[bytes]
         reader.close()
 
 
+def disposition(name: str) -> str:
+    """To be saved under this name; who knows ASCII alone gets it without the rest."""
+    plain = re.sub(r"[^ !#-\[\]-~]", "_", name)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+
+
 def _headers(attachment: AttachmentRow, tag: str) -> dict[str, str]:
-    plain = re.sub(r"[^ !#-\[\]-~]", "_", attachment.name)
-    disposition = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(attachment.name, safe='')}"
     return {
-        "Content-Disposition": disposition,
+        "Content-Disposition": disposition(attachment.name),
         "Accept-Ranges": "bytes",
         "ETag": tag,
         "Cache-Control": "private, no-cache",  # kept, but asked for again: rights may have changed

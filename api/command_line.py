@@ -9,7 +9,18 @@ import click
 import psycopg
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from api import administration, auditing, bundles, imports, logs, replaying, retry, serving, traceability_cli
+from api import (
+    administration,
+    auditing,
+    billing_cli,
+    bundles,
+    imports,
+    logs,
+    replaying,
+    retry,
+    serving,
+    traceability_cli,
+)
 from api import demo as scenario
 from api.runtime import ATTACHMENTS, DATABASE_VARIABLE, attachments_folder, home, open_contents, open_database
 from api.settings import BadSetting
@@ -144,6 +155,7 @@ main.add_command(administration.schema)
 main.add_command(administration.attachments)
 main.add_command(imports.import_command)
 main.add_command(traceability_cli.trace)
+main.add_command(billing_cli.billing)
 main.add_command(auditing.audit)
 auditing.audit.add_command(replaying.replay)
 auditing.audit.add_command(bundles.bundle)

@@ -31,6 +31,8 @@ WEBHOOK_NETWORKS_VARIABLE = "PROTEUS_WEBHOOK_NETWORKS"
 WEBHOOK_REFUSED_VARIABLE = "PROTEUS_WEBHOOK_REFUSED_NETWORKS"
 ATTACHMENTS = "attachments"
 COMMAND_THREADS = 40
+SHEET_THREADS = 2
+"""Documents that are set at once: each takes a core for seconds where it is long."""
 
 
 class Runtime:
@@ -46,6 +48,7 @@ class Runtime:
         self.connections = Connections(self.models)
         self.networks = webhook_networks()
         self.command_threads = CapacityLimiter(COMMAND_THREADS)
+        self.sheet_threads = CapacityLimiter(SHEET_THREADS)
 
     async def __aenter__(self) -> Self:
         await self.models.open()

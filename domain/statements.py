@@ -5,7 +5,7 @@ not change it: the next statement says how far the days before it came to someth
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -17,7 +17,7 @@ from domain import money
 from domain.billing import Charge, Fee, Ledger, Treatment
 from domain.contracts import Contract, PeriodClosed
 from domain.errors import InvalidValue, PeriodIsClosed
-from domain.terms import ContractKind, Overage
+from domain.terms import ContractKind, Overage, TermsVersion
 
 
 class Correction(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,7 +32,7 @@ class Correction(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Statement(msgspec.Struct, frozen=True, kw_only=True):
-    """From the first to the last day. Seconds of packages when it opens and closes; `amount` without `tax`."""
+    """From the first to the last day. Seconds of packages when it opens and closes; `amount` without tax."""
 
     since: date
     until: date
@@ -43,7 +43,11 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     opening: int
     closing: int
     amount: Decimal
-    tax: Decimal
+    taxes: tuple["TaxShare", ...]
+
+    @property
+    def tax(self) -> Decimal:
+        return sum((one.tax for one in self.taxes), Decimal(0))
 
     @property
     def seconds(self) -> int:
@@ -75,7 +79,7 @@ def statement(contract: Contract, now: Ledger, stated: Ledger | None, since: dat
         opening=now.left_before(since),
         closing=now.left_before(until + timedelta(days=1)),
         amount=money.in_units(Fraction(sum(due, Decimal(0))), contract.currency),
-        tax=_tax(contract, charges, fees, corrections),
+        taxes=taxes(contract, charges, fees, corrections),
     )
 
 
@@ -98,25 +102,42 @@ def _corrections(now: Ledger, stated: Ledger, since: date) -> tuple[Correction, 
     return tuple(one for one in differ.values() if one.seconds or one.billed or one.amount)
 
 
-def _tax(
-    contract: Contract, charges: tuple[Charge, ...], fees: tuple[Fee, ...], corrections: tuple[Correction, ...]
-) -> Decimal:
-    """Of the sum under each version of the terms, in whole units."""
+class TaxShare(msgspec.Struct, frozen=True, kw_only=True):
+    """What is due at one rate: `rate` in per cent, `base` without tax."""
+
+    rate: Decimal
+    base: Decimal
+    tax: Decimal
+
+
+def tax_of(amount: Decimal, rate: Decimal, currency: str) -> Decimal:
+    """In whole units."""
+    return money.in_units(Fraction(amount) * Fraction(rate) / 100, currency)
+
+
+def taxes(
+    contract: Contract, charges: Iterable[Charge], fees: Iterable[Fee], corrections: Iterable[Correction]
+) -> tuple[TaxShare, ...]:
+    """Of the sum under each version of the terms, in whole units; versions with one rate together."""
     sums: defaultdict[int, Decimal] = defaultdict(Decimal)
     due = [*((one.version, one.amount) for one in charges), *((one.version, one.amount) for one in corrections)]
     for number, amount in due:
         if number is not None:
             sums[number] += amount
     for fee in fees:
-        version = contract.version_on(max(fee.day, contract.versions[0].applies_from)) or contract.versions[-1]
-        sums[version.number] += fee.amount
-    taxes: Mapping[int, Decimal] = {
-        number: money.in_units(
-            Fraction(amount) * Fraction(contract.versions[number - 1].terms.tax) / 100, contract.currency
-        )
-        for number, amount in sums.items()
-    }
-    return sum(taxes.values(), Decimal(0))
+        sums[version_of_fee(contract, fee.day).number] += fee.amount
+    shares: dict[Decimal, TaxShare] = {}
+    for number, amount in sorted(sums.items()):
+        rate = contract.versions[number - 1].terms.tax
+        before = shares.get(rate) or TaxShare(rate=rate, base=Decimal(0), tax=Decimal(0))
+        tax = before.tax + tax_of(amount, rate, contract.currency)
+        shares[rate] = TaxShare(rate=rate, base=before.base + amount, tax=tax)
+    return tuple(shares.values())
+
+
+def version_of_fee(contract: Contract, day: date) -> TermsVersion:
+    """By whose terms a fee of that day is taxed."""
+    return contract.version_on(max(day, contract.versions[0].applies_from)) or contract.versions[-1]
 
 
 # ---- when no hours are left

@@ -248,6 +248,17 @@ async def contracts_by_ids(view: View, ids: Sequence[UUID], moment: Moment = NOW
     return {row[0]: _contract(row) for row in rows}
 
 
+async def contracts_named(view: View, name: str) -> list[UUID]:
+    rows = await view.fetch(
+        sql.SQL(
+            "select k.id from contract k where k.workspace = %(workspace)s and k.closed_position is null"
+            " and lower(k.name) = lower(%(name)s) and {} limit 10"
+        ).format(_of_viewer(view, sql.SQL("k.client"))),
+        {"name": name},
+    )
+    return [row[0] for row in rows]
+
+
 async def contracts(view: View, client: UUID | None, ask: PageAsk) -> Page[ContractRow]:
     """Of one client, or all of them, by name. Raises BadInput."""
     return await page(view, _contracts(view, client), ask)

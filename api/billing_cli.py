@@ -1,0 +1,126 @@
+"""`proteus billing`: statements, invoices and acts as files, at the command line."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from pathlib import Path
+from uuid import UUID
+
+import click
+
+from api.ids import Kind, WrongId, decode
+from api.imports import choose_workspace
+from api.runtime import home, open_database
+from api.sheets.formats import BY_ENDING, named
+from api.sheets.pdf_format import TooLong
+from api.sheets.ubl_format import NoSuchForm
+from application.event_store.database import Database
+from application.workspaces import operator
+from domain.sheets import Sheet
+from projections import sheets
+from projections.contracts import contracts_named
+from projections.engine import Session
+from projections.reading import BadInput, ReadModels, View
+from projections.registry import PROJECTIONS
+
+Drawn = Callable[[View], Awaitable[Sheet]]
+
+_DAY = click.DateTime(["%Y-%m-%d"])
+
+
+def _output(command: Callable[..., None]) -> Callable[..., None]:
+    for option in (
+        click.option("--workspace", "key", help="Its key; may be left out where there is only one."),
+        click.option(
+            "-o",
+            "--output",
+            type=click.Path(dir_okay=False, path_type=Path),
+            help="The file to write; - prints it.",
+        ),
+        click.option(
+            "--format",
+            "ending",
+            type=click.Choice(list(BY_ENDING)),
+            default="pdf",
+            show_default=True,
+            help="xml is UBL 2.1.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group()
+def billing() -> None:
+    """Write down what was worked, and what is due for it."""
+
+
+@billing.command()
+@click.argument("contract")
+@click.option("--since", type=_DAY, help="The first day  [what no closed statement before tells of]")
+@click.option("--until", type=_DAY, required=True, help="The last day.")
+@_output
+def statement(
+    contract: str, since: datetime | None, until: datetime, ending: str, output: Path | None, key: str | None
+) -> None:
+    """Write the statement of CONTRACT, its name or its id: as it was closed, or as a draft."""
+    first = None if since is None else since.date()
+
+    async def drawn(view: View) -> Sheet:
+        return _there(await sheets.of_statement(view, await _contract(view, contract), first, until.date()))
+
+    _write(drawn, ending, output, key)
+
+
+async def _contract(view: View, named: str) -> UUID:
+    """Raises click.ClickException."""
+    try:
+        return decode(named, Kind.CONTRACT)
+    except WrongId:
+        found = await contracts_named(view, named)
+    if len(found) == 1:
+        return found[0]
+    how_many = f"{len(found)} contracts have" if found else "No contract has"
+    raise click.ClickException(f"{how_many} the name {named!r}. Write its id.")
+
+
+def _there(sheet: Sheet | None) -> Sheet:
+    if sheet is None:
+        raise click.ClickException("There is no such document.")
+    return sheet
+
+
+def _write(drawn: Drawn, ending: str, output: Path | None, key: str | None) -> None:
+    """Raises click.ClickException."""
+    with open_database(home()) as database:
+        workspace = choose_workspace(database, key)
+        _catch_up(database)
+        try:
+            sheet = asyncio.run(_draw(database, workspace.id, drawn))
+            body = BY_ENDING[ending].render(sheet)
+        except (BadInput, TooLong, NoSuchForm) as error:
+            raise click.ClickException(str(error)) from None
+    if output is not None and str(output) == "-":
+        click.echo(body, nl=False)
+        return
+    target = output or Path(named(sheet, ending))
+    aside = target.with_name(f"{target.name}.part")
+    try:
+        aside.write_bytes(body)
+        aside.rename(target)
+    finally:
+        aside.unlink(missing_ok=True)
+    click.echo(f"Written to {target}.")
+
+
+def _catch_up(database: Database) -> None:
+    """Where no server or worker keeps the read models up to date."""
+    with Session(database, {one.name: one for one in PROJECTIONS}) as session:
+        session.acquire()
+        while session.step():
+            pass
+
+
+async def _draw(database: Database, workspace: UUID, drawn: Drawn) -> Sheet:
+    async with ReadModels(database, size=1) as models:
+        return await drawn(models.view(operator(workspace)))
