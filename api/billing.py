@@ -20,10 +20,12 @@ from api.paging import Connection, ConnectionRow, page_ask
 from api.people import Person, person
 from api.prefetch import found
 from api.scalars import Position
+from api.sheets.links import SheetFile, SheetFileRow, files
 from application.billing import handle
 from domain import billing as domain
 from domain import statements
 from domain.billing import FeeKind, Treatment
+from domain.sheets import SheetKind
 from domain.statements import ClosePeriod, Drawn
 from domain.terms import TimeBand
 from projections import billing, filters
@@ -225,6 +227,12 @@ def _closed(drawn: Parent[DrawnStatement]) -> bool:
     return drawn.number is not None
 
 
+def _files(drawn: Parent[DrawnStatement], info: Info) -> list[SheetFileRow]:
+    """The statement written down, in the client's language; of a draft, as it stands when it is fetched."""
+    days = f"{drawn.statement.since}..{drawn.statement.until}"
+    return files(info, f"statements/{encode(Kind.CONTRACT, drawn.contract.id)}/{days}", SheetKind.STATEMENT)
+
+
 @strawberry.type(description="What a contract came to from one day to another. A draft is worked out anew each time.")
 class Statement:
     contract: Contract
@@ -244,6 +252,7 @@ class Statement:
     tax: Decimal = _of_statement("tax")
     total: Decimal = _of_statement("total")
     position: Position = strawberry.field(description="Of the log, up to which work was looked at.")
+    files: list[SheetFile] = by(_files)
 
 
 async def _statement(

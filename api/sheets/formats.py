@@ -1,5 +1,6 @@
 """Which formats there are, and what a file of each is called."""
 
+import re
 from collections.abc import Callable
 from enum import StrEnum
 
@@ -12,6 +13,9 @@ from api.sheets.words import reader
 from api.sheets.xlsx_format import as_xlsx
 from domain.files import file_name
 from domain.sheets import Sheet, SheetKind
+
+NAME_LIMIT = 100
+"""Characters of a client's name in the name of a file."""
 
 
 class SheetFormat(StrEnum):
@@ -46,4 +50,5 @@ def named(sheet: Sheet, ending: str) -> str:
     """As a person would call the file, in the client's language."""
     words = reader(sheet.language).words
     of = words.draft if sheet.number is None else str(sheet.number)
-    return file_name(f"{words.kinds[sheet.kind]} {of} {sheet.buyer} {sheet.until}.{ending}")
+    buyer = re.sub(r"[/\\]", "_", sheet.buyer)[:NAME_LIMIT]
+    return file_name(f"{words.kinds[sheet.kind]} {of} {buyer} {sheet.until}.{ending}")

@@ -1,0 +1,30 @@
+"""Where the files of a sheet are, told by the GraphQL types of what it is a sheet of."""
+
+from typing import NamedTuple
+
+import strawberry
+
+from api.fields import Info
+from api.sheets.formats import FORMATS, SheetFormat, formats_of
+from domain.sheets import SheetKind
+
+strawberry.enum(SheetFormat)
+
+
+class SheetFileRow(NamedTuple):
+    format: SheetFormat
+    media_type: str
+    url: str
+
+
+@strawberry.type(description="Fetch it with your token: `Authorization: Bearer …`.")
+class SheetFile:
+    format: SheetFormat
+    media_type: str
+    url: str
+
+
+def files(info: Info, place: str, kind: SheetKind) -> list[SheetFileRow]:
+    """`place`: below `/documents/`, without the ending."""
+    base = f"{info.context.runtime.public_url}/documents/{place}"
+    return [SheetFileRow(one, FORMATS[one].media_type, f"{base}.{FORMATS[one].ending}") for one in formats_of(kind)]
