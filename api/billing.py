@@ -25,6 +25,7 @@ from application.billing import handle
 from domain import billing as domain
 from domain import statements
 from domain.billing import FeeKind, Treatment
+from domain.hour_packages import Package
 from domain.sheets import SheetKind
 from domain.statements import ClosePeriod, Drawn
 from domain.terms import TimeBand
@@ -47,11 +48,11 @@ T = TypeVar("T")
 # ---- balances
 
 
-def _package_id(package: Parent[domain.Package]) -> ID:
+def _package_id(package: Parent[Package]) -> ID:
     return encode(Kind.HOUR_PACKAGE, package.id)
 
 
-def _rolled_from(package: Parent[domain.Package]) -> ID | None:
+def _rolled_from(package: Parent[Package]) -> ID | None:
     """The package whose expired hours these are."""
     return None if package.rolled_from is None else encode(Kind.HOUR_PACKAGE, package.rolled_from)
 

@@ -30,6 +30,7 @@ from rich.console import Console
 from api import logs, metrics
 from api.runtime import ATTACHMENTS_VARIABLE, DATABASE_VARIABLE, PUBLIC_URL_VARIABLE, Runtime, open_contents
 from api.settings import number
+from api.settling import Settler
 from api.webhook_delivery import delivering
 from application import people, tokens
 from application.attachments.sweeping import Sweeper
@@ -102,9 +103,9 @@ def following_all(database: Database, attachments: Path) -> Generator[None]:
 
 @contextmanager
 def following(database: Database) -> Generator[Engine]:
-    """Projects and sequences in threads, for as long as the context lasts. Yields the first engine."""
+    """Projects, sequences and settles in threads, for as long as the context lasts. Yields the first engine."""
     engines = [Engine(database, together) for together in TOGETHER]
-    followers: list[Engine | Sequencer] = [*engines, Sequencer(database, pace())]
+    followers: list[Engine | Sequencer | Settler] = [*engines, Sequencer(database, pace()), Settler(database)]
     threads = [threading.Thread(target=one.run, name="proteus-engine") for one in followers]
     for thread in threads:
         thread.start()

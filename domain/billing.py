@@ -2,7 +2,8 @@
 
 Every entry is split where the answer changes: at local midnight, at the bounds of the working day, where other terms
 apply, and where a package of hours is used up. What is charged is rounded as the terms say; what was worked never is.
-Nothing here depends on the order in which entries come.
+Nothing here depends on the order in which entries come, and what a day comes to depends on nothing after its month: so
+days that were settled are handed on (`Carried`), and only what comes later is worked out.
 """
 
 from collections import defaultdict
@@ -10,9 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import StrEnum
-from fractions import Fraction
 from functools import lru_cache
-from uuid import UUID, uuid5
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -20,10 +20,10 @@ from msgspec.structs import replace
 
 from domain import money
 from domain.contracts import Contract
+from domain.hour_packages import Movement, Package, Wallet
 from domain.terms import (
     HOUR,
     ContractKind,
-    Rollover,
     Rounding,
     RoundingDirection,
     RoundingScope,
@@ -32,6 +32,7 @@ from domain.terms import (
     TimeBand,
     WorkingCalendar,
 )
+from domain.work import ENTRY_LIMIT
 
 Holidays = Callable[[WorkingCalendar, date], bool]
 """Whether a local day is a public holiday of the calendar's country."""
@@ -56,10 +57,6 @@ class Treatment(StrEnum):
     """The contract does not apply on that day."""
     NO_RATE = "NO_RATE"
     """No rate matches."""
-
-
-_COUNTED = (Treatment.COVERED, Treatment.CHARGED)
-"""Treatments that rounding is for, as they are before hours are drawn."""
 
 
 class BillableWork(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,23 +96,6 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
     amount: Decimal = Decimal(0)
 
 
-class Package(msgspec.Struct, frozen=True, kw_only=True):
-    """Seconds: granted = drawn + expired + rolled + left. `rolled_from`: whose expired hours these are."""
-
-    id: UUID
-    valid_from: date
-    expires_on: date | None
-    granted: int
-    drawn: int = 0
-    expired: int = 0
-    rolled: int = 0
-    rolled_from: UUID | None = None
-
-    @property
-    def left(self) -> int:
-        return self.granted - self.drawn - self.expired - self.rolled
-
-
 class FeeKind(StrEnum):
     PACKAGE = "PACKAGE"
     FIXED_PRICE = "FIXED_PRICE"
@@ -130,45 +110,96 @@ class Fee(msgspec.Struct, frozen=True, kw_only=True):
     package: UUID | None = None
 
 
-class Movement(msgspec.Struct, frozen=True, kw_only=True):
-    """Of a package's hours on a day; `seconds` are negative where they go."""
+class Carried(msgspec.Struct, frozen=True, kw_only=True):
+    """What a contract hands on when a day ends. `overage`: counted seconds that no package covered, of all time and of
+    the day's month."""
 
     day: date
-    package: UUID
-    seconds: int
+    packages: tuple[Package, ...]
+    overage: int
+    overage_of_month: int
 
 
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
-    """All that a contract comes to up to a day. `charges`: by time."""
+    """What a contract came to up to a day: since it began, or after what was handed on. `charges`: by time. `opening`:
+    seconds of packages that were handed on. `carried`: what it hands on in its turn."""
 
     charges: tuple[Charge, ...]
-    packages: tuple[Package, ...]
     fees: tuple[Fee, ...]
     movements: tuple[Movement, ...]
+    opening: int
+    carried: Carried
+
+    @property
+    def packages(self) -> tuple[Package, ...]:
+        return self.carried.packages
 
     def left_before(self, day: date) -> int:
-        """Seconds that were left when the day began."""
-        return sum(one.seconds for one in self.movements if one.day < day)
+        """Seconds that were left when the day began, after what was handed on."""
+        return self.opening + sum(one.seconds for one in self.movements if one.day < day)
+
+    @property
+    def left_after(self) -> int:
+        """Seconds that are left when the last day has ended."""
+        return self.opening + sum(one.seconds for one in self.movements)
 
 
-def ledger(contract: Contract, work: Iterable[BillableWork], until: date, holidays: Holidays) -> Ledger:
-    """Of the work and the packages up to the end of a day; what expires on it expires with its end."""
-    pieces = [piece for one in work for piece in split(contract, one, holidays) if piece.day <= until]
-    pieces.sort(key=lambda piece: (piece.day, piece.started_at, piece.entry, piece.ended_at))
-    rounded = _rounded(pieces, contract)
-    wallet = _Wallet(contract)
+def ledger(
+    contract: Contract, work: Iterable[BillableWork], until: date, holidays: Holidays, after: Carried | None = None
+) -> Ledger:
+    """Of the packages and the work up to the end of a day; what expires on it expires with its end. `work`: all that
+    touches the days after `after` (else: all there is) and up to the end of the last day's month, since a month is
+    rounded and priced as a whole. `after`: of the end of a month, or of a day that no work in its month comes after."""
+    since = date.min if after is None else after.day
+    pieces = _pieces(contract, work, since, month_end(until), holidays)
+    wallet = Wallet(contract, () if after is None else after.packages)
     charges: list[Charge] = []
-    exact: list[Fraction] = []
-    for piece in rounded:
-        for charge in wallet.drawn(piece):
-            charges.append(charge)
-            exact.append(_exact(charge))
-    wallet.expire(until + timedelta(days=1))
+    last = len(pieces)
+    for n, piece in enumerate(pieces):
+        if piece.day > until:
+            last = n
+            break
+        charges += _drawn(piece, wallet)
+    wallet.expire(until)
+    packages, movements = wallet.packages(until), wallet.movements(until)
+    known = len(charges)
+    for piece in pieces[last:]:  # the rest of the month has its share of the month's rounding
+        charges += _drawn(piece, wallet)
+    priced = _priced(charges, contract.currency)[:known]
+    over = [one for one in priced if one.treatment is Treatment.OVERAGE]
+    month = (until.year, until.month)
+    of_month = sum(one.counted for one in over if (one.day.year, one.day.month) == month)
+    if after is not None and (since.year, since.month) == month:
+        of_month += after.overage_of_month
     return Ledger(
-        charges=_priced(charges, exact, contract.currency),
-        packages=tuple(one for one in wallet.packages.values() if one.rolled_from or one.valid_from <= until),
+        charges=tuple(priced),
         fees=tuple(fee for fee in _fees(contract) if fee.day <= until),
-        movements=tuple(one for one in wallet.movements if one.day <= until),
+        movements=movements,
+        opening=0 if after is None else sum(one.left for one in after.packages),
+        carried=Carried(
+            day=until,
+            packages=packages,
+            overage=(0 if after is None else after.overage) + sum(one.counted for one in over),
+            overage_of_month=of_month,
+        ),
+    )
+
+
+def month_end(day: date) -> date:
+    """The last day of its month."""
+    return (day.replace(day=28) + timedelta(days=4)).replace(day=1) - timedelta(days=1)
+
+
+def settled_by(contract: Contract, day: date) -> Contract:
+    """The contract with all of it that what it came to by the end of the day depends on: an entry that began then may
+    go on under later terms, and is rounded as a whole."""
+    horizon = day + ENTRY_LIMIT + timedelta(days=1)
+    return Contract(
+        client=contract.client,
+        name="",
+        versions=(contract.versions[0], *(one for one in contract.versions[1:] if one.applies_from <= horizon)),
+        grants=tuple(one for one in contract.grants if one.valid_from <= day),
+        last_day=contract.last_day if contract.last_day is not None and contract.last_day <= horizon else None,
     )
 
 
@@ -177,63 +208,107 @@ def ledger(contract: Contract, work: Iterable[BillableWork], until: date, holida
 
 def split(contract: Contract, work: BillableWork, holidays: Holidays) -> list[Charge]:
     """The entry in stretches of one local day, one band of the calendar and one version of the terms, with the net
-    time shared among them by their lengths."""
-    bounds: list[tuple[datetime, datetime, date, TimeBand, TermsVersion | None]] = []
-    at = work.started_at
-    while True:
-        version, calendar = _applying(contract, at)
-        day, band, until = _stretch(calendar, at, holidays)
-        end = min(until, work.ended_at)
-        ended = contract.last_day is not None and day > contract.last_day
-        bounds.append((at, end, day, band, None if ended else version))
-        at = end
-        if at >= work.ended_at:
-            break
-    seconds = [work.seconds]
-    if len(bounds) > 1:
-        seconds = money.shares(work.seconds, [int((end - start).total_seconds()) for start, end, *_ in bounds])
-    return [
-        Charge(
-            entry=work.entry,
-            ticket=work.ticket,
-            person=work.person,
-            day=day,
-            started_at=start,
-            ended_at=end,
-            band=band,
-            seconds=net,
-            treatment=treatment,
-            version=None if version is None else version.number,
-            rate=rate,
-            factor=Decimal(1) if version is None else _factor(version.terms.calendar, band),
-        )
-        for (start, end, day, band, version), net in zip(bounds, seconds, strict=True)
-        for treatment, rate in [_treated(work, version, band)]
-    ]
+    time shared among them by their lengths. What is rounded by the entry is rounded."""
+    return _Splitter(contract, holidays).split(work)
 
 
-def _applying(contract: Contract, at: datetime) -> tuple[TermsVersion | None, WorkingCalendar]:
-    """The terms at an instant, by the local day of their own calendar; before the first, its calendar alone."""
-    for version in reversed(contract.versions):
-        calendar = version.terms.calendar
-        if at.astimezone(_zone(calendar.time_zone)).date() >= version.applies_from:
-            return version, calendar
-    return None, contract.versions[0].terms.calendar
+class _Splitter:
+    """Of one contract: what many entries ask is answered once."""
+
+    def __init__(self, contract: Contract, holidays: Holidays) -> None:
+        self._holidays = holidays
+        self._last_day = contract.last_day
+        self._first = contract.versions[0].terms.calendar
+        self._begins = [
+            (_instant(one.terms.calendar.time_zone, one.applies_from, 0), one) for one in contract.versions
+        ]
+        self._bands: dict[tuple[int, date], tuple[tuple[datetime, TimeBand], ...]] = {}
+        self._answers: dict[tuple[object, ...], tuple[Treatment, Decimal | None, Decimal]] = {}
+
+    def split(self, work: BillableWork) -> list[Charge]:
+        bounds: list[tuple[datetime, datetime, date, TimeBand, TermsVersion | None]] = []
+        at, ended = work.started_at, work.ended_at
+        while True:
+            version, changes = self._applying(at)
+            day, band, until = self._stretch(version, at)
+            end = min(until, ended) if changes is None else min(until, ended, changes)
+            over = self._last_day is not None and day > self._last_day
+            bounds.append((at, end, day, band, None if over else version))
+            at = end
+            if at >= ended:
+                break
+        seconds = [work.seconds]
+        if len(bounds) > 1:
+            seconds = money.shares(work.seconds, [(end - start) // _SECOND for start, end, *_ in bounds])
+        answers = [self._answer(work, version, band) for _, _, _, band, version in bounds]
+        billed = _by_entry(seconds, [bound[-1] for bound in bounds], [answer[0] for answer in answers])
+        return [
+            Charge(
+                entry=work.entry,
+                ticket=work.ticket,
+                person=work.person,
+                day=day,
+                started_at=start,
+                ended_at=end,
+                band=band,
+                treatment=treatment,
+                seconds=net,
+                version=None if version is None else version.number,
+                factor=factor,
+                billed=rounded,
+                counted=_counted(rounded, factor),
+                rate=rate,
+            )
+            for (start, end, day, band, version), (treatment, rate, factor), net, rounded in zip(
+                bounds, answers, seconds, billed, strict=True
+            )
+        ]
+
+    def _applying(self, at: datetime) -> tuple[TermsVersion | None, datetime | None]:
+        """The terms at an instant, and when later ones begin. Each begins with a local day of its own calendar."""
+        changes: datetime | None = None
+        for begins, version in reversed(self._begins):
+            if at >= begins:
+                return version, changes
+            changes = begins
+        return None, changes
+
+    def _stretch(self, version: TermsVersion | None, at: datetime) -> tuple[date, TimeBand, datetime]:
+        """The local day and band of an instant, and until when they hold. Before the first terms their calendar holds."""
+        calendar = self._first if version is None else version.terms.calendar
+        day = at.astimezone(_zone(calendar.time_zone)).date()
+        key = (0 if version is None else version.number, day)
+        bands = self._bands.get(key)
+        if bands is None:
+            bands = self._bands[key] = _bands(calendar, day, self._holidays)
+        until, band = next(one for one in bands if at < one[0])
+        return day, band, until
+
+    def _answer(
+        self, work: BillableWork, version: TermsVersion | None, band: TimeBand
+    ) -> tuple[Treatment, Decimal | None, Decimal]:
+        """What becomes of a stretch and what an hour of it costs, before hours are drawn; and the factor."""
+        if version is None:
+            return Treatment.NO_TERMS, None, Decimal(1)
+        key = (version.number, work.role, work.service, work.person, work.billable, band)
+        answer = self._answers.get(key)
+        if answer is None:
+            factor = _factor(version.terms.calendar, band)
+            answer = self._answers[key] = (*_treated(work, version.terms, band), factor)
+        return answer
 
 
-def _stretch(calendar: WorkingCalendar, at: datetime, holidays: Holidays) -> tuple[date, TimeBand, datetime]:
-    """The local day and band of an instant, and until when they hold."""
-    day = at.astimezone(_zone(calendar.time_zone)).date()
+_SECOND = timedelta(seconds=1)
+
+
+def _bands(calendar: WorkingCalendar, day: date, holidays: Holidays) -> tuple[tuple[datetime, TimeBand], ...]:
+    """Of a local day, each with the instant at which it ends."""
     opens, closes, midnight = _instants(calendar.time_zone, day, calendar.opens, calendar.closes)
     if holidays(calendar, day):
-        return day, TimeBand.HOLIDAY, midnight
+        return ((midnight, TimeBand.HOLIDAY),)
     if day.isoweekday() in calendar.weekend:
-        return day, TimeBand.WEEKEND, midnight
-    if at < opens:
-        return day, TimeBand.EVENING, opens
-    if at < closes:
-        return day, TimeBand.WORKING, closes
-    return day, TimeBand.EVENING, midnight
+        return ((midnight, TimeBand.WEEKEND),)
+    return ((opens, TimeBand.EVENING), (closes, TimeBand.WORKING), (midnight, TimeBand.EVENING))
 
 
 @lru_cache(10_000)
@@ -255,11 +330,7 @@ def _zone(name: str) -> ZoneInfo:
     return ZoneInfo(name)
 
 
-def _treated(work: BillableWork, version: TermsVersion | None, band: TimeBand) -> tuple[Treatment, Decimal | None]:
-    """What becomes of a stretch, and what an hour of it costs, before hours are drawn."""
-    if version is None:
-        return Treatment.NO_TERMS, None
-    terms = version.terms
+def _treated(work: BillableWork, terms: Terms, band: TimeBand) -> tuple[Treatment, Decimal | None]:
     treatment = _treatment(work, terms)
     if treatment is Treatment.CHARGED:
         rate = matching_rate(terms, work, band)
@@ -312,32 +383,58 @@ def _factor(calendar: WorkingCalendar, band: TimeBand) -> Decimal:
 
 # ---- rounding
 
+_COUNTED = (Treatment.COVERED, Treatment.CHARGED)
+"""What rounding is for, as it is before hours are drawn."""
 
-def _rounded(pieces: Sequence[Charge], contract: Contract) -> list[Charge]:
-    """With `billed` and `counted`: what is rounded together is shared among its stretches by their worked time."""
-    groups: defaultdict[tuple[object, ...], list[int]] = defaultdict(list)
+
+def _by_entry(
+    seconds: Sequence[int], versions: Sequence[TermsVersion | None], treatments: Sequence[Treatment]
+) -> list[int]:
+    """Billed seconds of an entry's stretches, where the terms round by the entry; else 0."""
+    billed = [0] * len(seconds)
+    groups: defaultdict[int, list[int]] = defaultdict(list)
+    for n, (version, treatment) in enumerate(zip(versions, treatments, strict=True)):
+        if treatment in _COUNTED and version is not None and version.terms.rounding.scope is RoundingScope.ENTRY:
+            groups[version.number].append(n)
+    for members in groups.values():
+        version = versions[members[0]]
+        assert version is not None, "it is counted"
+        _share(version.terms.rounding, seconds, members, billed)
+    return billed
+
+
+def _share(rounding: Rounding, seconds: Sequence[int], members: Sequence[int], billed: list[int]) -> None:
+    """What is rounded together is shared by the worked time."""
+    worked = [seconds[n] for n in members]
+    total = round_seconds(sum(worked), rounding)
+    for n, share in zip(members, money.shares(total, worked) if len(members) > 1 else [total], strict=True):
+        billed[n] = share
+
+
+def _pieces(
+    contract: Contract, work: Iterable[BillableWork], since: date, until: date, holidays: Holidays
+) -> list[Charge]:
+    """After a day and up to another, by time, with `billed` and `counted`."""
+    splitter = _Splitter(contract, holidays)
+    pieces = [piece for one in work for piece in splitter.split(one) if since < piece.day <= until]
+    pieces.sort(key=lambda piece: (piece.day, piece.started_at, piece.entry, piece.ended_at))
+    groups: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
     for n, piece in enumerate(pieces):
-        if piece.treatment in _COUNTED and piece.version is not None:
-            scope = contract.versions[piece.version - 1].terms.rounding.scope
-            groups[piece.version, *_together(piece, scope)].append(n)
-    rounded = list(pieces)
-    for (version, *_), members in groups.items():
-        assert isinstance(version, int)
-        rounding = contract.versions[version - 1].terms.rounding
-        worked = [pieces[n].seconds for n in members]
-        for n, billed in zip(members, money.shares(round_seconds(sum(worked), rounding), worked), strict=True):
-            rounded[n] = replace(pieces[n], billed=billed, counted=_counted(billed, pieces[n].factor))
-    return rounded
-
-
-def _together(piece: Charge, scope: RoundingScope) -> tuple[object, ...]:
-    match scope:
-        case RoundingScope.ENTRY:
-            return (piece.entry,)
-        case RoundingScope.DAY:
-            return (piece.day,)
-        case RoundingScope.PERIOD:
-            return (piece.day.year, piece.day.month)
+        if piece.version is None or piece.treatment not in _COUNTED:
+            continue
+        match contract.versions[piece.version - 1].terms.rounding.scope:
+            case RoundingScope.ENTRY:
+                pass
+            case RoundingScope.DAY:
+                groups[piece.version, piece.day.toordinal()].append(n)
+            case RoundingScope.PERIOD:
+                groups[piece.version, piece.day.year, piece.day.month].append(n)
+    seconds, billed = [piece.seconds for piece in pieces], [piece.billed for piece in pieces]
+    for (number, *_), members in groups.items():
+        _share(contract.versions[number - 1].terms.rounding, seconds, members, billed)
+        for n in members:
+            pieces[n] = replace(pieces[n], billed=billed[n], counted=_counted(billed[n], pieces[n].factor))
+    return pieces
 
 
 def round_seconds(seconds: int, rounding: Rounding) -> int:
@@ -357,142 +454,45 @@ def round_seconds(seconds: int, rounding: Rounding) -> int:
 
 def _counted(billed: int, factor: Decimal) -> int:
     """To the nearest second, halves up."""
-    if factor == 1:
+    if factor == 1 or billed == 0:
         return billed
-    exact = billed * Fraction(factor)
-    return (2 * exact.numerator + exact.denominator) // (2 * exact.denominator)
+    return (2 * billed * _millionths(factor) + _MILLION) // (2 * _MILLION)
+
+
+_MILLION = 10**6
+
+
+@lru_cache(10_000)
+def _millionths(value: Decimal) -> int:
+    """Of a factor or rate, which have six decimals at most."""
+    return int(value.scaleb(6))
 
 
 # ---- packages of hours
 
 
-class _Wallet:
-    """Packages while work is drawn from them, day by day."""
-
-    def __init__(self, contract: Contract) -> None:
-        self._contract = contract
-        self.packages: dict[UUID, Package] = {}
-        self.order: list[UUID] = []
-        self.movements: list[Movement] = []
-        self._open: list[UUID] = []
-        for grant in contract.grants:
-            self._add(
-                Package(
-                    id=grant.grant,
-                    valid_from=grant.valid_from,
-                    expires_on=grant.expires_on,
-                    granted=grant.seconds,
-                )
-            )
-
-    def _add(self, package: Package) -> None:
-        self.packages[package.id] = package
-        self.order.append(package.id)
-        self._open.append(package.id)
-        self._open.sort(key=self._turn)
-        # what rolls over is there when its first day begins, so it came the day before
-        day = package.valid_from - timedelta(days=package.rolled_from is not None)
-        self.movements.append(Movement(day=day, package=package.id, seconds=package.granted))
-
-    def _turn(self, id_: UUID) -> tuple[date, date, int]:
-        """First expiring first, then first bought."""
-        package = self.packages[id_]
-        return package.expires_on or date.max, package.valid_from, self.order.index(id_)
-
-    def drawn(self, piece: Charge) -> list[Charge]:
-        """The stretch, split where a package ends; what no package covers is overage. Pieces come by day."""
-        if piece.treatment is not Treatment.COVERED:
-            return [piece]
-        self.expire(piece.day)
-        if piece.counted == 0:
-            return [piece]
-        parts: list[Charge] = []
-        rest = piece
-        for id_ in list(self._open):
-            package = self.packages[id_]
-            if package.valid_from > piece.day:
-                continue
-            taken = min(package.left, rest.counted)
-            first, rest = _cut(rest, taken)
-            parts.append(replace(first, package=id_))
-            self._take(id_, piece.day, drawn=taken)
-            if rest.counted == 0:
-                return parts
-        return [*parts, replace(rest, treatment=Treatment.OVERAGE)]
-
-    def expire(self, today: date) -> None:
-        """What could be used on days before today only: it is lost, or rolls over once."""
-        while due := [id_ for id_ in self._open if (self.packages[id_].expires_on or date.max) < today]:
-            package = self.packages[due[0]]
-            assert package.expires_on is not None
-            rolled = self._rolling(package, package.expires_on)
-            if rolled:
-                self._roll(package, package.expires_on, rolled)
-            self._take(package.id, package.expires_on, rolled=rolled, expired=package.left - rolled)
-
-    def _rolling(self, package: Package, day: date) -> int:
-        version = self._contract.version_on(day)
-        if version is None or package.rolled_from is not None:
-            return 0
-        match version.terms.rollover:
-            case Rollover.NONE:
-                return 0
-            case Rollover.CAPPED:
-                return min(package.left, version.terms.rollover_cap or 0)
-            case Rollover.ALL:
-                return package.left
-
-    def _roll(self, package: Package, last: date, seconds: int) -> None:
-        first = last + timedelta(days=1)
-        self._add(
-            Package(
-                id=uuid5(package.id, "rolled over"),
-                valid_from=first,
-                expires_on=as_long_after(package.valid_from, last, first),
-                granted=seconds,
-                rolled_from=package.id,
-            )
-        )
-
-    def _take(self, id_: UUID, day: date, *, drawn: int = 0, expired: int = 0, rolled: int = 0) -> None:
-        before = self.packages[id_]
-        after = replace(
-            before, drawn=before.drawn + drawn, expired=before.expired + expired, rolled=before.rolled + rolled
-        )
-        self.packages[id_] = after
-        gone = drawn + expired + rolled
-        if gone:
-            self.movements.append(Movement(day=day, package=id_, seconds=-gone))
-        if after.left == 0:
-            self._open.remove(id_)
-
-
-def as_long_after(first: date, last: date, start: date) -> date:
-    """The last day of a time that begins at `start` and is as long as from `first` to `last`: as many months, where
-    those are whole ones, else as many days."""
-    after = last + timedelta(days=1)
-    months = (after.year - first.year) * 12 + after.month - first.month
-    if months > 0 and _months_later(first, months) == after:
-        return _months_later(start, months) - timedelta(days=1)
-    return start + (last - first)
-
-
-def _months_later(day: date, months: int) -> date:
-    """The same day of a later month; a month that has none such ends before it: the next one's first."""
-    year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
-    try:
-        return date(year, month + 1, day.day)
-    except ValueError:
-        return date(year + (month == 11), (month + 1) % 12 + 1, 1)
+def _drawn(piece: Charge, wallet: Wallet) -> list[Charge]:
+    """The stretch, split where a package ends; what no package covers is overage. Pieces come by day."""
+    if piece.treatment is not Treatment.COVERED or piece.counted == 0:
+        return [piece]
+    parts: list[Charge] = []
+    rest = piece
+    for package, taken in wallet.draw(piece.day, piece.counted):
+        if taken == rest.counted:
+            return [*parts, replace(rest, package=package)]
+        first, rest = _cut(rest, taken)
+        parts.append(replace(first, package=package))
+    return [*parts, replace(rest, treatment=Treatment.OVERAGE)]
 
 
 def _cut(piece: Charge, counted: int) -> tuple[Charge, Charge]:
-    """In two, after so many counted seconds; the rest in proportion, to the second."""
-    if counted == piece.counted:
-        return piece, replace(piece, seconds=0, billed=0, counted=0, started_at=piece.ended_at)
-    share = Fraction(counted, piece.counted)
-    at = piece.started_at + timedelta(seconds=int((piece.ended_at - piece.started_at).total_seconds() * share))
-    seconds, billed = int(piece.seconds * share), int(piece.billed * share)
+    """In two, after so many counted seconds, not all; the rest in proportion, to the second."""
+
+    def part(whole: int) -> int:
+        return whole * counted // piece.counted
+
+    at = piece.started_at + timedelta(seconds=part((piece.ended_at - piece.started_at) // _SECOND))
+    seconds, billed = part(piece.seconds), part(piece.billed)
     return (
         replace(piece, seconds=seconds, billed=billed, counted=counted, ended_at=at),
         replace(
@@ -507,24 +507,28 @@ def _cut(piece: Charge, counted: int) -> tuple[Charge, Charge]:
 
 # ---- money
 
+_PER = HOUR * _MILLION * _MILLION
+"""What exact amounts are divided by."""
 
-def _exact(charge: Charge) -> Fraction:
+
+def _exact(charge: Charge) -> int:
     if charge.treatment not in (Treatment.CHARGED, Treatment.OVERAGE) or charge.rate is None:
-        return Fraction()
-    return Fraction(charge.billed, HOUR) * Fraction(charge.factor) * Fraction(charge.rate)
+        return 0
+    return charge.billed * _millionths(charge.factor) * _millionths(charge.rate)
 
 
-def _priced(charges: Sequence[Charge], exact: Sequence[Fraction], currency: str) -> tuple[Charge, ...]:
+def _priced(charges: Sequence[Charge], currency: str) -> list[Charge]:
     """With amounts in whole units that sum, in each month, to the month's exact sum in whole units."""
     months: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
+    exact = [_exact(one) for one in charges]
     for n, charge in enumerate(charges):
         if exact[n]:
             months[charge.day.year, charge.day.month].append(n)
     priced = [replace(one, rate=None) if one.treatment is Treatment.COVERED else one for one in charges]
     for members in months.values():
-        for n, amount in zip(members, money.amounts([exact[n] for n in members], currency), strict=True):
+        for n, amount in zip(members, money.amounts([exact[n] for n in members], _PER, currency), strict=True):
             priced[n] = replace(charges[n], amount=amount)
-    return tuple(priced)
+    return priced
 
 
 def _fees(contract: Contract) -> list[Fee]:

@@ -1,7 +1,7 @@
 """Money: decimal amounts in a currency, never floats; totals that are split without losing a unit."""
 
 from collections.abc import Sequence
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 
 from domain.errors import InvalidValue
@@ -52,12 +52,16 @@ def quantity(value: Decimal, field: tuple[str, ...], most: Decimal, least: Decim
 
 def in_units(exact: Fraction, code: str) -> Decimal:
     """To the nearest unit of the currency, halves away from zero."""
-    scaled = exact * 10 ** DIGITS[code]
-    whole = Decimal(scaled.numerator) / Decimal(scaled.denominator)
-    return whole.quantize(Decimal(1), ROUND_HALF_UP).scaleb(-DIGITS[code])
+    units = _nearest(abs(exact.numerator) * 10 ** DIGITS[code], exact.denominator)
+    return Decimal(units if exact >= 0 else -units).scaleb(-DIGITS[code])
 
 
-def shares(total: int, weights: Sequence[Fraction | int]) -> list[int]:
+def _nearest(number: int, per: int) -> int:
+    """Of number / per, not negative, halves up."""
+    return (2 * number + per) // (2 * per)
+
+
+def shares(total: int, weights: Sequence[int]) -> list[int]:
     """The total in whole parts, proportional to the weights: each part rounded down, what is left over given one each
     to the largest remainders, the first where they are equal. Weights are not negative; all 0: the first gets all."""
     if not weights:
@@ -66,21 +70,22 @@ def shares(total: int, weights: Sequence[Fraction | int]) -> list[int]:
     of_all = sum(weights)
     if of_all == 0:
         return [total, *([0] * (len(weights) - 1))]
-    exact = [Fraction(total) * weight / of_all for weight in weights]
-    parts = [part.numerator // part.denominator for part in exact]
-    order = sorted(range(len(parts)), key=lambda n: (parts[n] - exact[n], n))
-    for n in order[: total - sum(parts)]:
-        parts[n] += 1
-    return parts
+    return _rounded([divmod(total * weight, of_all) for weight in weights], total)
 
 
-def amounts(exact: Sequence[Fraction], code: str) -> list[Decimal]:
-    """Each exact amount in whole units, so that they sum to their exact sum in whole units."""
+def amounts(exact: Sequence[int], per: int, code: str) -> list[Decimal]:
+    """Of amounts that are each so much / `per`, and not negative, each in whole units, so that they sum to their exact
+    sum in whole units."""
     scale = 10 ** DIGITS[code]
-    scaled = [one * scale for one in exact]
-    parts = [one.numerator // one.denominator for one in scaled]
-    total = int(in_units(sum(exact, Fraction()), code).scaleb(DIGITS[code]))
-    order = sorted(range(len(parts)), key=lambda n: (parts[n] - scaled[n], n))
-    for n in order[: total - sum(parts)]:
-        parts[n] += 1
+    total = _nearest(sum(exact) * scale, per)
+    parts = _rounded([divmod(one * scale, per) for one in exact], total)
     return [Decimal(part).scaleb(-DIGITS[code]) for part in parts]
+
+
+def _rounded(parts: Sequence[tuple[int, int]], total: int) -> list[int]:
+    """Whole parts with what each leaves over: those that leave most get one more, until they sum to the total."""
+    whole = [part for part, _ in parts]
+    order = sorted(range(len(parts)), key=lambda n: -parts[n][1])
+    for n in order[: total - sum(whole)]:
+        whole[n] += 1
+    return whole

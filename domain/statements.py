@@ -13,8 +13,8 @@ from uuid import UUID, uuid5
 
 import msgspec
 
-from domain import money
-from domain.billing import Charge, Fee, Ledger, Treatment
+from domain import hour_packages, money
+from domain.billing import Carried, Charge, Fee, Ledger
 from domain.contracts import Contract, PeriodClosed
 from domain.errors import InvalidValue, PeriodIsClosed
 from domain.terms import ContractKind, Overage, TermsVersion
@@ -64,7 +64,8 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def statement(contract: Contract, now: Ledger, stated: Ledger | None, since: date, until: date) -> Statement:
-    """`now`: up to `until`; `stated`: what earlier statements told of the days before `since`."""
+    """`now`: up to `until`; `stated`: what earlier statements told of the days before `since`. Both begin before
+    `since`, after days that come to the same now as was stated."""
     charges = tuple(one for one in now.charges if since <= one.day <= until)
     fees = tuple(one for one in now.fees if since <= one.day <= until)
     corrections = () if stated is None else _corrections(now, stated, since)
@@ -77,7 +78,7 @@ def statement(contract: Contract, now: Ledger, stated: Ledger | None, since: dat
         fees=fees,
         corrections=corrections,
         opening=now.left_before(since),
-        closing=now.left_before(until + timedelta(days=1)),
+        closing=now.left_after,
         amount=money.in_units(Fraction(sum(due, Decimal(0))), contract.currency),
         taxes=taxes(contract, charges, fees, corrections),
     )
@@ -150,24 +151,20 @@ class Exhausted(msgspec.Struct, frozen=True, kw_only=True):
     left: int
 
 
-def exhausted(contract: Contract, ledger: Ledger, today: date) -> Exhausted | None:
-    """`ledger`: up to today. A limit holds for the overage of a calendar month."""
+def exhausted(contract: Contract, account: Carried) -> Exhausted | None:
+    """As it stands today. A limit holds for the overage of a calendar month."""
+    today = account.day
     version = contract.version_on(today)
     if version is None or version.terms.kind is not ContractKind.PREPAID:
         return None
-    left = sum(one.left for one in ledger.packages if one.valid_from <= today)
-    over = sum(
-        one.counted
-        for one in ledger.charges
-        if one.treatment is Treatment.OVERAGE and (one.day.year, one.day.month) == (today.year, today.month)
-    )
+    left = hour_packages.left(account.packages, today)
     match version.terms.overage:
         case Overage.CHARGE:
             full = False
         case Overage.BLOCK:
             full = left == 0
         case Overage.LIMIT:
-            full = left == 0 and over >= (version.terms.overage_limit or 0)
+            full = left == 0 and account.overage_of_month >= (version.terms.overage_limit or 0)
     return Exhausted(name=contract.name, left=left) if full else None
 
 

@@ -1,12 +1,13 @@
 """Billing: the work that counts under contracts, and what it comes to, as of any position and day.
 
 The rows are kept as they come; what they cost is a function of all of them (`domain/billing`), worked out when somebody
-asks, and remembered until something of the contract moves.
+asks, from the last day on that was settled (`projections/accounts`) and that nothing has changed since.
 """
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
@@ -17,11 +18,13 @@ import holidays
 import msgspec
 from psycopg import sql
 
-from domain.billing import BillableWork, Ledger, Package, Treatment, ledger
+from domain.billing import BillableWork, Carried, Ledger, ledger, month_end
 from domain.contracts import Contract, PeriodClosed
+from domain.hour_packages import Package
 from domain.statements import Exhausted, exhausted, statement
 from domain.terms import WorkingCalendar
-from domain.work import WorkEntry
+from domain.work import ENTRY_LIMIT, WorkEntry
+from projections import accounts
 from projections.contracts import contracts_by_ids
 from projections.projection import Change, Projection
 from projections.reading import NOW, Moment, View
@@ -47,10 +50,13 @@ create table billed_work (
   comment          text,
   primary key (id, version)
 );
-create table billed_contract (
+create table billed_month (
   workspace  uuid not null,
-  contract   uuid primary key,
-  position   bigint not null  -- at which its work moved last
+  contract   uuid not null,
+  month      date not null,    -- its first day: the earliest that the work can touch in any time zone
+  position   bigint not null,  -- at which work of the month moved last
+  changes    bigint not null,  -- how often it moved
+  primary key (contract, month)
 );
 create table closed_period (
   workspace  uuid not null,
@@ -69,6 +75,7 @@ create table closed_period (
 
 INDEXES = """
 create index billed_work_contract on billed_work (workspace, contract, started_at);
+create index billed_month_position on billed_month (position);
 """
 
 _CLOSE = """
@@ -77,9 +84,10 @@ update billed_work set closed_position = c.position
  where billed_work.id = c.id and billed_work.closed_position is null
 """
 _MOVED = """
-insert into billed_contract (workspace, contract, position)
-select * from unnest(%s::uuid[], %s::uuid[], %s::bigint[])
-on conflict (contract) do update set position = greatest(billed_contract.position, excluded.position)
+insert into billed_month (workspace, contract, month, position, changes)
+select * from unnest(%s::uuid[], %s::uuid[], %s::date[], %s::bigint[], %s::bigint[])
+on conflict (contract, month) do update
+   set position = greatest(billed_month.position, excluded.position), changes = billed_month.changes + excluded.changes
 """
 
 
@@ -87,7 +95,7 @@ def fold(write: Writes, changes: Sequence[Change]) -> None:
     opened: dict[UUID, dict[str, Any]] = {}
     rows: list[dict[str, Any]] = []
     closed: dict[UUID, int] = {}
-    moved: dict[UUID, tuple[UUID, int]] = {}
+    moved: dict[tuple[UUID, date], tuple[UUID, int, int]] = {}
     periods: list[dict[str, Any]] = []
     for change in changes:
         after, before, event = change.after, change.before, change.envelope.event
@@ -96,22 +104,30 @@ def fold(write: Writes, changes: Sequence[Change]) -> None:
         if not isinstance(after, WorkEntry):
             continue
         id_, position = change.envelope.originator_id, change.envelope.position
-        was = before.contract if isinstance(before, WorkEntry) else None
+        for entry in (before, after):
+            if isinstance(entry, WorkEntry) and entry.contract is not None:
+                month = (entry.started_at - _WESTERNMOST).date().replace(day=1)
+                _, last, times = moved.get((entry.contract, month), (None, 0, 0))
+                moved[entry.contract, month] = change.envelope.workspace, max(last, position), times + 1
         if (row := opened.pop(id_, None)) is not None:
             row["closed_position"] = position
-        elif was is not None:
+        elif isinstance(before, WorkEntry) and before.contract is not None:
             closed[id_] = position
         if after.contract is not None and not after.reversed:
             opened[id_] = _row(change, after)
             rows.append(opened[id_])
-        moved |= {one: (change.envelope.workspace, position) for one in (was, after.contract) if one is not None}
     if closed:
         write.execute(_CLOSE, [list(closed), list(closed.values())])
     write.insert("billed_work", rows)
     write.insert("closed_period", periods)
     if moved:
-        workspaces, positions = zip(*moved.values(), strict=True)
-        write.execute(_MOVED, [list(workspaces), list(moved), list(positions)])
+        contracts, months = zip(*moved, strict=True)
+        workspaces, positions, counts = zip(*moved.values(), strict=True)
+        write.execute(_MOVED, [list(column) for column in (workspaces, contracts, months, positions, counts)])
+
+
+_WESTERNMOST = timedelta(hours=12)
+"""How far behind UTC a local day can be."""
 
 
 def _period(change: Change, event: PeriodClosed) -> dict[str, Any]:
@@ -147,7 +163,7 @@ def _row(change: Change, entry: WorkEntry) -> dict[str, Any]:
 
 PROJECTION = Projection(
     name="billing",
-    tables=("billed_work", "billed_contract", "closed_period"),
+    tables=("billed_work", "billed_month", "closed_period"),
     ddl=DDL,
     indexes=INDEXES,
     fold=fold,
@@ -172,45 +188,41 @@ def _of_country(country: str, subdivision: str | None) -> holidays.HolidayBase:
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
-    """A contract with its work and what it comes to, up to a day."""
+    """A contract with what it comes to, from the day on after which it was settled. `comments`: of its work."""
 
-    row: ContractRow
     contract: Contract
     ledger: Ledger
     comments: dict[UUID, str | None]
 
 
-CACHED_ACCOUNTS = 500
+CACHED_ACCOUNTS = 50
 _accounts: OrderedDict[tuple[Any, ...], Account] = OrderedDict()
+LONG = 200
+"""Entries that are rated beside the event loop: so many take about 5 ms."""
 
 
-async def account(view: View, contract: UUID, until: date, moment: Moment = NOW) -> Account | None:
-    """As known at the moment's position, of work that began by its time; None where there is no such contract that the
-    viewer may see."""
-    row = (await contracts_by_ids(view, [contract], moment)).get(contract)
-    if row is None:
-        return None
-    moved = await view.fetch(
-        "select position from billed_contract where workspace = %(workspace)s and contract = %(contract)s",
-        {"contract": contract},
-    )
-    key = (contract, row.version, moved[0][0] if moved else 0, moment.position, moment.occurred_at, until)
+async def account(view: View, row: ContractRow, until: date, moment: Moment, after: Carried | None) -> Account:
+    """As known at the moment's position, which is named, of work that began by its time. `after`: what it goes on from;
+    None: from the beginning. Whether the viewer may see the contract is asked before."""
+    assert moment.position is not None, "work must not move while it is read"
+    last, changes = await accounts.moved(view, row.id)
+    key = (row.id, row.version, min(last, moment.position), changes, moment.occurred_at, until, after and after.day)
     found = _accounts.get(key)
     if found is None:
-        closed = await closed_periods(view, contract, moment)
-        agreed = as_contract(row, closed)
-        work, comments = await _work(view, contract, moment)
-        found = Account(
-            row=row,
-            contract=agreed,
-            ledger=ledger(agreed, work, until, is_holiday),
-            comments=comments,
-        )
+        agreed = as_contract(row)
+        work, comments = await work_of(view, row.id, after, month_end(until), moment)
+        found = Account(contract=agreed, ledger=await rated(agreed, work, until, after), comments=comments)
         _accounts[key] = found
         if len(_accounts) > CACHED_ACCOUNTS:
             _accounts.popitem(last=False)
     _accounts.move_to_end(key)
     return found
+
+
+async def rated(contract: Contract, work: Sequence[BillableWork], until: date, after: Carried | None) -> Ledger:
+    if len(work) < LONG:
+        return ledger(contract, work, until, is_holiday, after)
+    return await asyncio.to_thread(ledger, contract, work, until, is_holiday, after)
 
 
 async def known(view: View) -> int:
@@ -252,17 +264,32 @@ async def closed_periods(view: View, contract: UUID, moment: Moment = NOW) -> li
     ]
 
 
-_WORK = sql.SQL(
-    "select w.id, w.ticket, w.person, w.started_at, w.ended_at, w.seconds, w.role, w.service, w.billable, w.comment"
-    " from billed_work w where w.workspace = %(workspace)s and w.contract = %(contract)s"
-    " and (%(position)s::bigint is null and w.closed_position is null or w.position <= %(position)s"
-    "      and (w.closed_position is null or w.closed_position > %(position)s))"
-    " and (%(at)s::timestamptz is null or w.started_at <= %(at)s)"
-)
+_WORK = """
+select w.id, w.ticket, w.person, w.started_at, w.ended_at, w.seconds, w.role, w.service, w.billable, w.comment
+  from billed_work w
+ where w.workspace = %(workspace)s and w.contract = %(contract)s
+   and w.position <= %(position)s and (w.closed_position is null or w.closed_position > %(position)s)
+   and (%(at)s::timestamptz is null or w.started_at <= %(at)s)
+   and w.started_at > %(since)s and w.ended_at >= %(ends)s and w.started_at < %(until)s
+"""
 
 
-async def _work(view: View, contract: UUID, moment: Moment) -> tuple[list[BillableWork], dict[UUID, str | None]]:
-    rows = await view.fetch(_WORK, {"contract": contract, "position": moment.position, "at": moment.occurred_at})
+async def work_of(
+    view: View, contract: UUID, after: Carried | None, until: date, moment: Moment
+) -> tuple[list[BillableWork], dict[UUID, str | None]]:
+    """All that touches the days after what is carried and up to another, in whatever time zone; and its comments."""
+    begins = _midnight(date(1970, 1, 1) if after is None else after.day)
+    rows = await view.fetch(
+        _WORK,
+        {
+            "contract": contract,
+            "position": moment.position,
+            "at": moment.occurred_at,
+            "since": begins - ENTRY_LIMIT,
+            "ends": begins,
+            "until": _midnight(until) + timedelta(days=2),
+        },
+    )
     work = [
         BillableWork(
             entry=row[0],
@@ -280,6 +307,10 @@ async def _work(view: View, contract: UUID, moment: Moment) -> tuple[list[Billab
     return work, {row[0]: row[9] for row in rows}
 
 
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
 def today(contract: Contract, at: datetime | None = None) -> date:
     """The local day of an instant, or of now, by the contract's newest calendar."""
     return (at or datetime.now(UTC)).astimezone(ZoneInfo(contract.versions[-1].terms.calendar.time_zone)).date()
@@ -291,26 +322,49 @@ async def drawn(
     """The statement of these days: as it was closed, where they are just those of one that was, else as it stands.
     Without `since`: of the days that no statement before tells of. None where there is no such contract that the viewer
     may see."""
-    row = (await contracts_by_ids(view, [contract], moment)).get(contract)
-    if row is None:
+    moment, position = await _fixed(view, moment)
+    row = shown = (await contracts_by_ids(view, [contract], moment)).get(contract)
+    if row is None or shown is None:
         return None
-    position = moment.position or await known(view)  # before all else is read, so that all of it is there
     periods = await closed_periods(view, contract, moment)
     before = [one for one in periods if one.until < until]
     first = since or (before[-1].next_day if before else row.versions[0].applies_from)
     closed = next((one for one in periods if (one.since, one.until) == (first, until)), None)
-    now = await account(view, contract, until, moment if closed is None else Moment(position=closed.known))
-    assert now is not None, "the contract was there a moment ago"
-    stated = None
-    if before and before[-1].next_day == first:
-        stated = await account(view, contract, before[-1].until, Moment(position=before[-1].known))
+    if closed is not None:
+        moment = Moment(position=closed.known)
+        row = (await contracts_by_ids(view, [contract], moment))[contract]
+    stated = before[-1] if before and before[-1].next_day == first else None
+    now, then = await _both(view, row, first, until, moment, stated)
     return DrawnStatement(
-        contract=row,
+        contract=shown,
         number=None if closed is None else closed.number,
         position=position if closed is None else closed.known,
-        statement=statement(now.contract, now.ledger, None if stated is None else stated.ledger, first, until),
+        statement=statement(now.contract, now.ledger, None if then is None else then.ledger, first, until),
         comments=now.comments,
     )
+
+
+async def _fixed(view: View, moment: Moment) -> tuple[Moment, int]:
+    """With a position that is named, before all else is read, so that what is read is of one piece."""
+    position = await known(view) if moment.position is None else moment.position
+    return msgspec.structs.replace(moment, position=position), position
+
+
+async def _both(
+    view: View, row: ContractRow, since: date, until: date, moment: Moment, stated: PeriodClosed | None
+) -> tuple[Account, Account | None]:
+    """What it comes to, and what was stated of the days before: from the last day on that is the same in both."""
+    last = since - timedelta(days=1)
+    if stated is None:
+        after = await accounts.settled(view, [row], last, moment)
+        return await account(view, row, until, moment, after), None
+    earlier = Moment(position=stated.known)
+    row_then = (await contracts_by_ids(view, [row.id], earlier))[row.id]
+    _, position = await _fixed(view, moment)
+    both = msgspec.structs.replace(moment, position=min(position, stated.known))
+    after = await accounts.settled(view, [row, row_then], last, both)
+    now = await account(view, row, until, moment, after)
+    return now, await account(view, row_then, stated.until, earlier, after)
 
 
 async def balance(view: View, contract: UUID, moment: Moment = NOW) -> BalanceRow | None:
@@ -320,16 +374,28 @@ async def balance(view: View, contract: UUID, moment: Moment = NOW) -> BalanceRo
     if row is None:
         return None
     day = today(as_contract(row), None if moment.live else await view.instant(moment))
-    found = await account(view, contract, day, moment)
-    assert found is not None, "the contract was there a moment ago"
-    packages = found.ledger.packages
+    stand = await standing(view, row, day, moment)
     return BalanceRow(
-        contract=found.row,
+        contract=row,
         day=day,
-        packages=packages,
-        overage=sum(one.counted for one in found.ledger.charges if one.treatment is Treatment.OVERAGE),
-        alerts=_alerts(found.contract, packages, day),
+        packages=stand.packages,
+        overage=stand.overage,
+        alerts=_alerts(as_contract(row), stand.packages, day),
     )
+
+
+async def standing(view: View, row: ContractRow, day: date, moment: Moment = NOW) -> Carried:
+    """What a contract hands on when a day ends. Whether the viewer may see it is asked before."""
+    # work of the moment's day may have begun after the moment
+    last = day if moment.occurred_at is None else day - timedelta(days=1)
+    after = await accounts.settled(view, [row], last, moment)
+    if after is not None and after.day == day:
+        return after
+    if moment.position is None:  # work must not move between what is settled and what comes after
+        moment, _ = await _fixed(view, moment)
+        row = (await contracts_by_ids(view, [row.id], moment)).get(row.id, row)
+        after = await accounts.settled(view, [row], last, moment)
+    return (await account(view, row, day, moment, after)).ledger.carried
 
 
 def _alerts(contract: Contract, packages: Sequence[Package], day: date) -> list[int]:
@@ -345,14 +411,11 @@ def _alerts(contract: Contract, packages: Sequence[Package], day: date) -> list[
 async def exhausted_for(view: View, ticket: UUID) -> Exhausted | None:
     """The contract that work on this ticket would count under now, if it takes no more."""
     rows = await view.fetch(_BOUND, {"ticket": ticket})
-    if not rows:
-        return None
-    row = (await contracts_by_ids(view, [rows[0][0]])).get(rows[0][0])
+    row = (await contracts_by_ids(view, [rows[0][0]])).get(rows[0][0]) if rows else None
     if row is None:
         return None
-    day = today(as_contract(row))
-    found = await account(view, row.id, day)
-    return None if found is None else exhausted(found.contract, found.ledger, day)
+    agreed = as_contract(row)
+    return exhausted(agreed, await standing(view, row, today(agreed)))
 
 
 _BOUND = """

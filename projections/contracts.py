@@ -56,6 +56,7 @@ INDEXES = """
 create index client_name on client (workspace, lower(name), id);
 create index client_contact_person on client_contact (workspace, person);
 create index contract_name on contract (workspace, lower(name), id);
+create index contract_position on contract (position);
 create index contract_client on contract (workspace, client, lower(name), id);
 """
 

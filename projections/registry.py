@@ -2,6 +2,7 @@
 
 from application.event_store.database import Connection
 from projections import (
+    accounts,
     attachments,
     billing,
     contracts,
@@ -72,6 +73,7 @@ def install(connection: Connection) -> None:
     parking.install(connection)
     projection.install(connection, PROJECTIONS)
     webhook_deliveries.install(connection)
+    accounts.install(connection)
 
 
 SHOWN_FROM = {"board": "spans", "events": "timeline", "people": "directory"}

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain.billing import Package
+from domain.hour_packages import Package
 from domain.contracts import HoursGranted
 from domain.people import PersonKind
 from domain.statements import Statement

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import settings
 from psycopg import sql
 
 from application.embedded_postgres import EmbeddedPostgres
@@ -24,6 +25,9 @@ MEMORY = Path("/dev/shm")
 MEMORY_NEEDED = 4 * 1024**3
 
 _numbers = itertools.count(1)
+
+settings.register_profile("proteus", deadline=None)  # how long an example takes is the machine's matter
+settings.load_profile("proteus")
 
 
 @pytest.fixture(scope="session")

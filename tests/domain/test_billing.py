@@ -16,8 +16,9 @@ import pytest
 from hypothesis import given, settings
 
 from domain import billing, money
-from domain.billing import BillableWork, Ledger, Treatment, as_long_after, ledger, round_seconds
+from domain.billing import BillableWork, Carried, Ledger, Treatment, ledger, month_end, round_seconds, settled_by
 from domain.contracts import Contract, HoursGranted
+from domain.hour_packages import as_long_after
 from domain.terms import (
     ContractKind,
     Grade,
@@ -537,3 +538,42 @@ def test_what_happens_later_changes_no_earlier_day(rows: list[tuple[int, int, in
     before = ledger(agreed, early, LAST, no_holidays)
     after = ledger(agreed, entries, LAST, no_holidays)
     assert [one for one in before.charges if one.day < middle] == [one for one in after.charges if one.day < middle]
+
+
+MONTHS = [month_end(date(2025 + month // 12, month % 12 + 1, 1)) for month in range(11, 24)]
+"""December 2025 to December 2026."""
+
+
+@settings(max_examples=80)
+@given(agreed=contracts(), rows=WORK)
+def test_months_that_are_settled_one_by_one_come_to_what_all_come_to_at_once(
+    agreed: Contract, rows: list[tuple[int, int, int, bool, bool]]
+) -> None:
+    """With the work alone that touches the month, and of the contract what matters until then."""
+    entries, carried = entries_of(rows), Carried(day=date(2025, 11, 30), packages=(), overage=0, overage_of_month=0)
+    whole, charges, movements = ledger(agreed, entries, LAST, no_holidays), [], []
+    for last in MONTHS:
+        begins = datetime(carried.day.year, carried.day.month, carried.day.day, tzinfo=UTC)
+        ends = datetime(last.year, last.month, last.day, tzinfo=UTC) + timedelta(days=2)
+        touching = [one for one in entries if one.ended_at >= begins and one.started_at < ends]
+        part = ledger(settled_by(agreed, last), touching, last, no_holidays, carried)
+        assert part.left_before(last) == whole.left_before(last)
+        charges += part.charges
+        movements += part.movements
+        carried = part.carried
+    assert tuple(charges) == whole.charges
+    assert tuple(movements) == whole.movements
+    assert carried == whole.carried
+
+
+@settings(max_examples=60)
+@given(agreed=contracts(), rows=WORK, day=DAYS)
+def test_what_a_day_came_to_does_not_depend_on_where_one_stops(
+    agreed: Contract, rows: list[tuple[int, int, int, bool, bool]], day: date
+) -> None:
+    entries = entries_of(rows)
+    whole, part = ledger(agreed, entries, LAST, no_holidays), ledger(agreed, entries, day, no_holidays)
+    assert part.charges == tuple(one for one in whole.charges if one.day <= day)
+    assert part.movements == tuple(one for one in whole.movements if one.day <= day)
+    assert part.left_after == sum(one.left for one in part.packages)
+    assert part.carried.overage == sum(one.counted for one in part.charges if one.treatment is Treatment.OVERAGE)

@@ -184,6 +184,7 @@ def test_a_contract_takes_no_more_work_when_its_terms_say_so(terms: dict[str, An
     grant = HoursGranted(grant=an_id(91), seconds=10 * H, valid_from=JANUARY)
     agreed = contract(msgspec.structs.replace(PREPAID, **terms), grants=(grant,))
     day = date(2026, 1, 5)
-    found = exhausted(agreed, ledger(agreed, [worked(1, day, hours)], day, never), day)
+    found = exhausted(agreed, ledger(agreed, [worked(1, day, hours)], day, never).carried)
     assert found == (Exhausted(name="Support", left=0) if full else None)
-    assert exhausted(agreed, ledger(agreed, [], day, never), JANUARY - timedelta(days=1)) is None
+    before = JANUARY - timedelta(days=1)
+    assert exhausted(agreed, ledger(agreed, [], before, never).carried) is None

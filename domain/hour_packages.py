@@ -1,0 +1,188 @@
+"""Packages of hours while work is drawn from them, day by day: first expiring first, then first bought."""
+
+from collections.abc import Iterable, Sequence
+from datetime import date, timedelta
+from enum import StrEnum
+from uuid import UUID, uuid5
+
+import msgspec
+from msgspec.structs import replace
+
+from domain.contracts import Contract, HoursGranted
+from domain.terms import Rollover
+
+
+class Package(msgspec.Struct, frozen=True, kw_only=True):
+    """Seconds: granted = drawn + expired + rolled + left. `rolled_from`: whose expired hours these are."""
+
+    id: UUID
+    valid_from: date
+    expires_on: date | None
+    granted: int
+    drawn: int = 0
+    expired: int = 0
+    rolled: int = 0
+    rolled_from: UUID | None = None
+
+    @property
+    def left(self) -> int:
+        return self.granted - self.drawn - self.expired - self.rolled
+
+
+class MovementKind(StrEnum):
+    """Why hours of a package came or went."""
+
+    GRANTED = "GRANTED"
+    DRAWN = "DRAWN"
+    EXPIRED = "EXPIRED"
+    ROLLED_OVER = "ROLLED_OVER"
+    """They went to the package that lives on in their place."""
+    ROLLED_IN = "ROLLED_IN"
+    """They came from one that expired."""
+
+
+class Movement(msgspec.Struct, frozen=True, kw_only=True):
+    """Of a package's hours on a day, one of each kind at most; `seconds` are negative where they go."""
+
+    day: date
+    package: UUID
+    kind: MovementKind
+    seconds: int
+
+
+class Wallet:
+    """Goes from day to day and never back. `packages`: what stood in it when the first day began, if it does not begin
+    with the contract."""
+
+    def __init__(self, contract: Contract, packages: Iterable[Package] = ()) -> None:
+        self._contract = contract
+        self._bought = {grant.grant: n for n, grant in enumerate(contract.grants)}
+        self._packages: dict[UUID, Package] = {}
+        self._moved: dict[tuple[date, UUID, MovementKind], int] = {}
+        self._open: list[UUID] = []
+        for package in packages:
+            self._put(package)
+        for grant in contract.grants:
+            if grant.grant not in self._packages:
+                self._put(_bought(grant))
+                self._move(grant.valid_from, grant.grant, MovementKind.GRANTED, grant.seconds)
+
+    def packages(self, day: date) -> tuple[Package, ...]:
+        """Those that were there when the day ended, and what rolls over to the next; as they were bought."""
+        there = [one for one in self._packages.values() if one.rolled_from or one.valid_from <= day]
+        return tuple(sorted(there, key=lambda one: (self._bought[one.rolled_from or one.id], one.valid_from)))
+
+    def movements(self, day: date) -> tuple[Movement, ...]:
+        """Up to a day, by day."""
+        moved = [
+            Movement(day=on, package=package, kind=kind, seconds=seconds)
+            for (on, package, kind), seconds in self._moved.items()
+            if on <= day
+        ]
+        return tuple(sorted(moved, key=lambda one: one.day))
+
+    def draw(self, day: date, seconds: int) -> list[tuple[UUID, int]]:
+        """From which packages, and how much of each; less than asked for where no more is left."""
+        self.expire(day - timedelta(days=1))
+        drawn: list[tuple[UUID, int]] = []
+        for id_ in list(self._open):
+            if seconds == 0:
+                break
+            package = self._packages[id_]
+            if package.valid_from <= day:
+                taken = min(package.left, seconds)
+                seconds -= taken
+                drawn.append((id_, taken))
+                self._change(replace(package, drawn=package.drawn + taken))
+                self._move(day, id_, MovementKind.DRAWN, -taken)
+        return drawn
+
+    def expire(self, day: date) -> None:
+        """What can be used until this day at most, in the order of the days; what rolls over may expire in its turn."""
+        while self._open:
+            package = self._packages[self._open[0]]
+            if package.expires_on is None or package.expires_on > day:
+                break
+            rolled = self._rolling(package, package.expires_on)
+            lost = package.left - rolled
+            self._change(replace(package, expired=package.expired + lost, rolled=package.rolled + rolled))
+            self._move(package.expires_on, package.id, MovementKind.EXPIRED, -lost)
+            if rolled:
+                self._move(package.expires_on, package.id, MovementKind.ROLLED_OVER, -rolled)
+                self._roll(package, package.expires_on, rolled)
+
+    def _rolling(self, package: Package, day: date) -> int:
+        version = self._contract.version_on(day)
+        if version is None or package.rolled_from is not None:
+            return 0
+        match version.terms.rollover:
+            case Rollover.NONE:
+                return 0
+            case Rollover.CAPPED:
+                return min(package.left, version.terms.rollover_cap or 0)
+            case Rollover.ALL:
+                return package.left
+
+    def _roll(self, package: Package, last: date, seconds: int) -> None:
+        first = last + timedelta(days=1)
+        rolled = Package(
+            id=uuid5(package.id, "rolled over"),
+            valid_from=first,
+            expires_on=as_long_after(package.valid_from, last, first),
+            granted=seconds,
+            rolled_from=package.id,
+        )
+        self._put(rolled)
+        # it is there when its first day begins, so it came the day before
+        self._move(last, rolled.id, MovementKind.ROLLED_IN, seconds)
+
+    def _put(self, package: Package) -> None:
+        self._packages[package.id] = package
+        if package.left:
+            self._open.append(package.id)
+            self._open.sort(key=self._turn)
+
+    def _turn(self, id_: UUID) -> tuple[date, date, int]:
+        """What rolled over was bought when the package was that it comes from."""
+        package = self._packages[id_]
+        return package.expires_on or date.max, package.valid_from, self._bought[package.rolled_from or id_]
+
+    def _change(self, package: Package) -> None:
+        self._packages[package.id] = package
+        if package.left == 0:
+            self._open.remove(package.id)
+
+    def _move(self, day: date, package: UUID, kind: MovementKind, seconds: int) -> None:
+        if seconds:
+            key = (day, package, kind)
+            self._moved[key] = self._moved.get(key, 0) + seconds
+
+
+def _bought(grant: HoursGranted) -> Package:
+    return Package(
+        id=grant.grant, valid_from=grant.valid_from, expires_on=grant.expires_on, granted=grant.seconds
+    )
+
+
+def left(packages: Sequence[Package], day: date) -> int:
+    """Seconds that can be drawn on a day."""
+    return sum(one.left for one in packages if one.valid_from <= day)
+
+
+def as_long_after(first: date, last: date, start: date) -> date:
+    """The last day of a time that begins at `start` and is as long as from `first` to `last`: as many months, where
+    those are whole ones, else as many days."""
+    after = last + timedelta(days=1)
+    months = (after.year - first.year) * 12 + after.month - first.month
+    if months > 0 and _months_later(first, months) == after:
+        return _months_later(start, months) - timedelta(days=1)
+    return start + (last - first)
+
+
+def _months_later(day: date, months: int) -> date:
+    """The same day of a later month; a month that has none such ends before it: the next one's first."""
+    year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
+    try:
+        return date(year, month + 1, day.day)
+    except ValueError:
+        return date(year + (month == 11), (month + 1) % 12 + 1, 1)

@@ -1,0 +1,156 @@
+"""Settling: working out ahead what contracts hand on when days end (`projections/accounts`), once their work has moved."""
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from uuid import UUID
+
+import msgspec
+
+from application.event_store.database import Connection
+from domain.billing import Carried, month_end
+from projections import accounts
+from projections.accounts import digest
+from projections.billing import account, as_contract, known, today
+from projections.contracts import contracts_by_ids
+from projections.reading import Moment, View
+from projections.rows import ContractRow
+
+BATCH = 200
+
+
+def enlist(connection: Connection) -> None:
+    """Whoever settles for the first time can lead from then on."""
+    connection.execute("insert into tracking (name) values (%s) on conflict do nothing", (accounts.FOLLOWER,))
+
+
+def stand(connection: Connection) -> int:
+    """The position up to which all is known that is settled from."""
+    rows = connection.execute(
+        "select min(position) from tracking where name = any(%s)", (list(accounts.READ_MODELS),)
+    ).fetchall()
+    return int(rows[0][0])
+
+
+class Unsettled(msgspec.Struct, frozen=True):
+    """A contract whose work or terms have moved since it was settled."""
+
+    workspace: UUID
+    contract: UUID
+
+
+class SettledDay(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `settled_day`."""
+
+    workspace: UUID
+    contract: UUID
+    day: date
+    newest: bool
+    version: int
+    changes: int
+    terms: str
+    carried: Carried
+
+
+class Settled(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be written: `days` take the place of all after `kept`. `row`: the contract that was settled."""
+
+    row: ContractRow
+    kept: date
+    days: list[SettledDay]
+
+    @property
+    def stand(self) -> Carried:
+        return self.days[-1].carried
+
+
+def unsettled(connection: Connection, after: int, but: Sequence[UUID] = ()) -> list[Unsettled]:
+    """Some of all workspaces' contracts that have work, and that moved after a position of the log; without these."""
+    return [Unsettled(*row) for row in connection.execute(_UNSETTLED, (after, after, list(but), BATCH)).fetchall()]
+
+
+_UNSETTLED = """
+select x.workspace, x.contract
+  from (select workspace, contract from billed_month where position > %s
+        union select workspace, id from contract where position > %s) x
+  join contract k on k.id = x.contract and k.closed_position is null
+  cross join lateral (select sum(m.changes) as changes from billed_month m where m.contract = x.contract) m
+  left join settled_day s on s.contract = x.contract and s.newest
+ where m.changes is not null and x.contract <> all(%s)
+   and (s.changes is distinct from m.changes or s.version is distinct from k.version)
+ limit %s
+"""
+
+
+async def settle(view: View, contract: UUID) -> Settled | None:
+    """Month by month, from the first on that does not hold. None where there is no such contract yet."""
+    # How often work has moved is asked first: a row that is stamped with less than it was made of does not hold.
+    months = await view.fetch(
+        "select month, changes from billed_month where workspace = %(workspace)s and contract = %(contract)s"
+        " order by month",
+        {"contract": contract},
+    )
+    moment = Moment(position=await known(view))
+    row = (await contracts_by_ids(view, [contract], moment)).get(contract)
+    if row is None:
+        return None
+    now = today(as_contract(row))
+    carried = await accounts.settled(view, [row], now.replace(day=1) - timedelta(days=1), moment)
+    while carried is not None and carried.day != month_end(carried.day):  # the newest of a month that is over
+        carried = await accounts.settled(view, [row], carried.day - timedelta(days=1), moment)
+    kept = date.min if carried is None else carried.day
+    days: list[SettledDay] = []
+
+    async def until(day: date, *, newest: bool) -> Carried:
+        stand = (await account(view, row, day, moment, carried)).ledger.carried
+        changes = sum(count for month, count in months if newest or month <= day)
+        days.append(
+            SettledDay(
+                workspace=view.actor.workspace,
+                contract=contract,
+                day=day,
+                newest=newest,
+                version=row.version,
+                changes=changes,
+                terms=digest(row, day),
+                carried=stand,
+            )
+        )
+        return stand
+
+    for day in _ends([month for month, _ in months], kept, now):
+        carried = await until(day, newest=False)
+    last = await _last_day(view, contract, moment)
+    await until(max(now, last or now), newest=True)
+    return Settled(row=row, kept=kept, days=days)
+
+
+def _ends(months: Sequence[date], after: date, now: date) -> list[date]:
+    """Last days of months that work touches, or may, and that are over."""
+    ends = {month_end(month) for month in months}
+    ends |= {month_end(end + timedelta(days=1)) for end in ends}
+    return sorted(end for end in ends if after < end < now.replace(day=1))
+
+
+async def _last_day(view: View, contract: UUID, moment: Moment) -> date | None:
+    """That the work which is known may touch."""
+    rows = await view.fetch(
+        "select (max(ended_at) at time zone 'UTC' + interval '14 hours')::date from billed_work"
+        " where workspace = %(workspace)s and contract = %(contract)s"
+        " and started_at > (select max(started_at) - interval '8 days' from billed_work"
+        "  where workspace = %(workspace)s and contract = %(contract)s)",
+        {"contract": contract},
+    )
+    found: date | None = rows[0][0]
+    return found
+
+
+def write(connection: Connection, settled: Settled) -> None:
+    """By whoever leads."""
+    contract = settled.row.id
+    with connection.transaction():
+        connection.execute("delete from settled_day where contract = %s and day > %s", (contract, settled.kept))
+        connection.execute("update settled_day set newest = false where contract = %s and newest", (contract,))
+        connection.execute(
+            "insert into settled_day select * from json_populate_recordset(null::settled_day, %s::text::json)",
+            (msgspec.json.encode(settled.days).decode(),),
+        )
