@@ -13,7 +13,7 @@ from application.event_store.follower import Deposed, Leadership
 from application.event_store.wakeup import PROJECTED
 from domain.access import Actor, Scope
 from projections import settling
-from projections.accounts import FOLLOWER, READ_MODELS
+from projections.accounts import FOLLOWER
 from projections.reading import ReadModels, View
 
 log = logging.getLogger(__name__)
@@ -44,6 +44,20 @@ class Settler:
     def run(self) -> None:
         """Until stopped. A lost connection is made again; nothing is lost by it."""
         asyncio.run(self._run())
+
+    def catch_up(self) -> None:
+        """Until all is settled that read models know of, or another one leads: for tests and for loading."""
+        asyncio.run(self._catch_up())
+
+    async def _catch_up(self) -> None:
+        with self._database.connect(Role.PROJECTOR) as connection:
+            settling.enlist(connection)
+            if not Leadership(self._database, connection).acquire(FOLLOWER):
+                return
+            async with ReadModels(self._database, CONNECTIONS) as models:
+                accounts = Accounts(connection, models)
+                while await accounts.look():
+                    pass
 
     async def _run(self) -> None:
         pause = FIRST_PAUSE

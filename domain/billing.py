@@ -219,9 +219,7 @@ class _Splitter:
         self._holidays = holidays
         self._last_day = contract.last_day
         self._first = contract.versions[0].terms.calendar
-        self._begins = [
-            (_instant(one.terms.calendar.time_zone, one.applies_from, 0), one) for one in contract.versions
-        ]
+        self._begins = [(_instant(one.terms.calendar.time_zone, one.applies_from, 0), one) for one in contract.versions]
         self._bands: dict[tuple[int, date], tuple[tuple[datetime, TimeBand], ...]] = {}
         self._answers: dict[tuple[object, ...], tuple[Treatment, Decimal | None, Decimal]] = {}
 
@@ -274,7 +272,7 @@ class _Splitter:
         return None, changes
 
     def _stretch(self, version: TermsVersion | None, at: datetime) -> tuple[date, TimeBand, datetime]:
-        """The local day and band of an instant, and until when they hold. Before the first terms their calendar holds."""
+        """The local day and band of an instant, and until when they hold; before all terms, by the first ones."""
         calendar = self._first if version is None else version.terms.calendar
         day = at.astimezone(_zone(calendar.time_zone)).date()
         key = (0 if version is None else version.number, day)

@@ -159,9 +159,7 @@ class Wallet:
 
 
 def _bought(grant: HoursGranted) -> Package:
-    return Package(
-        id=grant.grant, valid_from=grant.valid_from, expires_on=grant.expires_on, granted=grant.seconds
-    )
+    return Package(id=grant.grant, valid_from=grant.valid_from, expires_on=grant.expires_on, granted=grant.seconds)
 
 
 def left(packages: Sequence[Package], day: date) -> int:

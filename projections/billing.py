@@ -16,7 +16,6 @@ from zoneinfo import ZoneInfo
 
 import holidays
 import msgspec
-from psycopg import sql
 
 from domain.billing import BillableWork, Carried, Ledger, ledger, month_end
 from domain.contracts import Contract, PeriodClosed

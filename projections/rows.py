@@ -7,8 +7,8 @@ from uuid import UUID
 
 import msgspec
 
-from domain.hour_packages import Package
 from domain.contracts import HoursGranted
+from domain.hour_packages import Package
 from domain.people import PersonKind
 from domain.statements import Statement
 from domain.terms import TermsVersion

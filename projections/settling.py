@@ -1,4 +1,4 @@
-"""Settling: working out ahead what contracts hand on when days end (`projections/accounts`), once their work has moved."""
+"""Settling: what contracts hand on when days end (`projections/accounts`), worked out ahead once their work moved."""
 
 from collections.abc import Sequence
 from datetime import date, timedelta

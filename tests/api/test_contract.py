@@ -49,7 +49,17 @@ from api.webhooks import Webhook, WebhookDelivery, WebhookFilter
 from api.wip_limits import WipLimit
 from api.work import Timer, WorkEntry
 from api.workflows import Role, Status, StatusRow, Way, Workflow
-from domain import billing, custom_fields, statements, terms, webhooks, workflow_preview, workflow_state, workflows
+from domain import (
+    billing,
+    custom_fields,
+    hour_packages,
+    statements,
+    terms,
+    webhooks,
+    workflow_preview,
+    workflow_state,
+    workflows,
+)
 from domain.contracts import HoursGranted
 from domain.traceability import repositories
 from domain.workflow_preview import Preview
@@ -150,7 +160,7 @@ def test_a_removed_field_breaks_clients_unless_it_was_deprecated() -> None:
             (HandOver, HandOverRow),
             *((SearchHit, SearchHitRow), (Highlight, HighlightRow), (HighlightPart, HighlightPartRow)),
         ),
-        *((Balance, rows.BalanceRow), (PackageBalance, billing.Package), (Fee, billing.Fee)),
+        *((Balance, rows.BalanceRow), (PackageBalance, hour_packages.Package), (Fee, billing.Fee)),
         *((Statement, rows.DrawnStatement), (StatementLine, LineRow), (StatementCorrection, statements.Correction)),
         *((Client, ClientRow), (Contract, ContractRow), (HourPackage, HoursGranted), (Terms, terms.Terms)),
         *((TermsVersion, terms.TermsVersion), (Rate, terms.Rate), (Grade, terms.Grade)),

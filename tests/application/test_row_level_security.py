@@ -16,6 +16,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
+from api.settling import Settler
 from application import (
     billing,
     clients,
@@ -43,7 +44,7 @@ from application.traceability.scanning import Found, Recording
 from application.webhooks import handle as keep_webhooks
 from application.workspaces import Workspace, create_workspace, operator
 from domain.access import Scope
-from domain.billing import Ledger
+from domain.billing import Carried, Ledger
 from domain.clients import AddClient, AddContact
 from domain.contracts import AgreeContract, BindContract, Contract
 from domain.services import AddService
@@ -80,6 +81,7 @@ from domain.views import FavouriteView, SaveView
 from domain.webhooks import DefineWebhook, Webhook, WebhookAudience, WebhookFilter
 from domain.work import BillWork, LogWork, StartTimer
 from projections import (
+    accounts,
     attachments,
     board,
     comments,
@@ -91,6 +93,7 @@ from projections import (
     webhook_deliveries,
     webhooks,
 )
+from projections import billing as read_billing
 from projections.board import BoardAsk
 from projections.engine import Session
 from projections.filters import BoardAxis, EventFilter, PageAsk, TicketFilter
@@ -121,6 +124,7 @@ def two(database: Database, store: EventStore, workspace: Workspace) -> tuple[Co
         session.catch_up()
     with Sequencing(database, Pace()) as sequencing:
         sequencing.catch_up()
+    Settler(database).catch_up()
     for company in (one, other):
         scrub(database, company.workspace.id)
     return one, other
@@ -150,14 +154,16 @@ def _fill(database: Database, company: Company) -> None:
     clients.handle(company.store, context, AddContact(client=client, person=requester))
     prepaid = Terms(kind=ContractKind.PREPAID, currency="EUR")
     agreed = AgreeContract(client=client, name="Contract", terms=prepaid, applies_from=began.date())
-    contract = contracts.handle(company.store, context, agreed).stream
+    agreement = contracts.handle(company.store, context, agreed)
+    contract = agreement.stream
     contracts.handle(company.store, context, BindContract(ticket=child, contract=contract))
     work.handle(company.store, context, BillWork(work_entry=worked, contract=contract))
-    nothing = Ledger(charges=(), packages=(), fees=(), movements=())
+    stand = Carried(day=began.date(), packages=(), overage=0, overage_of_month=0)
+    nothing = Ledger(charges=(), fees=(), movements=(), opening=0, carried=stand)
     terms = TermsVersion(number=1, applies_from=began.date(), terms=prepaid)
     known = Contract(client=client, name="Contract", versions=(terms,))
     drawn = statement(known, nothing, None, began.date(), began.date())
-    closing = Drawn(statement=drawn, version=1, known=1, today=date(2026, 6, 1))
+    closing = Drawn(statement=drawn, version=1, known=agreement.position, today=date(2026, 6, 1))
     billing.handle(company.store, context, ClosePeriod(contract=contract, until=began.date()), closing)
     work.handle(company.store, context, StartTimer(ticket=child))
     saved = views.handle(company.store, context, SaveView(name="All", definition=NO_DEFINITION, shared=True)).stream
@@ -383,6 +389,7 @@ async def _ask_everything(
     positions: list[int],
     files: list[UUID],
     hooks: list[UUID],
+    contracts: list[UUID],
 ) -> list[Any]:
     """Every query there is, about things of the other workspace where they can be named."""
     page = PageAsk(first=100)
@@ -422,11 +429,19 @@ async def _ask_everything(
         lambda: webhooks.webhooks_by_ids(view, hooks),
         *[partial(webhooks.deliveries, view, hook, page) for hook in hooks],
         *[partial(webhooks.delivery_count, view, hook) for hook in hooks],
+        *[partial(ask, view, contract, *more) for contract in contracts for ask, *more in _OF_CONTRACTS],
         lambda: webhook_deliveries.wanted(view, A_WEBHOOK, 0, 2**62, 100),
     ]
     answers = [await ask() for ask in asked]
     # The keys of a dict are what was asked for, found or not.
     return [list(answer.values()) if isinstance(answer, dict) else answer for answer in answers]
+
+
+_OF_CONTRACTS: tuple[tuple[Any, ...], ...] = (
+    (accounts.moved,),
+    (read_billing.balance,),
+    (read_billing.drawn, None, date(2026, 6, 30)),
+)
 
 
 def _without_filter(query: Any) -> Any:
@@ -449,9 +464,10 @@ def test_queries_that_forget_the_workspace_show_nothing_foreign(
             for row in connection.execute("select id from attachment order by workspace = %s", (one.workspace.id,))
         ]
         hooks = [row[0] for row in connection.execute("select id from webhook")]
+        agreed = [row[0] for row in connection.execute("select distinct id from contract")]
         strange = {
             str(row[0])
-            for table in ("event", "person", "team", "span", "attachment", "webhook")
+            for table in ("event", "person", "team", "span", "attachment", "webhook", "contract", "billed_work")
             for row in connection.execute(
                 sql.SQL("select {} from {} where workspace = %s").format(
                     sql.Identifier({"event": "stream", "span": "ticket"}.get(table, "id")), sql.Identifier(table)
@@ -472,7 +488,7 @@ def test_queries_that_forget_the_workspace_show_nothing_foreign(
         await models.open()
         try:
             view = models.view(operator(viewer.workspace.id))
-            return repr(await _ask_everything(view, foreign, person, team, positions, files, hooks))
+            return repr(await _ask_everything(view, foreign, person, team, positions, files, hooks, agreed))
         finally:
             await models.close()
 

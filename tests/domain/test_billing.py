@@ -16,9 +16,19 @@ import pytest
 from hypothesis import given, settings
 
 from domain import billing, money
-from domain.billing import BillableWork, Carried, Ledger, Treatment, ledger, month_end, round_seconds, settled_by
+from domain.billing import (
+    BillableWork,
+    Carried,
+    Charge,
+    Ledger,
+    Treatment,
+    ledger,
+    month_end,
+    round_seconds,
+    settled_by,
+)
 from domain.contracts import Contract, HoursGranted
-from domain.hour_packages import as_long_after
+from domain.hour_packages import Movement, as_long_after
 from domain.terms import (
     ContractKind,
     Grade,
@@ -551,7 +561,9 @@ def test_months_that_are_settled_one_by_one_come_to_what_all_come_to_at_once(
 ) -> None:
     """With the work alone that touches the month, and of the contract what matters until then."""
     entries, carried = entries_of(rows), Carried(day=date(2025, 11, 30), packages=(), overage=0, overage_of_month=0)
-    whole, charges, movements = ledger(agreed, entries, LAST, no_holidays), [], []
+    whole = ledger(agreed, entries, LAST, no_holidays)
+    charges: list[Charge] = []
+    movements: list[Movement] = []
     for last in MONTHS:
         begins = datetime(carried.day.year, carried.day.month, carried.day.day, tzinfo=UTC)
         ends = datetime(last.year, last.month, last.day, tzinfo=UTC) + timedelta(days=2)

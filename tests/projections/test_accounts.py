@@ -1,0 +1,308 @@
+"""What contracts come to, from days that were settled ahead: always what the domain makes of all their work."""
+
+import random
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from functools import partial
+from uuid import UUID
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from api.settling import Settler
+from application import billing as closing
+from application import clients, contracts, work
+from application.embedded_postgres import EmbeddedPostgres
+from application.event_store.database import Role
+from application.event_store.follower import Leadership
+from application.handling import Context
+from application.tickets import handle as handle_ticket
+from domain.billing import BillableWork, Ledger, ledger
+from domain.clients import AddClient
+from domain.contracts import AgreeContract, AgreeTerms, BindContract, Contract, ContractCommand, GrantHours
+from domain.errors import Refused
+from domain.statements import ClosePeriod, Drawn
+from domain.terms import (
+    ContractKind,
+    Overage,
+    Rate,
+    Rollover,
+    Rounding,
+    RoundingDirection,
+    RoundingScope,
+    Terms,
+    WorkingCalendar,
+)
+from domain.tickets import OpenTicket
+from domain.work import BillWork, CorrectWork, LogWork, MarkWorkNotBillable, ReverseWork, WorkCommand, WorkEntry
+from projections import accounts, billing
+from projections.contracts import contracts_by_ids
+from projections.reading import NOW, Moment
+from projections.rebuild import rebuild
+from projections.rows import DrawnStatement
+from tests.projections.conftest import World, a_world
+
+H = 3600
+JANUARY = date(2026, 1, 1)
+BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
+ENDS = (date(2026, 1, 31), date(2026, 2, 28), date(2026, 3, 31), date(2026, 4, 30))
+
+
+class Books:
+    """One contract with a ticket, in a world that others share."""
+
+    def __init__(self, world: World, terms: Terms) -> None:
+        self.world = world
+        self.terms = terms
+        client = AddClient(name="Client", language="ru", currency="EUR", time_zone="Europe/Moscow")
+        self.client = clients.handle(world.store, self._context(), client).stream
+        agree = AgreeContract(client=self.client, name="Contract", terms=terms, applies_from=JANUARY)
+        self.contract = contracts.handle(world.store, self._context(), agree).stream
+        opened = OpenTicket(title="Ticket", role="TASK")
+        self.ticket = handle_ticket(world.store, self._context(BEGINNING), opened).stream
+        bind = BindContract(ticket=self.ticket, contract=self.contract)
+        contracts.handle(world.store, self._context(BEGINNING), bind)
+        self.entries: list[UUID] = []
+
+    def _context(self, at: datetime | None = None) -> Context:
+        return Context(actor=self.world.admin, occurred_at=at, reason="so it is")
+
+    def agree(self, command: ContractCommand) -> None:
+        contracts.handle(self.world.store, self._context(), command)
+
+    def work(self, command: WorkCommand) -> UUID:
+        return work.handle(self.world.store, self._context(), command).stream
+
+    def log(self, start: datetime, seconds: int) -> UUID:
+        self.entries.append(self.work(LogWork(ticket=self.ticket, started_at=start, seconds=seconds)))
+        return self.entries[-1]
+
+    def close(self, until: date) -> DrawnStatement:
+        self.world.project()
+        moment = Moment(position=self.world.ask(billing.known))
+        drawn = self.statement(until, moment)
+        told = Drawn(
+            statement=drawn.statement, version=drawn.contract.version, known=drawn.position, today=date(2026, 9, 1)
+        )
+        closing.handle(self.world.store, self._context(), ClosePeriod(contract=self.contract, until=until), told)
+        self.world.project()
+        return self.statement(until)
+
+    def statement(self, until: date, moment: Moment = NOW, since: date | None = None) -> DrawnStatement:
+        drawn = self.world.ask(billing.drawn, self.contract, since, until, moment)
+        assert drawn is not None
+        return drawn
+
+    def state(self) -> Contract:
+        loaded = self.world.store.workspace(self.world.workspace.id).load([self.contract])
+        state = loaded[self.contract].state
+        assert isinstance(state, Contract)
+        return state
+
+    def replayed(self, until: date) -> Ledger:
+        """What the domain makes of the stored events, all at once."""
+        loaded = self.world.store.workspace(self.world.workspace.id).load(self.entries)
+        states = [(id_, stream.state) for id_, stream in loaded.items()]
+        all_work = [
+            BillableWork(
+                entry=id_,
+                ticket=state.ticket,
+                person=state.person,
+                started_at=state.started_at,
+                ended_at=state.ended_at,
+                seconds=state.seconds,
+                role=state.role,
+                service=state.service,
+                billable=state.billable,
+            )
+            for id_, state in states
+            if isinstance(state, WorkEntry) and state.contract == self.contract and not state.reversed
+        ]
+        return ledger(self.state(), all_work, until, billing.is_holiday)
+
+    def ask_anew(self) -> None:
+        """What was worked out before is forgotten."""
+        billing._accounts.clear()
+
+    def settled_days(self) -> list[date]:
+        days = self.world.rows("select contract, day from settled_day order by day")
+        return [day for contract, day in days if contract == self.contract]
+
+
+@pytest.fixture(scope="module")
+def lab(postgres: EmbeddedPostgres) -> Iterator[World]:
+    with a_world(postgres) as world:
+        yield world
+
+
+def settle(world: World) -> None:
+    world.project()
+    Settler(world.database).catch_up()
+
+
+ROUNDINGS = st.builds(
+    Rounding,
+    unit=st.sampled_from([1, 900, 3600]),
+    direction=st.sampled_from(RoundingDirection),
+    scope=st.sampled_from(RoundingScope),
+    minimum=st.sampled_from([0, 1800]),
+)
+CALENDAR = WorkingCalendar(
+    time_zone="Europe/Moscow", opens=540, closes=1080, country="RU", evening_factor=Decimal("1.5"),
+    weekend_factor=Decimal(2),
+)  # fmt: skip
+
+
+def prepaid(rounding: Rounding, rollover: Rollover, overage_rate: int = 80) -> Terms:
+    return Terms(
+        kind=ContractKind.PREPAID,
+        currency="EUR",
+        rounding=rounding,
+        calendar=CALENDAR,
+        rollover=rollover,
+        rollover_cap=3 * H if rollover is Rollover.CAPPED else None,
+        overage=Overage.CHARGE,
+        overage_rate=Decimal(overage_rate),
+    )
+
+
+def hourly(rounding: Rounding) -> Terms:
+    rates = (Rate(per_hour=Decimal("99.99")),)
+    return Terms(kind=ContractKind.TIME_AND_MATERIALS, currency="EUR", rates=rates, rounding=rounding)
+
+
+STEPS = st.lists(
+    st.tuples(st.integers(0, 9), st.integers(0, 119), st.integers(0, 86_399), st.integers(60, 20 * H)),
+    min_size=4,
+    max_size=14,
+)
+"""What is done, on which day, at which second, how long."""
+
+
+def step(books: Books, number: int, day: int, at: int, length: int) -> None:
+    start = BEGINNING + timedelta(days=day, seconds=at)
+    entry = books.entries[length % len(books.entries)] if books.entries else None
+    match number:
+        case 0 | 1 | 2 | 3:
+            books.log(start, length)
+        case 4 if entry is not None:
+            books.work(CorrectWork(work_entry=entry, started_at=start, ended_at=start + timedelta(seconds=length)))
+        case 5 if entry is not None:
+            books.work(MarkWorkNotBillable(work_entry=entry))
+        case 6 if entry is not None:
+            changed = ReverseWork(work_entry=entry) if length % 2 else BillWork(work_entry=entry, contract=None)
+            books.work(changed)
+        case 7:
+            first = JANUARY + timedelta(days=day)
+            expires = None if at % 3 == 0 else first + timedelta(days=at % 60)
+            books.agree(GrantHours(contract=books.contract, seconds=length, valid_from=first, expires_on=expires))
+        case 8:
+            later = prepaid(books.terms.rounding, books.terms.rollover, overage_rate=at % 100)
+            books.agree(AgreeTerms(contract=books.contract, terms=later, applies_from=JANUARY + timedelta(days=day)))
+        case 9:
+            settle(books.world)
+        case _:
+            pass
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(
+    steps=STEPS,
+    terms=st.one_of(st.builds(prepaid, ROUNDINGS, st.sampled_from(Rollover)), st.builds(hourly, ROUNDINGS)),
+    closes=st.lists(st.integers(0, 13), max_size=2),
+    seed=st.integers(0, 10),
+)
+def test_whatever_happens_accounts_are_what_the_domain_makes_of_all_events(
+    lab: World, steps: list[tuple[int, int, int, int]], terms: Terms, closes: list[int], seed: int
+) -> None:
+    books, chance, ends, closed = Books(lab, terms), random.Random(seed), list(ENDS), []
+    for n, one in enumerate(steps):
+        try:
+            step(books, *one)
+        except Refused:
+            continue
+        if n in closes and len(ends) > 1:
+            closed.append((ends[0], books.close(ends.pop(0))))
+        if chance.random() < 0.3:
+            lab.project()
+    settle(lab)
+    books.ask_anew()
+    for until, before in closed:
+        assert books.statement(until).statement == before.statement, "what is closed never changes"
+    _granted_is_somewhere_and_every_second_is_told(books)
+    # closed statements and the draft after them come to what is known at last, and every second is told once
+    told = [books.statement(until).statement for until, _ in closed]
+    told.append(books.statement(ENDS[-1]).statement)
+    whole = books.replayed(ENDS[-1])
+    assert sum(one.seconds for one in told) == sum(one.seconds for one in whole.charges)
+    due = [*(one.amount for one in whole.charges), *(one.amount for one in whole.fees)]
+    assert sum(one.amount for one in told) == sum(due)
+
+
+def _granted_is_somewhere_and_every_second_is_told(books: Books) -> None:
+    row = books.world.ask(partial(contracts_by_ids, ids=[books.contract]))[books.contract]
+    for day in (date(2026, 2, 14), ENDS[1], date(2026, 5, 20)):
+        stand = books.world.ask(billing.standing, row, day)
+        assert stand == books.replayed(day).carried
+        for one in stand.packages:
+            assert one.granted == one.drawn + one.expired + one.rolled + one.left
+    since, until = date(2026, 3, 1), ENDS[2]
+    found = books.world.ask(billing.drawn, books.contract, since, until).statement  # type: ignore[union-attr]
+    whole = books.replayed(until)
+    assert found.charges == tuple(one for one in whole.charges if since <= one.day <= until)
+    assert (found.opening, found.closing) == (whole.left_before(since), whole.left_after)
+
+
+def test_months_that_are_over_are_settled_and_used(lab: World) -> None:
+    books = Books(lab, hourly(Rounding()))
+    for month in (1, 2, 3):
+        books.log(datetime(2026, month, 10, 9, tzinfo=UTC), 2 * H)
+    settle(lab)
+    assert [day for day in books.settled_days() if day < date(2026, 5, 1)] == list(ENDS)
+    row = lab.ask(partial(contracts_by_ids, ids=[books.contract]))[books.contract]
+    carried = lab.ask(accounts.settled, [row], date(2026, 3, 30), NOW)
+    assert carried is not None
+    assert carried.day == ENDS[1]
+    books.log(datetime(2026, 2, 20, 9, tzinfo=UTC), H)
+    lab.project()
+    carried = lab.ask(accounts.settled, [row], date(2026, 3, 30), NOW)
+    assert carried is not None
+    assert carried.day == ENDS[0], "February is not what it was settled as"
+    [(before,)] = lab.rows(f"select min(position) from event where stream = '{books.entries[-1]}'")
+    earlier = lab.ask(accounts.settled, [row], date(2026, 3, 30), Moment(position=before - 1))
+    assert earlier == carried, "it was settled of what was known then, but whether it was is not known any more"
+    settle(lab)
+    assert len(books.settled_days()) == len(set(books.settled_days())) == 5
+
+
+def test_rows_of_another_release_are_not_used(lab: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    books = Books(lab, hourly(Rounding()))
+    books.log(datetime(2026, 1, 10, 9, tzinfo=UTC), 2 * H)
+    settle(lab)
+    row = lab.ask(partial(contracts_by_ids, ids=[books.contract]))[books.contract]
+    assert lab.ask(accounts.settled, [row], ENDS[3], NOW) is not None
+    monkeypatch.setattr(accounts, "_RULES", b"another")
+    assert lab.ask(accounts.settled, [row], ENDS[3], NOW) is None
+
+
+def test_one_settles_at_a_time(lab: World) -> None:
+    books = Books(lab, hourly(Rounding()))
+    books.log(datetime(2026, 1, 10, 9, tzinfo=UTC), H)
+    lab.project()
+    with lab.database.connect(Role.PROJECTOR) as connection:
+        leading = Leadership(lab.database, connection)
+        assert leading.acquire(accounts.FOLLOWER)
+        Settler(lab.database).catch_up()
+        assert books.settled_days() == []
+        leading.close()
+    settle(lab)
+    assert books.settled_days() != []
+
+
+def test_the_read_model_is_the_same_when_it_is_folded_in_one_batch(lab: World) -> None:
+    """After all that the tests before have recorded, one by one and in batches."""
+    lab.project()
+    projection = billing.PROJECTION
+    assert rebuild(lab.database, projection).same is True
