@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.append import append
+from bench.billing import billing
 from bench.boards import boards
 from bench.bulk import bulk
 from bench.figures import Figure, Spread
@@ -48,6 +49,7 @@ PARTS: dict[str, Callable[[Lab], Iterator[Figure]]] = {
     "live": live,
     "starting": starting,
     "trace": tracing,
+    "billing": billing,
 }
 RESULTS = Path(__file__).with_name("results.json")
 

@@ -34,7 +34,7 @@ def _life(company: Furnished, n: int, of: int) -> Iterator[Envelope]:
     stream, at = new_id(), now() - timedelta(minutes=of - n + 10)
     person = company.people[n % len(company.people)]
     for version, event in enumerate(_events(company, n, person), start=1):
-        yield _envelope(company.actor.workspace, stream, version, event, at + timedelta(seconds=version), person)
+        yield enveloped(company.actor.workspace, stream, version, event, at + timedelta(seconds=version), person)
 
 
 def _events(company: Furnished, n: int, person: UUID) -> list[DomainEvent]:
@@ -65,7 +65,7 @@ def _events(company: Furnished, n: int, person: UUID) -> list[DomainEvent]:
     ]
 
 
-def _envelope(workspace: UUID, stream: UUID, version: int, event: DomainEvent, at: datetime, person: UUID) -> Envelope:
+def enveloped(workspace: UUID, stream: UUID, version: int, event: DomainEvent, at: datetime, person: UUID) -> Envelope:
     command = uuid4()
     return Envelope(
         workspace=workspace,
