@@ -12,9 +12,13 @@ COPY api api
 RUN /opt/proteus/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 
 FROM python:3.11-slim-bookworm
-RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin proteus
+# git reads the clones that changes are traced in; a volume over PROTEUS_HOME takes its owner from the folder here.
+RUN apt-get update && apt-get install --yes --no-install-recommends git && rm -rf /var/lib/apt/lists/* \
+ && useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin proteus \
+ && install --directory --owner=proteus --group=proteus --mode=0700 /var/lib/proteus
 COPY --from=build /opt/proteus /opt/proteus
-ENV PATH=/opt/proteus/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+ENV PATH=/opt/proteus/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PROTEUS_HOME=/var/lib/proteus
+VOLUME /var/lib/proteus
 USER proteus
 EXPOSE 8000
 ENTRYPOINT ["proteus"]

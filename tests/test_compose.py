@@ -73,6 +73,17 @@ def test_every_volume_of_a_service_is_declared_or_a_file_of_ours(compose: dict[s
             assert source in compose["volumes"] or (CHECKOUT / source).exists()
 
 
+def test_the_image_can_write_its_home_and_nothing_else(compose: dict[str, Any]) -> None:
+    dockerfile = (CHECKOUT / "Dockerfile").read_text()
+    home = re.search(r"\bPROTEUS_HOME=(\S+)", dockerfile)
+    assert home is not None
+    assert f"--owner=proteus --group=proteus --mode=0700 {home[1]}\n" in dockerfile
+    for name in ("server", "worker"):
+        service = compose["services"][name]
+        assert service["read_only"]
+        assert [volume.split(":")[1].split()[0] for volume in service["volumes"]] == [home[1]]
+
+
 @pytest.fixture
 def superuser_dsn() -> Iterator[str]:
     root = Path(tempfile.mkdtemp(prefix="proteus-"))
