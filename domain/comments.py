@@ -174,7 +174,7 @@ def evolve(ticket: Ticket, event: CommentEvent, at: datetime) -> Ticket:
                 said_at=at,
                 mentions=event.mentions,
             )
-            return replace(ticket, version=version, comments=(*ticket.comments, added))
+            return replace(ticket, version=version, comments=ticket.comments.adding(added))
         case CommentEdited(mentions=mentions):
             return _said_anew(ticket, event.comment, at, mentions=mentions)
         case CommentWithdrawn():
@@ -187,10 +187,7 @@ def _said_anew(
     ticket: Ticket, id_: UUID, at: datetime, *, mentions: tuple[UUID, ...] = (), withdrawn: bool = False
 ) -> Ticket:
     version = ticket.version + 1
-    comments = tuple(
-        replace(said, said_version=version, said_at=at, mentions=mentions, withdrawn=withdrawn)
-        if said.id == id_
-        else said
-        for said in ticket.comments
-    )
-    return replace(ticket, version=version, comments=comments)
+    said = ticket.comment(id_)
+    assert said is not None, "it was decided on"
+    anew = replace(said, said_version=version, said_at=at, mentions=mentions, withdrawn=withdrawn)
+    return replace(ticket, version=version, comments=ticket.comments.replacing(anew))

@@ -24,6 +24,7 @@ from domain.errors import (
 from domain.files import Upload
 from domain.people import Person
 from domain.services import Service
+from domain.talk import Talk
 from domain.teams import Team
 from domain.text import FieldValue
 from domain.workflow_state import Occasion, Role, StatusCategory, Workflow, Workflows
@@ -101,6 +102,9 @@ class Comment(msgspec.Struct, frozen=True, kw_only=True):
     withdrawn: bool = False
 
 
+NOTHING_SAID: Talk[Comment] = Talk()
+
+
 class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     """`version`: number of events. `last_at`: occurred_at of the last dated event; later ones are never
     before it. `comments`: in the order they were written."""
@@ -132,7 +136,7 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     last_at: datetime
     contributors: tuple[UUID, ...] = ()
     watchers: tuple[UUID, ...] = ()
-    comments: tuple[Comment, ...] = ()
+    comments: Talk[Comment] = NOTHING_SAID
     attachments: tuple[Attachment, ...] = ()
     links: tuple[Link, ...] = ()
     merged: Merge | None = None
@@ -153,7 +157,7 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
         return self.ranked or f"a{self.number:012d}1"
 
     def comment(self, id_: UUID) -> Comment | None:
-        return next((comment for comment in self.comments if comment.id == id_), None)
+        return self.comments.find(id_)
 
 
 def ticket_key(number: int) -> str:

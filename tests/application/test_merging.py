@@ -219,7 +219,7 @@ def test_a_comment_is_split_off_as_it_is_now_under_its_author_and_sealed_anew(
     assert (new.requester, new.role) == (boris, state(company, origin).role)
     assert linked(company, outcome.stream) == {(LinkKind.SPLIT_FROM, origin)}
     assert linked(company, origin) == {(LinkKind.SPLIT_INTO, outcome.stream)}
-    assert state(company, origin).comments == (said,), "it stays where it is"
+    assert [*state(company, origin).comments] == [said], "it stays where it is"
     envelopes = company.store.workspace(company.workspace.id).history(outcome.stream)
     [talk] = [one.event for one in envelopes if isinstance(one.event, CommentAdded)]
     assert (talk.body, talk.author, talk.visibility) == ("И принтер", boris, Visibility.INTERNAL)

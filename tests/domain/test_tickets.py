@@ -903,7 +903,7 @@ class World:
             upload=UPLOADED,
         )
         before = self.ticket
-        as_it_was = msgspec.json.encode((before, around))
+        as_it_was = msgspec.json.encode((before, around), enc_hook=list)
         try:
             events = tickets.decide(before, command, around)
             at = tickets.occurred_at(before, events, around)
@@ -911,7 +911,7 @@ class World:
             "\n".join((refusal.message, *(refusal.field or ()))).encode()  # a refusal can be sent
             return
         finally:
-            assert msgspec.json.encode((before, around)) == as_it_was, "decide changed what it was given"
+            assert msgspec.json.encode((before, around), enc_hook=list) == as_it_was, "decide changed what it was given"
         for event in events:
             stored = msgspec.json.decode(msgspec.json.encode(event), type=type(event))
             assert stored == event, "an event is stored without loss"
