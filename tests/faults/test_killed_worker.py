@@ -23,6 +23,9 @@ from tests.faults.rounds import WAIT, Rounds, until
 from tests.faults.server import worker
 
 TAKES_OVER_IN = 10
+COMMENTS = 500
+"""On one ticket, then they open another. Who takes over loads the tickets that are written to: with one that grows for
+a quarter of an hour this would measure its length."""
 SUCCEEDED_IN = 20
 """Seconds, as promised: a busy machine included. The lease of a paused leader is ten of them."""
 
@@ -34,11 +37,14 @@ def commands(company: Company) -> Iterator[list[UUID]]:
     acknowledged: list[UUID] = []
 
     def work() -> None:
-        ticket = company.ticket()
-        while not over.wait(0.005):
-            command = uuid4()
-            company.give(AddComment(ticket=ticket, body="Still"), command_id=command)
-            acknowledged.append(command)
+        while not over.is_set():
+            ticket = company.ticket()
+            for _ in range(COMMENTS):
+                if over.wait(0.005):
+                    return
+                command = uuid4()
+                company.give(AddComment(ticket=ticket, body="Still"), command_id=command)
+                acknowledged.append(command)
 
     with ThreadPoolExecutor(3) as pool:
         working = [pool.submit(work) for _ in range(3)]

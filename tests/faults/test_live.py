@@ -174,8 +174,10 @@ def test_a_server_that_ends_tells_its_subscribers_to_come_again_and_they_miss_no
             for kind in (by_socket, by_events)
         ]
         office.talk(50)
-        live.start()
-        office.say(GOODBYE)
+        try:
+            live.start()
+        finally:
+            office.say(GOODBYE)  # or they would listen for ever
         assert [one.result() for one in listening] == [office.said()] * 2
 
 
