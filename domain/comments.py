@@ -188,6 +188,7 @@ def _said_anew(
 ) -> Ticket:
     version = ticket.version + 1
     said = ticket.comment(id_)
-    assert said is not None, "it was decided on"
+    if said is None:
+        return replace(ticket, version=version)
     anew = replace(said, said_version=version, said_at=at, mentions=mentions, withdrawn=withdrawn)
     return replace(ticket, version=version, comments=ticket.comments.replacing(anew))
