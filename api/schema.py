@@ -30,6 +30,7 @@ from api.offshoots import OffshootMutations
 from api.participants import ParticipantMutations
 from api.people import PeopleMutations, PeopleQueries
 from api.ranking import RankingMutations
+from api.reports import ReportQueries
 from api.rows import Rows
 from api.scalars import SCALARS
 from api.search import SearchQueries
@@ -76,6 +77,7 @@ class Query(
     ContractQueries,
     QualityQueries,
     BillingQueries,
+    ReportQueries,
     StatusQueries,
 ):
     pass

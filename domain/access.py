@@ -160,6 +160,11 @@ def may_work_as(actor: Actor, person: UUID) -> bool:
     return person == actor.person or may_act_for_others(actor)
 
 
+def may_see_reports(actor: Actor) -> bool:
+    """What people worked against a norm, and what contracts bring in."""
+    return actor.has(*_HEADS, Scope.AUDITOR)
+
+
 def may_import(actor: Actor) -> bool:
     """Imports skip transition rules and keep the source's times."""
     return actor.has(Scope.ADMIN)

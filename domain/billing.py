@@ -87,6 +87,7 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
     band: TimeBand
     treatment: Treatment
     seconds: int
+    service: UUID | None = None
     version: int | None = None
     factor: Decimal = Decimal(1)
     billed: int = 0
@@ -173,7 +174,7 @@ def ledger(
         of_month += after.overage_of_month
     return Ledger(
         charges=tuple(priced),
-        fees=tuple(fee for fee in _fees(contract) if fee.day <= until),
+        fees=tuple(fee for fee in fees(contract) if fee.day <= until),
         movements=movements,
         opening=0 if after is None else sum(one.left for one in after.packages),
         carried=Carried(
@@ -201,6 +202,34 @@ def settled_by(contract: Contract, day: date) -> Contract:
         grants=tuple(one for one in contract.grants if one.valid_from <= day),
         last_day=contract.last_day if contract.last_day is not None and contract.last_day <= horizon else None,
     )
+
+
+class Sum(msgspec.Struct, frozen=True, kw_only=True):
+    """Of charges that have these in common."""
+
+    person: UUID
+    service: UUID | None
+    treatment: Treatment
+    seconds: int
+    billed: int
+    amount: Decimal
+
+
+def sums(charges: Iterable[Charge]) -> list[Sum]:
+    groups: dict[tuple[UUID, UUID | None, Treatment], list[Charge]] = defaultdict(list)
+    for one in charges:
+        groups[one.person, one.service, one.treatment].append(one)
+    return [
+        Sum(
+            person=person,
+            service=service,
+            treatment=treatment,
+            seconds=sum(one.seconds for one in members),
+            billed=sum(one.billed for one in members),
+            amount=sum((one.amount for one in members), Decimal(0)),
+        )
+        for (person, service, treatment), members in groups.items()
+    ]
 
 
 # ---- splitting
@@ -251,6 +280,7 @@ class _Splitter:
                 band=band,
                 treatment=treatment,
                 seconds=net,
+                service=work.service,
                 version=None if version is None else version.number,
                 factor=factor,
                 billed=rounded,
@@ -529,7 +559,8 @@ def _priced(charges: Sequence[Charge], currency: str) -> list[Charge]:
     return priced
 
 
-def _fees(contract: Contract) -> list[Fee]:
+def fees(contract: Contract) -> list[Fee]:
+    """By day, those to come as well."""
     packages = [
         Fee(kind=FeeKind.PACKAGE, day=grant.valid_from, amount=grant.price, package=grant.grant)
         for grant in contract.grants

@@ -6,8 +6,8 @@ hold is not used; so one that is missing, late or of another release costs time,
 """
 
 import hashlib
-from collections.abc import Sequence
-from datetime import date, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
 from importlib.metadata import version
 from typing import LiteralString
 from uuid import UUID
@@ -15,7 +15,7 @@ from uuid import UUID
 import msgspec
 
 from application.event_store.database import Connection
-from domain.billing import Carried, settled_by
+from domain.billing import Carried, Sum, month_end, settled_by
 from domain.contracts import Contract
 from projections.projection import secure
 from projections.reading import Moment, View
@@ -41,27 +41,41 @@ create table settled_day (
   carried    json not null,
   primary key (contract, day)
 );
+create table settled_sum ( -- of the charges of the row's month, up to its day
+  workspace  uuid not null,
+  contract   uuid not null,
+  day        date not null,
+  person     uuid not null,
+  service    uuid,
+  treatment  text not null,
+  seconds    bigint not null,
+  billed     bigint not null,
+  amount     text not null -- a decimal
+);
+create index settled_sum_day on settled_sum (contract, day);
 """
 
 
 def install(connection: Connection) -> None:
-    """Makes the table where it is missing; call it as the owner, with the shard's search_path."""
+    """Makes the tables where they are missing; call it as the owner, with the shard's search_path."""
     known = connection.execute("select to_regclass('settled_day')").fetchone()
     if known is None or known[0] is None:
         connection.execute(DDL)
-        secure(connection, ("settled_day",))
+        secure(connection, ("settled_day", "settled_sum"))
 
 
 # ---- what was settled
 
-_SETTLED = """
-select s.carried, s.terms from settled_day s
- where s.workspace = %(workspace)s and s.contract = %(contract)s and s.day <= %(day)s
-   and s.changes = coalesce((select sum(m.changes) from billed_month m
-                              where m.contract = s.contract and (s.newest or m.month <= s.day)), 0)
+_HOLDS: LiteralString = """
+s.changes = coalesce((select sum(m.changes) from billed_month m
+                       where m.contract = s.contract and (s.newest or m.month <= s.day)), 0)
    and (%(position)s::bigint is null or not exists (
          select from billed_month m
           where m.contract = s.contract and (s.newest or m.month <= s.day) and m.position > %(position)s))
+"""
+_SETTLED: LiteralString = f"""
+select s.carried, s.terms from settled_day s
+ where s.workspace = %(workspace)s and s.contract = %(contract)s and s.day <= %(day)s and {_HOLDS}
  order by s.day desc limit 12
 """
 
@@ -70,13 +84,72 @@ async def settled(view: View, rows: Sequence[ContractRow], day: date, moment: Mo
     """The latest that holds, of this day or earlier, for all these states of one contract, as known at the moment's
     position. Whether the viewer may see the contract is asked before."""
     if moment.occurred_at is not None:  # work of its own day may have begun after it
-        day = min(day, moment.occurred_at.date() - timedelta(days=2))
+        day = min(day, _before(moment.occurred_at))
     found = await view.fetch(_SETTLED, {"contract": rows[0].id, "day": day, "position": moment.position})
     for values, terms in found:
         carried = msgspec.convert(values, Carried)
         if all(terms == digest(row, carried.day) for row in rows):
             return carried
     return None
+
+
+async def newest(view: View, rows: Sequence[ContractRow], moment: Moment) -> dict[UUID, Carried]:
+    """Of these contracts, as known at the moment's position: what they hand on after all of their work, where that was
+    settled and holds. Whether the viewer may see them is asked before."""
+    known = {row.id: row for row in rows}
+    day = date.max if moment.occurred_at is None else _before(moment.occurred_at)
+    found = await view.fetch(
+        f"select s.contract, s.carried, s.terms from settled_day s where s.workspace = %(workspace)s and s.newest"
+        f" and s.contract = any(%(contracts)s) and s.day <= %(day)s and {_HOLDS}",
+        {"contracts": list(known), "day": day, "position": moment.position},
+    )
+    stands = [(known[id_], msgspec.convert(values, Carried), terms) for id_, values, terms in found]
+    return {row.id: carried for row, carried, terms in stands if terms == digest(row, carried.day)}
+
+
+Month = tuple[ContractRow, date]
+"""A contract and a month's last day."""
+
+
+async def months(
+    view: View, rows: Mapping[UUID, ContractRow], since: date, until: date, moment: Moment
+) -> tuple[list[tuple[ContractRow, date, list[Sum]]], list[Month], int]:
+    """Of whole months that have work, what it came to where that was settled and holds; the others; and how often work
+    of those has moved. `rows`: all contracts that the viewer may see."""
+    last = until if moment.occurred_at is None else min(until, _before(moment.occurred_at))
+    arguments = {"since": since, "until": until, "day": last, "position": moment.position}
+    held = await view.fetch(
+        f"select s.contract, s.day, s.terms, (select json_agg(u) from settled_sum u"
+        f"  where u.contract = s.contract and u.day = s.day) from settled_day s"
+        f" where s.workspace = %(workspace)s and s.day >= %(since)s and s.day <= %(day)s and {_HOLDS}",
+        arguments,
+    )
+    settled: dict[tuple[UUID, date], list[Sum]] = {}
+    ended = {id_: carried.day for id_, carried in (await newest(view, list(rows.values()), moment)).items()}
+    for id_, day, terms, values in held:
+        if id_ in rows and terms == digest(rows[id_], day):
+            settled[id_, month_end(day)] = msgspec.convert(values or [], list[Sum])
+    moved = await view.fetch(
+        "select m.contract, (e.until - interval '1 day')::date, sum(m.changes)::bigint from billed_month m"
+        " cross join lateral (values (m.month + interval '1 month'), (m.month + interval '2 months')) e (until)"
+        " where m.workspace = %(workspace)s and e.until > %(since)s and e.until <= %(until)s + 1 group by 1, 2",
+        arguments,
+    )
+    missing = [
+        (id_, end, changes)
+        for id_, end, changes in moved
+        if id_ in rows and (id_, end) not in settled and ended.get(id_, date.max) >= end.replace(day=1)
+    ]
+    return (
+        [(rows[id_], end, of_month) for (id_, end), of_month in settled.items()],
+        [(rows[id_], end) for id_, end, _ in missing],
+        sum(changes for _, _, changes in missing),
+    )
+
+
+def _before(at: datetime) -> date:
+    """A day that is over before the instant everywhere: work of its own day may have begun after it."""
+    return at.astimezone(UTC).date() - timedelta(days=2)
 
 
 async def moved(view: View, contract: UUID) -> tuple[int, int]:

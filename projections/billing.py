@@ -321,7 +321,7 @@ async def drawn(
     """The statement of these days: as it was closed, where they are just those of one that was, else as it stands.
     Without `since`: of the days that no statement before tells of. None where there is no such contract that the viewer
     may see."""
-    moment, position = await _fixed(view, moment)
+    moment, position = await fixed(view, moment)
     row = shown = (await contracts_by_ids(view, [contract], moment)).get(contract)
     if row is None or shown is None:
         return None
@@ -343,7 +343,7 @@ async def drawn(
     )
 
 
-async def _fixed(view: View, moment: Moment) -> tuple[Moment, int]:
+async def fixed(view: View, moment: Moment) -> tuple[Moment, int]:
     """With a position that is named, before all else is read, so that what is read is of one piece."""
     position = await known(view) if moment.position is None else moment.position
     return msgspec.structs.replace(moment, position=position), position
@@ -359,7 +359,7 @@ async def _both(
         return await account(view, row, until, moment, after), None
     earlier = Moment(position=stated.known)
     row_then = (await contracts_by_ids(view, [row.id], earlier))[row.id]
-    _, position = await _fixed(view, moment)
+    _, position = await fixed(view, moment)
     both = msgspec.structs.replace(moment, position=min(position, stated.known))
     after = await accounts.settled(view, [row, row_then], last, both)
     now = await account(view, row, until, moment, after)
@@ -391,7 +391,7 @@ async def standing(view: View, row: ContractRow, day: date, moment: Moment = NOW
     if after is not None and after.day == day:
         return after
     if moment.position is None:  # work must not move between what is settled and what comes after
-        moment, _ = await _fixed(view, moment)
+        moment, _ = await fixed(view, moment)
         row = (await contracts_by_ids(view, [row.id], moment)).get(row.id, row)
         after = await accounts.settled(view, [row], last, moment)
     return (await account(view, row, day, moment, after)).ledger.carried

@@ -260,6 +260,17 @@ async def contracts_named(view: View, name: str) -> list[UUID]:
     return [row[0] for row in rows]
 
 
+async def all_contracts(view: View, moment: Moment) -> dict[UUID, ContractRow]:
+    """Of the workspace that the viewer may see, as they were known at the moment's position."""
+    rows = await view.fetch(
+        sql.SQL(
+            "select {} from contract k where k.workspace = %(workspace)s and {} and {} order by lower(k.name)"
+        ).format(_CONTRACT, _of_viewer(view, sql.SQL("k.client")), _THEN),
+        {"as_of_position": moment.position},
+    )
+    return {row[0]: _contract(row) for row in rows}
+
+
 async def contracts(view: View, client: UUID | None, ask: PageAsk) -> Page[ContractRow]:
     """Of one client, or all of them, by name. Raises BadInput."""
     return await page(view, _contracts(view, client), ask)

@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 import msgspec
+from psycopg import sql
 
 from application.event_store.database import Connection
-from domain.billing import Carried, month_end
+from domain.billing import Carried, Treatment, month_end, sums
 from projections import accounts
 from projections.accounts import digest
 from projections.billing import account, as_contract, known, today
@@ -51,12 +54,27 @@ class SettledDay(msgspec.Struct, frozen=True, kw_only=True):
     carried: Carried
 
 
+class SettledSum(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `settled_sum`."""
+
+    workspace: UUID
+    contract: UUID
+    day: date
+    person: UUID
+    service: UUID | None
+    treatment: Treatment
+    seconds: int
+    billed: int
+    amount: Decimal
+
+
 class Settled(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be written: `days` take the place of all after `kept`. `row`: the contract that was settled."""
 
     row: ContractRow
     kept: date
     days: list[SettledDay]
+    sums: list[SettledSum]
 
     @property
     def stand(self) -> Carried:
@@ -99,29 +117,30 @@ async def settle(view: View, contract: UUID) -> Settled | None:
         carried = await accounts.settled(view, [row], carried.day - timedelta(days=1), moment)
     kept = date.min if carried is None else carried.day
     days: list[SettledDay] = []
+    of_days: list[SettledSum] = []
 
     async def until(day: date, *, newest: bool) -> Carried:
-        stand = (await account(view, row, day, moment, carried)).ledger.carried
+        found = (await account(view, row, day, moment, carried)).ledger
+        place: dict[str, Any] = {"workspace": view.actor.workspace, "contract": contract, "day": day}
+        of_days.extend(SettledSum(**place, **msgspec.structs.asdict(one)) for one in sums(found.charges))
         changes = sum(count for month, count in months if newest or month <= day)
         days.append(
             SettledDay(
-                workspace=view.actor.workspace,
-                contract=contract,
-                day=day,
+                **place,
                 newest=newest,
                 version=row.version,
                 changes=changes,
                 terms=digest(row, day),
-                carried=stand,
+                carried=found.carried,
             )
         )
-        return stand
+        return found.carried
 
     for day in _ends([month for month, _ in months], kept, now):
         carried = await until(day, newest=False)
     last = await _last_day(view, contract, moment)
     await until(max(now, last or now), newest=True)
-    return Settled(row=row, kept=kept, days=days)
+    return Settled(row=row, kept=kept, days=days, sums=of_days)
 
 
 def _ends(months: Sequence[date], after: date, now: date) -> list[date]:
@@ -148,9 +167,10 @@ def write(connection: Connection, settled: Settled) -> None:
     """By whoever leads."""
     contract = settled.row.id
     with connection.transaction():
-        connection.execute("delete from settled_day where contract = %s and day > %s", (contract, settled.kept))
+        for table in ("settled_day", "settled_sum"):
+            delete = sql.SQL("delete from {} where contract = %s and day > %s").format(sql.Identifier(table))
+            connection.execute(delete, (contract, settled.kept))
         connection.execute("update settled_day set newest = false where contract = %s and newest", (contract,))
-        connection.execute(
-            "insert into settled_day select * from json_populate_recordset(null::settled_day, %s::text::json)",
-            (msgspec.json.encode(settled.days).decode(),),
-        )
+        for table, rows in (("settled_day", settled.days), ("settled_sum", settled.sums)):
+            insert = sql.SQL("insert into {0} select * from json_populate_recordset(null::{0}, %s::text::json)")
+            connection.execute(insert.format(sql.Identifier(table)), (msgspec.json.encode(rows).decode(),))

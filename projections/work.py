@@ -178,7 +178,7 @@ async def worked_seconds(view: View, tickets: Sequence[UUID], moment: Moment) ->
             "select parent.id, sum(w.seconds)::bigint from unnest(%(tickets)s::uuid[]) parent (id) join work w"
             " on w.ticket in {} where {} group by parent.id"
         ).format(merging.family("parent.id", moment), _readable(view, moment)),
-        {**_arguments(moment), "tickets": list(tickets)},
+        {**as_of(moment), "tickets": list(tickets)},
     )
     return dict(rows)
 
@@ -195,7 +195,7 @@ async def entry_count(view: View, wanted: WorkFilter, moment: Moment) -> int:
 async def by_ids(view: View, ids: Sequence[UUID]) -> dict[UUID, WorkEntryRow]:
     rows = await view.fetch(
         sql.SQL("select {} from work w where {} and w.id = any(%(ids)s)").format(_SELECTED, _readable(view, NOW)),
-        {**_arguments(NOW), "ids": list(ids)},
+        {**as_of(NOW), "ids": list(ids)},
     )
     return {row[0]: _entry(row, NOW) for row in rows}
 
@@ -228,7 +228,7 @@ async def timer_by_id(view: View, id_: UUID) -> TimerRow | None:
 
 def _of_ticket(view: View, moment: Moment) -> Listing[WorkEntryRow]:
     condition = sql.SQL("{} and w.ticket in {}").format(_readable(view, moment), merging.family("parent.id", moment))
-    return _listing(condition, _arguments(moment), moment)
+    return _listing(condition, as_of(moment), moment)
 
 
 def _wanted(view: View, wanted: WorkFilter, moment: Moment) -> Listing[WorkEntryRow]:
@@ -243,7 +243,7 @@ def _wanted(view: View, wanted: WorkFilter, moment: Moment) -> Listing[WorkEntry
         parts.append(asked.compare(sql.SQL("w.billable"), "=", wanted.billable))
     if isinstance(wanted.flag, WorkFlag):
         parts.append(sql.SQL("{} = any(w.flags)").format(asked.argument(wanted.flag.value)))
-    return _listing(sql.SQL(" and ").join(parts), {**_arguments(moment), **asked.arguments}, moment)
+    return _listing(sql.SQL(" and ").join(parts), {**as_of(moment), **asked.arguments}, moment)
 
 
 def _listing(condition: sql.Composable, arguments: dict[str, Any], moment: Moment) -> Listing[WorkEntryRow]:
@@ -257,12 +257,15 @@ def _listing(condition: sql.Composable, arguments: dict[str, Any], moment: Momen
 
 
 def _readable(view: View, moment: Moment) -> sql.Composed:
-    return sql.SQL("w.workspace = %(workspace)s and {} and {}").format(
-        spans.of_own(view, "w.ticket"), _NOW if moment.live else _THEN
-    )
+    return sql.SQL("w.workspace = %(workspace)s and {} and {}").format(spans.of_own(view, "w.ticket"), there(moment))
 
 
-def _arguments(moment: Moment) -> dict[str, int | datetime | None]:
+def there(moment: Moment) -> sql.SQL:
+    """That an entry `w` was there at the moment, with the arguments of `as_of`."""
+    return _NOW if moment.live else _THEN
+
+
+def as_of(moment: Moment) -> dict[str, int | datetime | None]:
     return {"as_of_position": moment.position, "as_of_time": moment.occurred_at}
 
 

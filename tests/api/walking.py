@@ -92,7 +92,8 @@ def _scalars(kind: Any) -> str:
 
 
 def _paged(field: GraphQLField) -> str:
-    return "(first: 2)" if "first" in field.args else ""
+    page = {"first": "2"} if "first" in field.args else {}
+    return _written(page | needed(field, "nothing"))
 
 
 def _needed(field: GraphQLField) -> bool:

@@ -37,7 +37,7 @@ from domain.terms import (
 )
 from domain.tickets import OpenTicket
 from domain.work import BillWork, CorrectWork, LogWork, MarkWorkNotBillable, ReverseWork, WorkCommand, WorkEntry
-from projections import accounts, billing
+from projections import accounts, billing, reports
 from projections.contracts import contracts_by_ids
 from projections.reading import NOW, Moment
 from projections.rebuild import rebuild
@@ -299,6 +299,20 @@ def test_one_settles_at_a_time(lab: World) -> None:
         leading.close()
     settle(lab)
     assert books.settled_days() != []
+
+
+def test_reports_say_the_same_of_what_is_settled_and_of_what_is_not(lab: World) -> None:
+    """Of all that the tests before have recorded."""
+    days, costs = reports.span(JANUARY, date(2026, 5, 31)), [reports.Cost(currency="EUR", per_hour=Decimal(30))]
+    by_client = partial(reports.profitability, days=days, costs=costs, moment=NOW, by_service=False)
+    endings = partial(reports.ending, within=60, share=50, moment=NOW)
+    settle(lab)
+    settled = lab.ask(by_client), lab.ask(endings)
+    with lab.database.connect(Role.PROJECTOR) as connection:
+        connection.execute("delete from settled_day")
+    billing._accounts.clear()
+    assert (lab.ask(by_client), lab.ask(endings)) == settled
+    assert sum(row.seconds for row in settled[0]) > 0
 
 
 def test_the_read_model_is_the_same_when_it_is_folded_in_one_batch(lab: World) -> None:
