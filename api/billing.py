@@ -11,7 +11,7 @@ import strawberry
 from strawberry import ID, UNSET, Parent
 
 from api.commands import Done, ExpectingInput, Handle, Payload, perform_prepared, wait_until_readable
-from api.contracts import Contract
+from api.contracts import Contract, Rounding
 from api.errors import NOT_FOUND, Failure
 from api.fields import Info, by, given, once_passed
 from api.filters import AsOf, asked
@@ -23,9 +23,10 @@ from api.scalars import Position
 from api.sheets.links import SheetFile, SheetFileRow, files
 from application.billing import handle
 from domain import billing as domain
-from domain import statements
+from domain import statements, terms
 from domain.billing import FeeKind, Treatment
-from domain.hour_packages import Package
+from domain.contracts import FIRST_DAY, LAST_DAY, must_be_a_day
+from domain.hour_packages import Movement, MovementKind, Package
 from domain.sheets import SheetKind
 from domain.statements import ClosePeriod, Drawn
 from domain.terms import TimeBand
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from api.ticket_fields import Ticket
     from api.work import WorkEntry
 
-for _enum in (FeeKind, Treatment):
+for _enum in (FeeKind, MovementKind, Treatment):
     strawberry.enum(_enum)
 
 LazyTicket = Annotated["Ticket", strawberry.lazy("api.ticket_fields")]
@@ -102,10 +103,11 @@ def _nothing() -> Any:
 
 
 class LineRow(NamedTuple):
-    """A charge with the comment of its work."""
+    """A charge with the comment of its work, and how the terms of its time round."""
 
     charge: domain.Charge
     comment: str | None
+    rounding: terms.Rounding | None
 
 
 def _line_entry(line: Parent[LineRow], info: Info) -> Any:
@@ -153,11 +155,24 @@ class StatementLine:
     rate: Decimal | None = _of_charge("rate", "Per hour.")
     terms: int | None = _of_charge("version", "Number of the terms' version.")
     amount: Decimal = _of_charge("amount", "Without tax.")
+    rounding: Rounding | None = strawberry.field(description="By which it was billed.")
     comment: str | None
 
 
 def _fee_package(fee: Parent[domain.Fee]) -> ID | None:
     return None if fee.package is None else encode(Kind.HOUR_PACKAGE, fee.package)
+
+
+def _movement_package(movement: Parent[Movement]) -> ID:
+    return encode(Kind.HOUR_PACKAGE, movement.package)
+
+
+@strawberry.type(description="Hours of a package that came or went on a day. Seconds are negative where they go.")
+class HourMovement:
+    day: date
+    kind: MovementKind
+    seconds: int
+    hour_package: ID = by(_movement_package)
 
 
 @strawberry.type(description="What is due without work.")
@@ -190,8 +205,20 @@ def _lines(
     drawn: Parent[DrawnStatement], first: int | None = UNSET, after: str | None = UNSET
 ) -> ConnectionRow[LineRow]:
     """By time."""
-    charges = [LineRow(charge, drawn.comments.get(charge.entry)) for charge in drawn.statement.charges]
-    return _sliced(charges, first, after)
+    versions = drawn.contract.versions
+
+    def line(charge: domain.Charge) -> LineRow:
+        rounding = None if charge.version is None else versions[charge.version - 1].terms.rounding
+        return LineRow(charge, drawn.comments.get(charge.entry), rounding)
+
+    page = _sliced(drawn.statement.charges, first, after)
+    lines = Page(
+        nodes=[line(charge) for charge in page.nodes],
+        keys=page.page.keys,
+        has_next=page.page.has_next,
+        has_previous=page.page.has_previous,
+    )
+    return ConnectionRow(lines, page.count)
 
 
 def _corrections(
@@ -247,6 +274,7 @@ class Statement:
     corrections: Connection[StatementCorrection] = by(_corrections)
     seconds: int = _of_statement("seconds", "Worked, corrections included.")
     billed: int = _of_statement("billed", "Seconds after rounding, corrections included.")
+    movements: list[HourMovement] = _of_statement("movements", "Of hours of packages, between opening and closing.")
     opening: int = _of_statement("opening", "Seconds of packages that were left when the first day began.")
     closing: int = _of_statement("closing", "Seconds of packages that are left when the last day ends.")
     amount: Decimal = _of_statement("amount", "Without tax.")
@@ -270,6 +298,8 @@ async def _statement(
     view, first = info.context.view, given(since)
     if first is not None and first > until:
         raise BadInput("since is after until.")
+    if not FIRST_DAY <= (first or until) <= until <= LAST_DAY:
+        raise BadInput(f"Statements tell of days from {FIRST_DAY} to {LAST_DAY}.")
     moment = await view.moment(asked(as_of, filters.AsOf))
     drawn = await billing.drawn(view, decode(contract, Kind.CONTRACT), first, until, moment)
     return drawn if drawn is not None else _nothing()
@@ -318,7 +348,9 @@ async def close_period(info: Info, input: ClosePeriodInput) -> Done:
 
 
 async def _drawn(info: Info, contract: UUID, until: date) -> Drawn | None:
-    """As it will be drawn again: of nothing that is recorded after the position that it is closed at."""
+    """As it will be drawn again: of nothing that is recorded after the position that it is closed at.
+    Raises InvalidValue."""
+    must_be_a_day(until, "until")
     view = info.context.view
     drawn = await billing.drawn(view, contract, None, until, Moment(position=await billing.known(view)))
     if drawn is None:

@@ -1,4 +1,5 @@
-"""The follower that settles: whenever work or terms of a contract have moved, what it hands on is worked out ahead."""
+"""The follower that settles: whenever work or terms of a contract have moved, what it hands on is worked out ahead; and
+who wants to be told how much of the hours is used is told, by an event."""
 
 import asyncio
 import logging
@@ -8,12 +9,19 @@ from uuid import UUID
 
 import psycopg
 
+from application.contracts import reach_alerts
 from application.event_store.database import Connection, Database, Role
 from application.event_store.follower import Deposed, Leadership
+from application.event_store.streams import EventStore
 from application.event_store.wakeup import PROJECTED
+from application.handling import Context
+from application.workspaces import operator
 from domain.access import Actor, Scope
+from domain.contracts import ReachAlerts, reached_by
+from domain.hour_packages import usage
 from projections import settling
 from projections.accounts import FOLLOWER
+from projections.billing import as_contract
 from projections.reading import ReadModels, View
 
 log = logging.getLogger(__name__)
@@ -54,10 +62,11 @@ class Settler:
             settling.enlist(connection)
             if not Leadership(self._database, connection).acquire(FOLLOWER):
                 return
-            async with ReadModels(self._database, CONNECTIONS) as models:
-                accounts = Accounts(connection, models)
-                while await accounts.look():
-                    pass
+            with EventStore(self._database) as store:
+                async with ReadModels(self._database, CONNECTIONS) as models:
+                    accounts = Accounts(connection, models, store)
+                    while await accounts.look():
+                        pass
 
     async def _run(self) -> None:
         pause = FIRST_PAUSE
@@ -87,6 +96,10 @@ class Settler:
         return False
 
     async def _follow(self, connection: Connection, leadership: Leadership) -> None:
+        with EventStore(self._database) as store:
+            await self._look(connection, leadership, store)
+
+    async def _look(self, connection: Connection, leadership: Leadership, store: EventStore) -> None:
         async with (
             ReadModels(self._database, CONNECTIONS) as models,
             await psycopg.AsyncConnection.connect(
@@ -94,7 +107,7 @@ class Settler:
             ) as listening,
         ):
             await listening.execute(f"listen {PROJECTED}".encode())
-            accounts = Accounts(connection, models)
+            accounts = Accounts(connection, models, store)
             while not self._stopping.is_set():
                 await asyncio.to_thread(leadership.keep)
                 began = time.monotonic()
@@ -109,9 +122,10 @@ class Settler:
 class Accounts:
     """Of all workspaces, as long as this process leads. `connection`: the one it leads by, which alone writes."""
 
-    def __init__(self, connection: Connection, models: ReadModels) -> None:
+    def __init__(self, connection: Connection, models: ReadModels, store: EventStore) -> None:
         self._connection = connection
         self._models = models
+        self._store = store
         self._seen = 0
         self._whole_at = 0.0
         self._failed: set[UUID] = set()
@@ -142,6 +156,18 @@ class Accounts:
         settled = await settling.settle(self._view(one.workspace), one.contract)
         if settled is not None:
             await asyncio.to_thread(settling.write, self._connection, settled)
+            await asyncio.to_thread(self._alert, one.workspace, settled)
+
+    def _alert(self, workspace: UUID, settled: settling.Settled) -> None:
+        """After what was settled can be asked for: who hears of it finds it."""
+        agreed, stand = as_contract(settled.row), settled.stand
+        version, used = agreed.version_on(stand.day), usage(stand.packages, stand.day)
+        if version is None or not reached_by(version.terms, used.granted, used.drawn):
+            return
+        command = ReachAlerts(
+            contract=settled.row.id, day=stand.day, packages=used.packages, granted=used.granted, drawn=used.drawn
+        )
+        reach_alerts(self._store, Context(actor=operator(workspace), channel="billing"), command)
 
     def _view(self, workspace: UUID) -> View:
         """Nobody in particular, who reads all."""

@@ -19,6 +19,7 @@ from domain.contracts import (
     Binding,
     Contract,
     ContractCommand,
+    ReachAlerts,
     binding_stream,
 )
 from domain.errors import ContractNotFound, Forbidden, InvalidValue, ServiceNotFound, TicketNotFound
@@ -50,6 +51,20 @@ def handle(store: EventStore, context: Context, command: ContractCommand | BindC
 
     named = [] if terms is None else [*_services(terms), *_people(terms)]
     return execute(store, context, command, id_, [client, *named], decide, new=isinstance(command, AgreeContract))
+
+
+def reach_alerts(store: EventStore, context: Context, command: ReachAlerts) -> Outcome:
+    """Raises Refused, StoreUnavailable."""
+    if not may(context.actor, command):
+        raise Forbidden("tell of alerts")
+
+    def decide(loaded: dict[UUID, Stream]) -> Decision:
+        contract = state_in(loaded, command.contract, Contract)
+        if contract is None:
+            raise ContractNotFound(command.contract)
+        return Decision(events=contracts.reach(contract, command), occurred_at=now(), subject=contract.client)
+
+    return execute(store, context, command, command.contract, [], decide)
 
 
 def _bind(store: EventStore, context: Context, command: BindContract) -> Outcome:

@@ -66,6 +66,7 @@ Command = (
     | clients.ClientCommand
     | contracts.ContractCommand
     | contracts.BindContract
+    | contracts.ReachAlerts
     | webhooks.WebhookCommand
     | statements.ClosePeriod
 )
@@ -102,6 +103,7 @@ _ALLOWED: dict[type[Command], tuple[Scope, ...]] = {
     **dict.fromkeys(clients.ClientCommand.__args__, _HEADS),
     **dict.fromkeys(contracts.ContractCommand.__args__, _HEADS),
     contracts.BindContract: _STAFF,
+    contracts.ReachAlerts: (Scope.ADMIN,),
     **dict.fromkeys(webhooks.WebhookCommand.__args__, (Scope.ADMIN,)),
     statements.ClosePeriod: _HEADS,
     views.SaveView: _STAFF,

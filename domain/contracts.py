@@ -64,7 +64,18 @@ class PeriodClosed(msgspec.Struct, frozen=True, kw_only=True):
         return self.until + timedelta(days=1)
 
 
-ContractEvent = ContractAgreed | TermsAgreed | HoursGranted | ContractEnded | PeriodClosed
+class AlertReached(msgspec.Struct, frozen=True, kw_only=True):
+    """So much of the hours that can be used on the day is drawn as the terms want to be told of. `threshold`: per cent.
+    `granted`, `drawn`: seconds of these packages."""
+
+    threshold: int
+    day: date
+    packages: tuple[UUID, ...]
+    granted: int
+    drawn: int
+
+
+ContractEvent = ContractAgreed | TermsAgreed | HoursGranted | ContractEnded | PeriodClosed | AlertReached
 
 
 # ---- commands
@@ -99,6 +110,16 @@ class EndContract(msgspec.Struct, frozen=True, kw_only=True):
 ContractCommand = AgreeContract | AgreeTerms | GrantHours | EndContract
 
 
+class ReachAlerts(msgspec.Struct, frozen=True, kw_only=True):
+    """Tell of what is drawn of the hours that can be used on a day, if the terms want that and it was not told yet."""
+
+    contract: UUID
+    day: date
+    packages: tuple[UUID, ...]
+    granted: int
+    drawn: int
+
+
 # ---- state
 
 
@@ -111,6 +132,7 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
     grants: tuple[HoursGranted, ...] = ()
     last_day: date | None = None
     closed: tuple[PeriodClosed, ...] = ()
+    alerts: tuple[AlertReached, ...] = ()
 
     @property
     def open_from(self) -> date:
@@ -139,6 +161,7 @@ def decide(
             raise ClientNotFound(command.client)
         name = text.line(command.name, "name")
         terms = checked(command.terms)
+        must_be_a_day(command.applies_from, "appliesFrom")
         return [ContractAgreed(client=command.client, name=name, terms=terms, applies_from=command.applies_from)]
     if contract is None:
         raise ContractNotFound(command.contract)
@@ -148,6 +171,7 @@ def decide(
         case GrantHours():
             return [_grant(contract, command, new_id)]
         case EndContract(last_day=last_day):
+            must_be_a_day(last_day, "lastDay")
             _must_be_open(contract, last_day + timedelta(days=1), "lastDay")
             if last_day < contract.versions[0].applies_from:
                 raise InvalidValue("lastDay is before the contract begins.", ("lastDay",))
@@ -159,6 +183,7 @@ def decide(
 def _agree(contract: Contract, command: AgreeTerms) -> list[ContractEvent]:
     last = contract.versions[-1]
     terms = checked(command.terms)
+    must_be_a_day(command.applies_from, "appliesFrom")
     if terms.currency != contract.currency:
         raise InvalidValue(
             f"The contract is in {contract.currency}; agree another for {terms.currency}.", ("terms", "currency")
@@ -174,6 +199,8 @@ def _agree(contract: Contract, command: AgreeTerms) -> list[ContractEvent]:
 
 
 def _grant(contract: Contract, command: GrantHours, new_id: UUID) -> HoursGranted:
+    must_be_a_day(command.valid_from, "validFrom")
+    must_be_a_day(command.expires_on, "expiresOn")
     version = contract.version_on(max(command.valid_from, contract.versions[0].applies_from))
     if version is None or version.terms.kind is not ContractKind.PREPAID:
         raise InvalidValue("Hours are bought under a prepaid contract; agree such terms first.", ("contract",))
@@ -190,6 +217,38 @@ def _grant(contract: Contract, command: GrantHours, new_id: UUID) -> HoursGrante
         expires_on=command.expires_on,
         price=price,
     )
+
+
+FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(2199, 12, 31)
+"""Between which contracts live: times before and after cannot all be told in every time zone."""
+
+
+def must_be_a_day(day: date | None, field: str) -> None:
+    """Raises InvalidValue."""
+    if day is not None and not FIRST_DAY <= day <= LAST_DAY:
+        raise InvalidValue(f"{field} is a day from {FIRST_DAY} to {LAST_DAY}.", (field,))
+
+
+def reached_by(terms: Terms, granted: int, drawn: int) -> list[int]:
+    """Thresholds of the terms that such a use of hours has reached."""
+    return [one for one in terms.alerts if granted and drawn * 100 >= granted * one]
+
+
+def reach(contract: Contract, command: ReachAlerts) -> list[AlertReached]:
+    """Once for each threshold of the same packages: what is bought later begins anew."""
+    version = contract.version_on(command.day)
+    told = {one.threshold for one in contract.alerts if one.packages == command.packages}
+    reached = [] if version is None else reached_by(version.terms, command.granted, command.drawn)
+    return [
+        AlertReached(
+            threshold=threshold,
+            day=command.day,
+            packages=command.packages,
+            granted=command.granted,
+            drawn=command.drawn,
+        )
+        for threshold in sorted(set(reached) - told)
+    ]
 
 
 def _must_be_open(contract: Contract, day: date, field: str) -> None:
@@ -213,6 +272,8 @@ def evolve(contract: Contract | None, event: ContractEvent, at: datetime) -> Con
             return replace(contract, last_day=last_day)
         case PeriodClosed():
             return replace(contract, closed=(*contract.closed, event))
+        case AlertReached():
+            return replace(contract, alerts=(*contract.alerts, event))
         case _:
             assert_never(event)
 

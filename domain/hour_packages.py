@@ -162,6 +162,25 @@ def _bought(grant: HoursGranted) -> Package:
     return Package(id=grant.grant, valid_from=grant.valid_from, expires_on=grant.expires_on, granted=grant.seconds)
 
 
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """Of packages that can be used on a day, those that are used up included. Seconds."""
+
+    packages: tuple[UUID, ...]
+    granted: int
+    drawn: int
+    left: int
+
+
+def usage(packages: Sequence[Package], day: date) -> Usage:
+    there = [one for one in packages if one.valid_from <= day and (one.expires_on is None or one.expires_on >= day)]
+    return Usage(
+        packages=tuple(one.id for one in there),
+        granted=sum(one.granted for one in there),
+        drawn=sum(one.drawn for one in there),
+        left=sum(one.left for one in there),
+    )
+
+
 def left(packages: Sequence[Package], day: date) -> int:
     """Seconds that can be drawn on a day."""
     return sum(one.left for one in packages if one.valid_from <= day)

@@ -17,6 +17,7 @@ from domain import hour_packages, money
 from domain.billing import Carried, Charge, Fee, Ledger
 from domain.contracts import Contract, PeriodClosed
 from domain.errors import InvalidValue, PeriodIsClosed
+from domain.hour_packages import Movement
 from domain.terms import ContractKind, Overage, TermsVersion
 
 
@@ -32,7 +33,8 @@ class Correction(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Statement(msgspec.Struct, frozen=True, kw_only=True):
-    """From the first to the last day. Seconds of packages when it opens and closes; `amount` without tax."""
+    """From the first to the last day. `movements`: of hours of packages, whose seconds it opens and closes with.
+    `amount` without tax."""
 
     since: date
     until: date
@@ -40,6 +42,7 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     charges: tuple[Charge, ...]
     fees: tuple[Fee, ...]
     corrections: tuple[Correction, ...]
+    movements: tuple[Movement, ...] = ()
     opening: int
     closing: int
     amount: Decimal
@@ -77,6 +80,7 @@ def statement(contract: Contract, now: Ledger, stated: Ledger | None, since: dat
         charges=charges,
         fees=fees,
         corrections=corrections,
+        movements=tuple(one for one in now.movements if since <= one.day <= until),
         opening=now.left_before(since),
         closing=now.left_after,
         amount=money.in_units(Fraction(sum(due, Decimal(0))), contract.currency),

@@ -592,6 +592,8 @@ def imported(row: ImportedWork) -> WorkLogged:
     Raises InvalidValue for what cannot be work at all."""
     if (row.seconds is None and row.interruption < 0) or (row.seconds is not None and row.seconds < 0):
         raise InvalidValue("It has a negative time.", ("seconds",))
+    if max(row.seconds or 0, abs(row.interruption)) > ENTRY_LIMIT.total_seconds():
+        raise InvalidValue("It took, or was interrupted for, more than seven days.", ("seconds",))
     start, end, seconds = row.started_at, row.ended_at, row.seconds
     flags: list[WorkFlag] = []
     if start is None or end is None:
@@ -603,6 +605,8 @@ def imported(row: ImportedWork) -> WorkLogged:
             start = end = row.placed_at
         start = start or (end or row.placed_at) - length
         end = end or start + length
+    if not 1900 < start.year <= end.year < 2200:
+        raise InvalidValue("It is not of these centuries.", ("startedAt",))
     if not timedelta(0) <= end - start <= ENTRY_LIMIT:
         raise InvalidValue("It ends before it starts, or more than seven days after.", ("endedAt",))
     net = int((end - start).total_seconds()) - row.interruption

@@ -18,8 +18,8 @@ import holidays
 import msgspec
 
 from domain.billing import BillableWork, Carried, Ledger, ledger, month_end
-from domain.contracts import Contract, PeriodClosed
-from domain.hour_packages import Package
+from domain.contracts import Contract, PeriodClosed, reached_by
+from domain.hour_packages import Package, usage
 from domain.statements import Exhausted, exhausted, statement
 from domain.terms import WorkingCalendar
 from domain.work import ENTRY_LIMIT, WorkEntry
@@ -277,7 +277,7 @@ async def work_of(
     view: View, contract: UUID, after: Carried | None, until: date, moment: Moment
 ) -> tuple[list[BillableWork], dict[UUID, str | None]]:
     """All that touches the days after what is carried and up to another, in whatever time zone; and its comments."""
-    begins = _midnight(date(1970, 1, 1) if after is None else after.day)
+    begins = _midnight(date(1900, 1, 1) if after is None else after.day)  # imports know of nothing before
     rows = await view.fetch(
         _WORK,
         {
@@ -399,12 +399,8 @@ async def standing(view: View, row: ContractRow, day: date, moment: Moment = NOW
 
 def _alerts(contract: Contract, packages: Sequence[Package], day: date) -> list[int]:
     """Thresholds of the terms that the use of the packages which can be drawn from has reached."""
-    version = contract.version_on(day)
-    current = [one for one in packages if one.expires_on is None or one.expires_on >= day]
-    granted, drawn = sum(one.granted for one in current), sum(one.drawn for one in current)
-    if version is None or not granted:
-        return []
-    return [alert for alert in version.terms.alerts if drawn * 100 >= granted * alert]
+    version, used = contract.version_on(day), usage(packages, day)
+    return [] if version is None else reached_by(version.terms, used.granted, used.drawn)
 
 
 async def exhausted_for(view: View, ticket: UUID) -> Exhausted | None:

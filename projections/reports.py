@@ -16,7 +16,8 @@ from psycopg import sql
 
 from domain import money
 from domain.billing import Carried, Fee, Sum, Treatment, fees, ledger, month_end, sums
-from domain.hour_packages import Package
+from domain.contracts import FIRST_DAY, LAST_DAY
+from domain.hour_packages import Package, usage
 from domain.terms import ContractKind, WorkingCalendar
 from projections import accounts, contracts, work
 from projections.billing import account, as_contract, drawn, fixed, is_holiday, standing, today
@@ -44,8 +45,8 @@ def span(since: date, until: date) -> Span:
         raise BadInput("since is after until.")
     if (until - since).days >= DAYS_LIMIT:
         raise BadInput(f"A report covers {DAYS_LIMIT} days at most.")
-    if not date(1970, 1, 1) <= since <= until <= date(2199, 12, 31):
-        raise BadInput("Days are between 1970-01-01 and 2199-12-31.")
+    if not FIRST_DAY <= since <= until <= LAST_DAY:
+        raise BadInput(f"Reports tell of days from {FIRST_DAY} to {LAST_DAY}.")
     return Span(since=since, until=until)
 
 
@@ -329,14 +330,14 @@ async def ending(view: View, within: int, share: int, moment: Moment) -> list[En
     at = None if moment.live else await view.instant(moment)
     found: list[EndingRow] = []
     for row, day, stand in await _standings(view, rows, at, moment):
-        there = [
-            one for one in stand.packages if one.valid_from <= day and (one.expires_on is None or one.expires_on >= day)
+        used, soon = usage(stand.packages, day), day + timedelta(days=within)
+        expiring = [
+            one
+            for one in stand.packages
+            if one.id in used.packages and one.left and one.expires_on is not None and one.expires_on <= soon
         ]
-        granted, left = sum(one.granted for one in there), sum(one.left for one in there)
-        soon = day + timedelta(days=within)
-        expiring = [one for one in there if one.left and one.expires_on is not None and one.expires_on <= soon]
-        if there and (expiring or left * 100 <= granted * share):
-            found.append(EndingRow(contract=row, day=day, granted=granted, left=left, expiring=expiring))
+        if used.granted and (expiring or used.left * 100 <= used.granted * share):
+            found.append(EndingRow(contract=row, day=day, granted=used.granted, left=used.left, expiring=expiring))
     return sorted(found, key=lambda row: (row.left * 1_000_000 // row.granted, row.contract.name, row.contract.id))
 
 

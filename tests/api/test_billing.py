@@ -1,6 +1,8 @@
 """Billing over GraphQL: from a package of hours to a closed statement, and what is corrected after it."""
 
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -206,6 +208,80 @@ def test_a_client_s_contacts_see_what_they_pay_for_and_nobody_else_s(
     if query == STATEMENT:
         assert (found["amount"], found["lines"]["nodes"][0]["ticket"]) == ("99.50", None)  # the ticket is not hers
     assert claire.codes(query, **{**asked, "c": "nonsense"}) == ["BAD_USER_INPUT"]
+
+
+def test_a_line_says_how_it_was_rounded_and_hours_say_why_they_moved(admin: Client) -> None:
+    # 1 h 10 min, by the quarter of an hour: 75 min of 2 h are drawn; 45 min expire with the month and roll over
+    rounding = {"unit": 900, "direction": "UP", "scope": "DAY", "minimum": 0}
+    contract, ticket = bound(admin, {**PREPAID, "rounding": rounding, "rollover": "ALL"})
+    package = {"seconds": 7200, "validFrom": "2026-01-01", "expiresOn": "2026-01-31"}
+    admin.done("grantHours", CONTRACT, contract=contract, **package)
+    log(admin, ticket, "2026-01-05T09:00:00Z", 7 / 6)
+    query = """query($c: ID!) { statement(contract: $c, until: "2026-01-31") {
+      lines { nodes { billed rounding { unit direction scope minimum } } }
+      movements { day kind seconds hourPackage } opening closing } }"""
+    found = admin.ask(query, c=contract)
+    assert found["lines"]["nodes"] == [{"billed": 4500, "rounding": rounding}]
+    assert [(one["day"], one["kind"], one["seconds"]) for one in found["movements"]] == [
+        ("2026-01-01", "GRANTED", 7200),
+        ("2026-01-05", "DRAWN", -4500),
+        ("2026-01-31", "ROLLED_OVER", -2700),
+        ("2026-01-31", "ROLLED_IN", 2700),
+    ]
+    assert len({one["hourPackage"] for one in found["movements"]}) == 2
+    assert (found["opening"], found["closing"]) == (0, 2700)
+
+
+def test_two_who_work_up_the_last_hours_lose_nothing(admin: Client, agent: Client) -> None:
+    # 10 h; both log 6 h at once: 10 are covered, and 2 are overage at 80, 160.00 in all
+    contract, ticket = bound(admin, {"kind": "PREPAID", "currency": "EUR", "overageRate": "80"})
+    admin.done("grantHours", CONTRACT, contract=contract, seconds=36000, validFrom="2026-01-01")
+    with ThreadPoolExecutor(2) as pool:
+        raced = list(pool.map(lambda who: log(who, ticket, "2026-01-05T09:00:00Z", 6), (admin, agent)))
+    last = max((one["position"] for one in raced), key=int)
+    balance = admin.ask(BALANCE, c=contract, min=last)
+    assert (balance["drawn"], balance["left"], balance["overage"]) == (36000, 0, 7200)
+    found = statement(admin, contract, "2026-01-31")
+    assert (found["seconds"], found["amount"]) == (12 * 3600, "160.00")
+    assert {one["person"]["id"] for one in found["lines"]["nodes"]} == {admin.person, agent.person}
+
+
+def test_who_starts_on_the_last_hours_while_another_does_works_overage(admin: Client, agent: Client) -> None:
+    """Both are let in, since an hour is left when they start; nothing of what they work is lost."""
+    contract, ticket = bound(admin, PREPAID)
+    granted = admin.command("grantHours", CONTRACT, contract=contract, seconds=3600, validFrom="2026-01-01")
+    admin.ask(BALANCE, c=contract, min=granted["position"])
+    began = (datetime.now(UTC) - timedelta(minutes=50)).isoformat()
+    for who in (admin, agent):
+        admin.done(
+            "startTimer", "timer { ticket { key } }", ticket=ticket["id"], onBehalfOf=who.person, occurredAt=began
+        )
+    stopped = [who.command("stopTimer", ENTRY) for who in (admin, agent)]
+    worked = sum(one["workEntry"]["seconds"] for one in stopped)
+    balance = admin.ask(BALANCE, c=contract, min=stopped[1]["position"])
+    assert worked >= 6000
+    assert (balance["drawn"], balance["left"], balance["overage"]) == (3600, 0, worked - 3600)
+    assert agent.refused("startTimer", ticket=ticket["id"]) == ("CONTRACT_EXHAUSTED", ["ticket"])
+
+
+def test_thresholds_that_are_crossed_are_events(admin: Client) -> None:
+    contract, ticket = bound(admin, {"kind": "PREPAID", "currency": "EUR", "alerts": [50, 80, 100]})
+    admin.done("grantHours", CONTRACT, contract=contract, seconds=36000, validFrom="2026-01-01")
+    log(admin, ticket, "2026-01-05T09:00:00Z", 8.5)
+    query = '{ events(filter: {type: {eq: "AlertReached"}}) { nodes { data channel } } }'
+    for _ in range(100):
+        if len(told := admin.ask(query)["nodes"]) == 2:
+            break
+        time.sleep(0.05)
+    assert [(one["data"]["threshold"], one["data"]["drawn"]) for one in told] == [(50, 30600), (80, 30600)]
+    assert {one["channel"] for one in told} == {"billing"}
+
+
+def test_days_that_cannot_be_are_told(admin: Client) -> None:
+    contract, _ = bound(admin, PREPAID)
+    for until in ("9999-12-31", "0001-01-01"):
+        assert admin.codes(STATEMENT, c=contract, until=until) == ["BAD_USER_INPUT"]
+        assert admin.refused("closePeriod", contract=contract, until=until) == ("INVALID_VALUE", ["until"])
 
 
 def test_days_in_the_wrong_order_are_bad_input(admin: Client) -> None:

@@ -10,7 +10,16 @@ from graphql import GraphQLSchema, build_schema, specified_scalar_types
 
 from api.administration import breaking
 from api.attachments import Attachment
-from api.billing import Balance, Fee, LineRow, PackageBalance, Statement, StatementCorrection, StatementLine
+from api.billing import (
+    Balance,
+    Fee,
+    HourMovement,
+    LineRow,
+    PackageBalance,
+    Statement,
+    StatementCorrection,
+    StatementLine,
+)
 from api.board import Board, BoardCell, BoardLine
 from api.clients import Client
 from api.command_line import main
@@ -33,6 +42,7 @@ from api.hand_overs import HandOver
 from api.links import Link
 from api.paging import PageInfo, PageInfoRow
 from api.people import Person
+from api.reports import EndingHours, HoursOfWeek, Unbilled, UncontractedWork
 from api.schema import schema as served
 from api.search import Highlight, HighlightPart, SearchHit
 from api.services import Service
@@ -63,7 +73,7 @@ from domain import (
 from domain.contracts import HoursGranted
 from domain.traceability import repositories
 from domain.workflow_preview import Preview
-from projections import rows, traceability_trace
+from projections import reports, rows, traceability_trace
 from projections.directory import WorkspaceRow
 from projections.rows import (
     AttachmentRow,
@@ -160,8 +170,15 @@ def test_a_removed_field_breaks_clients_unless_it_was_deprecated() -> None:
             (HandOver, HandOverRow),
             *((SearchHit, SearchHitRow), (Highlight, HighlightRow), (HighlightPart, HighlightPartRow)),
         ),
-        *((Balance, rows.BalanceRow), (PackageBalance, hour_packages.Package), (Fee, billing.Fee)),
+        *(
+            (Balance, rows.BalanceRow),
+            (PackageBalance, hour_packages.Package),
+            (HourMovement, hour_packages.Movement),
+            (Fee, billing.Fee),
+        ),
         *((Statement, rows.DrawnStatement), (StatementLine, LineRow), (StatementCorrection, statements.Correction)),
+        *((HoursOfWeek, reports.HoursRow), (UncontractedWork, reports.UncontractedRow)),
+        *((Unbilled, reports.UnbilledRow), (EndingHours, reports.EndingRow)),
         *((Client, ClientRow), (Contract, ContractRow), (HourPackage, HoursGranted), (Terms, terms.Terms)),
         *((TermsVersion, terms.TermsVersion), (Rate, terms.Rate), (Grade, terms.Grade)),
         *((Rounding, terms.Rounding), (WorkingCalendar, terms.WorkingCalendar)),

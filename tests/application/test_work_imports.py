@@ -167,6 +167,11 @@ def test_what_is_odd_is_kept_and_flagged() -> None:
         {"ended_at": START - timedelta(seconds=1)},
         {"ended_at": START + timedelta(days=8)},
         {"ended_at": START, "seconds": None, "interruption": 5},
+        {"seconds": 3600 * 10**12},
+        {"ended_at": START + timedelta(hours=1), "seconds": 3600 * 10**12},
+        {"ended_at": START + timedelta(hours=1), "interruption": -(10**12)},
+        {"started_at": datetime(9999, 12, 31, tzinfo=UTC)},
+        {"started_at": datetime(16, 1, 11, tzinfo=UTC)},
     ],
 )
 def test_what_cannot_be_work_is_refused(changes: dict[str, Any]) -> None:

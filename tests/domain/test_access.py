@@ -158,6 +158,7 @@ WEBHOOKS: list[access.Command] = [
 ]
 DEFINITIONS: list[access.Command] = [
     *WEBHOOKS,
+    contracts.ReachAlerts(contract=an_id(72), day=START.date(), packages=(), granted=0, drawn=0),
     workflows.DefineWorkflow(workflow=SUPPORT),
     workflows.DefineRole(role=INQUIRY),
     workflows.RetireWorkflow(workflow="support"),

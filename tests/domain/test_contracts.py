@@ -12,6 +12,7 @@ from domain.clients import Client
 from domain.contracts import (
     AgreeContract,
     AgreeTerms,
+    AlertReached,
     BindContract,
     Binding,
     BindingEvent,
@@ -25,6 +26,7 @@ from domain.contracts import (
     EndContract,
     GrantHours,
     HoursGranted,
+    ReachAlerts,
     TermsAgreed,
 )
 from domain.errors import ClientNotFound, ContractNotFound, FieldRequired, InvalidValue, Refused, TermsOverlap
@@ -191,3 +193,41 @@ def test_a_ticket_is_bound_to_a_contract_from_now_on() -> None:
         None,
         None,
     ]
+
+
+def test_thresholds_are_told_of_once_for_the_same_packages() -> None:
+    alerting = msgspec.structs.replace(BOUGHT, terms=msgspec.structs.replace(PREPAID, alerts=(100, 50, 80)))
+
+    def reach(state: Contract | None, command: ReachAlerts) -> list[ContractEvent]:
+        assert state is not None
+        return list(contracts.reach(state, command))
+
+    alerts = Subject(reach, contracts.evolve).given(alerting)
+    used = ReachAlerts(contract=CONTRACT, day=LATER, packages=(GRANT,), granted=1000, drawn=799)
+
+    def told(threshold: int, command: ReachAlerts) -> AlertReached:
+        fields = {name: getattr(command, name) for name in ("day", "packages", "granted", "drawn")}
+        return AlertReached(threshold=threshold, **fields)
+
+    alerts.when(msgspec.structs.replace(used, drawn=499)).nothing()
+    alerts.when(used).then(told(50, used))
+    more = msgspec.structs.replace(used, drawn=1000)
+    alerts.given(told(50, used)).when(more).then(told(80, more), told(100, more))
+    alerts.given(told(50, used), told(80, more), told(100, more)).when(more).nothing()
+    again = msgspec.structs.replace(used, packages=(GRANT, an_id(74)), granted=2000, drawn=1000)
+    alerts.given(told(50, used), told(80, more), told(100, more)).when(again).then(told(50, again))
+    alerts.when(msgspec.structs.replace(more, day=FIRST - timedelta(1))).nothing()
+    alerts.when(msgspec.structs.replace(used, packages=(), granted=0, drawn=0)).nothing()
+
+
+@pytest.mark.parametrize("day", [date(1, 1, 1), date(1969, 12, 31), date(2200, 1, 1), date(9999, 12, 31)])
+def test_days_out_of_these_centuries_are_refused(day: date) -> None:
+    bought = contract.given(BOUGHT)
+    contract.when(AgreeContract(client=CLIENT, name="x", terms=HOURLY, applies_from=day)).refused(
+        InvalidValue, "appliesFrom"
+    )
+    bought.when(AgreeTerms(contract=CONTRACT, terms=PREPAID, applies_from=day)).refused(InvalidValue, "appliesFrom")
+    bought.when(EndContract(contract=CONTRACT, last_day=day)).refused(InvalidValue, "lastDay")
+    bought.when(GrantHours(contract=CONTRACT, seconds=1, valid_from=day)).refused(InvalidValue, "validFrom")
+    grant = GrantHours(contract=CONTRACT, seconds=1, valid_from=FIRST, expires_on=day)
+    bought.when(grant).refused(InvalidValue, "expiresOn")
