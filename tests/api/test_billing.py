@@ -268,7 +268,7 @@ def test_thresholds_that_are_crossed_are_events(admin: Client) -> None:
     contract, ticket = bound(admin, {"kind": "PREPAID", "currency": "EUR", "alerts": [50, 80, 100]})
     admin.done("grantHours", CONTRACT, contract=contract, seconds=36000, validFrom="2026-01-01")
     log(admin, ticket, "2026-01-05T09:00:00Z", 8.5)
-    query = '{ events(filter: {type: {eq: "AlertReached"}}) { nodes { data channel } } }'
+    query = '{ events(types: ["AlertReached"]) { nodes { data channel } } }'
     for _ in range(100):
         if len(told := admin.ask(query)["nodes"]) == 2:
             break
