@@ -25,6 +25,7 @@ from api import errors
 from api.connections import TooManyStreams
 from api.context import Context
 from api.limits import BODY_SECONDS, QUERY_SECONDS
+from api.live_answers import subscribed
 from api.runtime import Runtime
 from api.schema import schema
 from api.streaming import (
@@ -36,7 +37,6 @@ from api.streaming import (
     SocketAdapter,
     SocketHandler,
     serve_socket,
-    subscribed,
 )
 from application import tokens
 from application.event_store.attempts import StoreOverloaded, StoreUnavailable

@@ -14,11 +14,12 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 import strawberry
-from graphql import GraphQLEnumType, GraphQLField, GraphQLObjectType, GraphQLSchema, is_leaf_type
+from graphql import ExecutionResult, GraphQLEnumType, GraphQLField, GraphQLObjectType, GraphQLSchema, is_leaf_type
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.types.field import StrawberryField
 
 from api.fields import READS, is_list
+from api.live_answers import Wanted
 from api.scalars import write_times
 
 
@@ -56,6 +57,19 @@ class Rows(StrawberryGraphQLCoreExecutionContext):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._plans: dict[int, Plan] = {}
+
+    def build_per_event_executor(self, payload: Any) -> Any:
+        """With plans of its own: those of a subscription's events would grow for as long as it lasts."""
+        stock: Any = super()
+        executor = stock.build_per_event_executor(payload)
+        executor._plans = {}
+        return executor
+
+    def execute_operation(self, serially: bool | None = None) -> Any:
+        """What a subscription asks for is handed out together with what executes it for each event."""
+        if isinstance(self.root_value, Wanted):
+            return ExecutionResult(self, None)  # type: ignore[arg-type]
+        return super().execute_operation(serially)
 
     def execute_fields(
         self,

@@ -11,6 +11,7 @@ import psycopg
 from anyio import CapacityLimiter
 
 from api.connections import Connections
+from api.live_answers import Groups
 from api.settings import BadSetting
 from application.attachments.contents import BYTES_LIMIT, Contents
 from application.audit import sequencing
@@ -45,6 +46,7 @@ class Runtime:
         self.store = EventStore(database)
         self.contents = open_contents(self.store, attachments or attachments_folder(home()))
         self.feed = Feed(database, TICKET_READ_MODELS)
+        self.groups = Groups(self.feed)
         self.connections = Connections(self.models)
         self.networks = webhook_networks()
         self.command_threads = CapacityLimiter(COMMAND_THREADS)

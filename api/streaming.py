@@ -16,13 +16,12 @@ from litestar.types import Receive, Scope, Send
 from strawberry.http.async_base_view import AsyncWebSocketAdapter
 from strawberry.http.exceptions import NonJsonMessageReceived, NonTextMessageReceived, WebSocketDisconnected
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
-from strawberry.types import ExecutionResult
-from strawberry.types.graphql import OperationType
 
 from api import errors
 from api.connections import SILENT, SLOW, Connections, Ending, Stream, TooManyStreams
 from api.context import Context
 from api.limits import BODY_LIMIT
+from api.live_answers import Answer, subscribed
 from projections.live import Closed
 
 SUBSCRIPTIONS_PER_SOCKET = 100
@@ -70,10 +69,13 @@ class SocketAdapter(AsyncWebSocketAdapter):
                     raise NonJsonMessageReceived from None
 
     async def send_json(self, message: Mapping[str, object]) -> None:
+        await self.send_text(msgspec.json.encode(message).decode())
+
+    async def send_text(self, text: str) -> None:
         """Raises WebSocketDisconnected for who has gone, or takes nothing."""
         try:
             async with asyncio.timeout(SEND_SECONDS):
-                await self._socket.send_data(msgspec.json.encode(message).decode())
+                await self._socket.send_data(text)
         except WebSocketDisconnect as error:
             raise WebSocketDisconnected from error
         except TimeoutError:
@@ -88,6 +90,8 @@ class SocketAdapter(AsyncWebSocketAdapter):
 
 class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
     """One WebSocket. It carries subscriptions alone: queries and commands have their limits where they are posted."""
+
+    websocket: SocketAdapter
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -132,50 +136,23 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
     async def run_operation(self, operation: Any) -> None:
         context: Context = self.context.context
         asked = (operation.query, operation.variables, operation.operation_name)
+        head = f'{{"id":{msgspec.json.encode(operation.id).decode()},"type":'
         try:
             async with aclosing(subscribed(self.schema, context, *asked)) as answers:
                 async for answer in answers:
-                    if "data" not in answer:  # it ends there: not for `next`
-                        await self._tell(operation, {"type": "error", "payload": answer["errors"]})
-                        return
-                    await self._tell(operation, {"type": "next", "payload": answer})
-            await self._tell(operation, {"type": "complete"})
+                    if answer.last:
+                        self.operations.pop(operation.id, None)
+                    kind = "error" if answer.last else "next"
+                    await self.websocket.send_text(f'{head}"{kind}","payload":{answer.text}}}')
         except WebSocketDisconnected:
             self.context.stream.end(SLOW)
         except Closed:
             pass  # the connection is told
 
-    async def _tell(self, operation: Any, message: dict[str, Any]) -> None:
-        await operation.send_operation_message({"id": operation.id, **message})
-
     async def shutdown(self) -> None:
         if self._pinging is not None:
             self._pinging.cancel()
         await super().shutdown()
-
-
-async def subscribed(
-    schema: Any, context: Context, query: str | None, variables: dict[str, Any] | None, name: str | None
-) -> AsyncGenerator[dict[str, Any]]:
-    """The answers of a subscription. One without data is the last: nothing, or nothing more, can be told, and whoever
-    resumes after the last position misses nothing. Raises Closed."""
-    own = msgspec.structs.replace(context, view=context.runtime.models.view(context.actor), loaded=None)
-    results: AsyncGenerator[ExecutionResult] = await schema.stream(
-        query,
-        variable_values=variables,
-        context_value=own,
-        operation_name=name,
-        allowed_operation_types=(OperationType.SUBSCRIPTION,),
-    )
-    async with aclosing(results):
-        async for result in results:
-            if any(isinstance(error.original_error, Closed) for error in result.errors or ()):
-                raise Closed
-            told = {"errors": [errors.formatted(error) for error in result.errors]} if result.errors else {}
-            if result.data is None:
-                yield told
-                return
-            yield {"data": result.data, **told}
 
 
 # ---- server-sent events
@@ -185,7 +162,7 @@ class EventStream(Response[bytes]):
     """An answer that lasts: `next` for each answer, `complete` at the end, comments to keep it alive. At the end of the
     process it breaks off without `complete`, so that clients come again. Who leaves a piece lie is cut off."""
 
-    def __init__(self, answers: AsyncGenerator[dict[str, Any]], connections: Connections, token: bytes) -> None:
+    def __init__(self, answers: AsyncGenerator[Answer], connections: Connections, token: bytes) -> None:
         """Raises TooManyStreams."""
         super().__init__(b"")
         self._answers, self._connections, self._token = answers, connections, token
@@ -223,7 +200,7 @@ async def _left(receive: Receive) -> None:
 
 
 async def _send_pieces(
-    answers: AsyncGenerator[dict[str, Any]], ending: asyncio.Future[Ending], leaving: asyncio.Future[None], send: Send
+    answers: AsyncGenerator[Answer], ending: asyncio.Future[Ending], leaving: asyncio.Future[None], send: Send
 ) -> None:
     """Raises TimeoutError."""
     await _send(send, b":\n\n")
@@ -233,15 +210,16 @@ async def _send_pieces(
             awaited: set[asyncio.Future[Any]] = {coming, ending, leaving}
             await asyncio.wait(awaited, timeout=HEARTBEAT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
             if coming.done():
-                await _send(send, _piece("next", coming.result()))
+                await _send(send, _next(coming.result()))
                 coming = asyncio.ensure_future(anext(answers))
             elif not ending.done():
                 await _send(send, b":\n\n")
         if ending.done() and ending.result().error == errors.UNAUTHENTICATED:
-            await _send(send, _piece("next", errors.failure(errors.UNAUTHENTICATED, ending.result().message)))
-            await _send(send, _piece("complete"))
+            failure = errors.failure(errors.UNAUTHENTICATED, ending.result().message)
+            await _send(send, _piece("next", msgspec.json.encode(failure).decode()))
+            await _send(send, _COMPLETE)
     except StopAsyncIteration:
-        await _send(send, _piece("complete"))
+        await _send(send, _COMPLETE)
     except Closed:
         pass
     finally:
@@ -249,8 +227,15 @@ async def _send_pieces(
         await asyncio.wait({coming})
 
 
-def _piece(event: str, answer: dict[str, Any] | None = None) -> bytes:
-    return b"event: %b\ndata: %b\n\n" % (event.encode(), b"" if answer is None else msgspec.json.encode(answer))
+def _next(answer: Answer) -> bytes:
+    return _piece("next", f'{{"errors":{answer.text}}}' if answer.last else answer.text)
+
+
+def _piece(event: str, data: str = "") -> bytes:
+    return f"event: {event}\ndata: {data}\n\n".encode()
+
+
+_COMPLETE = _piece("complete")
 
 
 async def _send(send: Send, piece: bytes, *, more: bool = True) -> None:

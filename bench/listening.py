@@ -26,12 +26,11 @@ PRIORITIES = ("HIGH", "LOW")
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """`tickets`: the first stands still, which idle ones listen to. `query` begins after the position `after`.
-    `changes`: a second."""
+    """`tokens`: of each idle and then each active subscriber. `tickets`: the first half stands still, idle ones listen
+    to one of them. `query` begins after the position `after`. `changes`: a second."""
 
     port: int
     tokens: list[str]
-    per_token: int
     idle: int
     active: int
     query: str
@@ -42,9 +41,11 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Heard(msgspec.Struct, frozen=True):
-    """From when a command was sent until a subscriber was told, of each command and active subscriber."""
+    """From when a command was sent until a subscriber was told, of each command and active subscriber.
+    `processor_share`: of one core, that this process used meanwhile."""
 
     milliseconds: list[float]
+    processor_share: float
 
 
 class Subscriber:
@@ -81,7 +82,7 @@ class Subscriber:
 
 
 async def _open(
-    stack: AsyncExitStack, order: Order, numbers: Sequence[int], query: str, **variables: Any
+    stack: AsyncExitStack, order: Order, numbers: Sequence[int], query: str, variables: Callable[[int], dict[str, Any]]
 ) -> list[Subscriber]:
     opened: list[Subscriber] = []
 
@@ -91,7 +92,7 @@ async def _open(
             connect(address, subprotocols=[PROTOCOL], compression=None, ping_interval=None, open_timeout=PATIENCE)
         )
         subscriber = Subscriber(connection)
-        await subscriber.begin(order.tokens[number // order.per_token], query, **variables)
+        await subscriber.begin(order.tokens[number], query, **variables(number))
         opened.append(subscriber)
 
     for first in range(0, len(numbers), TOGETHER):
@@ -101,12 +102,16 @@ async def _open(
 
 async def _run(order: Order, ready: Callable[[], Awaitable[None]]) -> Heard:
     async with AsyncExitStack() as stack:
-        idle = await _open(stack, order, range(order.idle), IDLE, ticket=order.tickets[0])
+        still, moving = order.tickets[: len(order.tickets) // 2], order.tickets[len(order.tickets) // 2 :]
+        idle = await _open(stack, order, range(order.idle), IDLE, lambda number: {"ticket": still[number % len(still)]})
         listening = [asyncio.create_task(subscriber.listen()) for subscriber in idle]
         await ready()
-        active = await _open(stack, order, range(order.idle, order.idle + order.active), order.query, after=order.after)
+        numbers = range(order.idle, order.idle + order.active)
+        active = await _open(stack, order, numbers, order.query, lambda _: {"after": order.after})
         listening += [asyncio.create_task(subscriber.listen()) for subscriber in active]
-        sent = await _command(order)
+        started, used = time.perf_counter(), time.process_time()
+        sent = await _command(order, moving)
+        share = (time.process_time() - used) / (time.perf_counter() - started)
         last = max(sent)
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline and any(not one.told or one.told[-1][0] < last for one in active):
@@ -116,7 +121,7 @@ async def _run(order: Order, ready: Callable[[], Awaitable[None]]) -> Heard:
             await asyncio.sleep(0.01)
         for task in listening:
             task.cancel()
-        return Heard([taken for one in active for taken in _taken(sent, one.told)])
+        return Heard([taken for one in active for taken in _taken(sent, one.told)], share)
 
 
 def _taken(sent: dict[int, float], told: list[tuple[int, float]]) -> list[float]:
@@ -130,15 +135,15 @@ def _taken(sent: dict[int, float], told: list[tuple[int, float]]) -> list[float]
     return [*found, *(PATIENCE * 1000 for _ in waiting)]
 
 
-async def _command(order: Order) -> dict[int, float]:
+async def _command(order: Order, tickets: Sequence[str]) -> dict[int, float]:
     """When the command was sent that came to stand at a position."""
     reader, writer = await asyncio.open_connection("127.0.0.1", order.port)
     sent: dict[int, float] = {}
     started = time.perf_counter()
     for number in range(max(2, int(order.seconds * order.changes))):
         await asyncio.sleep(started + number / order.changes - time.perf_counter())
-        ticket = order.tickets[1 + number % (len(order.tickets) - 1)]
-        priority = PRIORITIES[number // (len(order.tickets) - 1) % 2]
+        ticket = tickets[number % len(tickets)]
+        priority = PRIORITIES[number // len(tickets) % 2]
         body = msgspec.json.encode({"query": COMMAND, "variables": {"input": {"ticket": ticket, "priority": priority}}})
         head = (
             f"POST /graphql HTTP/1.1\r\nHost: 127.0.0.1:{order.port}\r\nAuthorization: Bearer {order.tokens[0]}\r\n"

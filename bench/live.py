@@ -5,12 +5,16 @@ import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from uuid import UUID
 
 import msgspec
 
 from api.connections import PER_TOKEN
 from api.ids import Kind, encode
+from application import people
 from application.event_store.database import Database, Role
+from application.event_store.streams import EventStore
+from application.handling import Context
 from application.tokens import issue_token
 from bench.company import Furnished, furnish
 from bench.figures import Figure, Spread, percentile
@@ -18,6 +22,7 @@ from bench.lab import Lab, Server, resident_bytes
 from bench.listening import Heard, Order
 from bench.waiting import wait_until_read
 from domain.access import Scope
+from domain.people import AddPerson
 
 IDLE, ACTIVE = 2_000, 200
 CHANGES = 1
@@ -35,14 +40,16 @@ subscription($after: Position) {
 
 
 def live(lab: Lab) -> Iterator[Figure]:
+    """Subscribers, server, read models and PostgreSQL share the machine's cores."""
     idle, active = lab.size.of(IDLE, 4), lab.size.of(ACTIVE, 2)
     costs: list[float] = []
+    shares: list[float] = []
     for what, query in (("the log", EVENTS), ("a board", BOARD)):
         sooner: list[float] = []
         later: list[float] = []
         with lab.database() as database:
             furnished = furnish(database, active)
-            tokens = _tokens(database, furnished, idle + active)
+            tokens = _tokens(database, furnished, idle, active)
             with lab.server(database) as server:
                 wait_until_read(database)
                 for round_ in range(lab.size.rounds):
@@ -52,6 +59,7 @@ def live(lab: Lab) -> Iterator[Figure]:
                         costs.append(cost)
                     sooner.append(percentile(heard.milliseconds, 50))
                     later.append(percentile(heard.milliseconds, 99))
+                    shares.append(heard.processor_share * 100)
         for name, found, limit in (("p50", sooner, None), ("p99", later, LIMIT_MS)):
             yield Figure(
                 name=f"from a command to {ACTIVE} subscribers to {what}, beside {IDLE:,} idle ones, {name}",
@@ -60,15 +68,22 @@ def live(lab: Lab) -> Iterator[Figure]:
                 limit=limit,
             )
     yield Figure(name="memory of an idle subscriber, server and all", unit="kB", value=Spread.of(costs))
+    yield Figure(name="processor time of the subscribers' own process", unit="% of a core", value=Spread.of(shares))
 
 
-def _tokens(database: Database, furnished: Furnished, subscribers: int) -> list[str]:
-    """As many as so many streams need."""
-    person = furnished.actor
-    return [
-        issue_token(database, person.workspace, person.person, [Scope.AGENT], "bench", timedelta(days=1))
-        for _ in range(-(-subscribers // PER_TOKEN))
-    ]
+def _tokens(database: Database, furnished: Furnished, idle: int, active: int) -> list[str]:
+    """Of each active subscriber its own, of a person of its own; idle ones share as few as they may."""
+    workspace = furnished.actor.workspace
+
+    def token(person: UUID) -> str:
+        return issue_token(database, workspace, person, [Scope.AGENT], "bench", timedelta(days=1))
+
+    with EventStore(database) as store:
+        context = Context(actor=furnished.actor)
+        names = (AddPerson(name=f"Listener {n}") for n in range(active))
+        listeners = [people.handle(store, context, name).stream for name in names]
+    shared = [token(furnished.actor.person) for _ in range(-(-idle // PER_TOKEN))]
+    return [shared[n // PER_TOKEN] for n in range(idle)] + [token(person) for person in listeners]
 
 
 def _head(database: Database) -> int:
@@ -85,7 +100,6 @@ def _listen(
     order = Order(
         port=server.port,
         tokens=tokens,
-        per_token=PER_TOKEN,
         idle=idle,
         active=active,
         query=query,

@@ -51,6 +51,26 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
         return self.has(Scope.ADMIN, Scope.AUDITOR)
 
 
+class PersonAsked(Exception):
+    """Of a `Colleague`: what was asked depends on which person asks it."""
+
+
+class Colleague(Actor, frozen=True, kw_only=True):
+    """Somebody who reads everything, with these scopes: what they are answered may be told to all such people. That it
+    depends on none of them is certain, for nobody can ask who it is: `person` raises PersonAsked."""
+
+    @property  # type: ignore[misc]
+    def person(self) -> UUID:  # pyright: ignore[reportIncompatibleVariableOverride]
+        raise PersonAsked
+
+
+def without_person(actor: Actor) -> Actor:
+    """Requesters stay who they are: what they see is theirs alone."""
+    if not actor.reads_all:
+        return actor
+    return Colleague(workspace=actor.workspace, person=UUID(int=0), scopes=actor.scopes)
+
+
 Command = (
     tickets.TicketCommand
     | people.PersonCommand

@@ -1,13 +1,15 @@
 """Changes of a board: which of its tickets changed, and which left it."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from uuid import UUID
 
+import msgspec
 from psycopg import sql
 
+from domain.access import Actor
 from projections import directory
 from projections.board import BoardAsk, on_board
-from projections.live import READ_LIMIT, Feed, News
+from projections.live import READ_LIMIT, News, Told, Topic
 from projections.reading import NOW, Moment, View
 from projections.rows import BoardChangeRow, TicketRow
 from projections.tickets import SELECTED, Matching, ticket_row
@@ -16,39 +18,46 @@ TICKETS_LIMIT = 100
 """Tickets that one change tells of."""
 
 
-async def board_changes(
-    feed: Feed, view: View, ask: BoardAsk, after: int | None = None
-) -> AsyncGenerator[BoardChangeRow]:
-    """What changed on a board, from `after` on, or from now; what happened meanwhile is told at once. A ticket that
-    leaves a board because it was closed long ago is not told of: nothing happens to it.
+class BoardChanges(msgspec.Struct, frozen=True):
+    """What changed on a board. A ticket that leaves a board because it was closed long ago is not told of: nothing
+    happens to it."""
 
-    Raises BadInput, Closed, ReadModelsUnavailable."""
-    reads_all, viewer = view.actor.reads_all, view.actor.person
+    ask: BoardAsk
 
-    def of_interest(news: News) -> bool:
-        return news.event.ticket is not None and (reads_all or (not news.internal and viewer in news.requesters))
+    async def check(self, view: View) -> None:
+        """Refuses what cannot be answered. Raises BadInput, ReadModelsUnavailable."""
+        await _standing_at(view, self.ask, 0)
 
-    async with feed.subscribed((view.actor.workspace, None), of_interest) as subscriber:
-        begun = subscriber.begin()
-        at = begun if after is None else after
-        await _standing_at(view, ask, at)  # what cannot be answered is refused now
-        while True:
-            view.workflows_at = None
-            while at < begun:
-                touched = await _touched(view, at, begun)
-                for until, tickets in _portions(touched):
-                    if change := await _change(view, ask, tickets, at, until):
-                        yield change
-                    at = until
-                if len(touched) < READ_LIMIT:
-                    at = begun
-            while heard := [news for news in await subscriber.heard() if news.event.position > at]:
-                view.workflows_at = heard[-1].workflows_at
-                for until, tickets in _portions([(news.event.position, news.event.ticket) for news in heard]):
-                    if change := await _change(view, ask, tickets, at, until):
-                        yield change
-                    at = until
-            begun = subscriber.begin()
+    def topic(self, actor: Actor) -> Topic:
+        return actor.workspace, None
+
+    def wanted(self, actor: Actor) -> Callable[[News], bool]:
+        if actor.reads_all:
+            return lambda news: news.event.ticket is not None
+        viewer = actor.person
+        return lambda news: news.event.ticket is not None and not news.internal and viewer in news.requesters
+
+    async def recorded(self, view: View, after: int, until: int) -> AsyncGenerator[Told]:
+        view.workflows_at = None
+        while after < until:
+            touched = await _touched(view, after, until)
+            async for told in _told(view, self.ask, touched, after):
+                yield told
+            after = touched[-1][0] if len(touched) == READ_LIMIT else until
+
+    async def heard(self, view: View, heard: Sequence[News], after: int) -> AsyncGenerator[Told]:
+        view.workflows_at = heard[-1].workflows_at
+        async for told in _told(view, self.ask, [(news.event.position, news.event.ticket) for news in heard], after):
+            yield told
+
+
+async def _told(
+    view: View, ask: BoardAsk, touched: Sequence[tuple[int, UUID | None]], after: int
+) -> AsyncGenerator[Told]:
+    for until, tickets in _portions(touched):
+        if change := await _change(view, ask, tickets, after, until):
+            yield Told(until, change)
+        after = until
 
 
 def _portions(touched: Sequence[tuple[int, UUID | None]]) -> list[tuple[int, list[UUID]]]:

@@ -10,7 +10,7 @@ import logging
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 import msgspec
@@ -20,7 +20,7 @@ from psycopg.rows import TupleRow
 
 from application.event_store.database import Database, Role
 from application.event_store.wakeup import PROJECTED
-from domain.access import sees
+from domain.access import Actor, sees
 from projections import timeline
 from projections.filters import EventFilter, PageAsk
 from projections.reading import PAGE_LIMIT, ReadModelsUnavailable, View
@@ -127,14 +127,18 @@ class Feed:
             with suppress(asyncio.CancelledError):
                 await self._following
 
-    @asynccontextmanager
-    async def subscribed(self, topic: Topic, wanted: Callable[[News], bool]) -> AsyncGenerator[Subscriber]:
-        """Raises ReadModelsUnavailable."""
+    async def begun(self) -> None:
+        """Once its position is known. Raises ReadModelsUnavailable."""
         try:
             async with asyncio.timeout(START_SECONDS):
                 await self._started.wait()
         except TimeoutError:
             raise ReadModelsUnavailable("The live feed has not begun.") from None
+
+    @asynccontextmanager
+    async def subscribed(self, topic: Topic, wanted: Callable[[News], bool]) -> AsyncGenerator[Subscriber]:
+        """Raises ReadModelsUnavailable."""
+        await self.begun()
         subscriber = Subscriber(self, wanted)
         async with self._reading:  # a read under way may not know of this workspace
             self._subscribers.setdefault(topic, set()).add(subscriber)
@@ -220,52 +224,72 @@ def _news(row: Sequence[Any]) -> News:
     )
 
 
-# ---- events
+# ---- what is told
 
 
-async def events(feed: Feed, view: View, wanted: EventFilter, after: int | None = None) -> AsyncGenerator[EventRow]:
-    """Every event that the viewer may see, once and in order, from `after` on, or from now: those recorded before in
-    pages from the timeline, then as they come. Raises BadInput, Closed, ReadModelsUnavailable."""
-    reads_all = view.actor.reads_all
+class Told(NamedTuple):
+    """A row, and the position up to which it tells all."""
 
-    def of_interest(news: News) -> bool:
-        return (wanted.types is None or news.event.type in wanted.types) and _may_hear(view, news)
-
-    async with feed.subscribed((view.actor.workspace, wanted.ticket), of_interest) as subscriber:
-        begun = subscriber.begin()
-        at = begun if after is None else after
-        while True:
-            view.workflows_at = None
-            async for event in _recorded(view, wanted, at, begun):
-                at = event.position
-                yield event
-            at = max(at, begun)
-            while heard := [news for news in await subscriber.heard() if news.event.position > at]:
-                told = {} if reads_all else await timeline.by_positions(view, [news.event.position for news in heard])
-                for news in heard:
-                    shown = news.event if reads_all else told.get(news.event.position)
-                    if shown is not None:
-                        view.workflows_at = news.workflows_at
-                        yield shown
-                at = heard[-1].event.position
-            begun = subscriber.begin()
+    position: int
+    row: Any
 
 
-def _may_hear(view: View, news: News) -> bool:
-    """Who reads not all is asked about again when the event is read for them: this keeps away what is not theirs."""
-    if view.actor.reads_all:
-        return view.actor.administers or news.event.type not in timeline.FOR_ADMINISTRATORS
-    return not news.internal and news.event.ticket is not None and sees(view.actor, news)
+class Source(Protocol):
+    """What a subscription asks for; who asks it, the view says."""
+
+    def topic(self, actor: Actor) -> Topic: ...
+
+    def wanted(self, actor: Actor) -> Callable[[News], bool]:
+        """What to keep from the feed: quick, and no more than the actor may hear of."""
+        ...
+
+    def recorded(self, view: View, after: int, until: int) -> AsyncGenerator[Told]:
+        """What the viewer may see of what was recorded after a position, up to another one. Raises BadInput,
+        ReadModelsUnavailable."""
+        ...
+
+    def heard(self, view: View, heard: Sequence[News], after: int) -> AsyncGenerator[Told]:
+        """The same of what the feed told after a position."""
+        ...
 
 
-async def _recorded(view: View, wanted: EventFilter, after: int, until: int) -> AsyncGenerator[EventRow]:
-    more = after < until
-    while more:
-        asked = msgspec.structs.replace(wanted, after_position=after)
-        page = await timeline.events(view, asked, PageAsk(first=PAGE_LIMIT))
-        for event in page.nodes:
-            if event.position > until:
-                return
-            yield event
-            after = event.position
-        more = page.has_next
+class Events(msgspec.Struct, frozen=True):
+    """Every event that the viewer may see, once and in order."""
+
+    asked: EventFilter
+
+    def topic(self, actor: Actor) -> Topic:
+        return actor.workspace, self.asked.ticket
+
+    def wanted(self, actor: Actor) -> Callable[[News], bool]:
+        types = None if self.asked.types is None else frozenset(self.asked.types)
+        return lambda news: (types is None or news.event.type in types) and _may_hear(actor, news)
+
+    async def recorded(self, view: View, after: int, until: int) -> AsyncGenerator[Told]:
+        view.workflows_at = None
+        more = after < until
+        while more:
+            asked = msgspec.structs.replace(self.asked, after_position=after)
+            page = await timeline.events(view, asked, PageAsk(first=PAGE_LIMIT))
+            for event in page.nodes:
+                if event.position > until:
+                    return
+                yield Told(event.position, event)
+                after = event.position
+            more = page.has_next
+
+    async def heard(self, view: View, heard: Sequence[News], after: int) -> AsyncGenerator[Told]:
+        """Whoever reads not all is asked about again as the event is read for them."""
+        reads_all = view.actor.reads_all
+        told = {} if reads_all else await timeline.by_positions(view, [news.event.position for news in heard])
+        for news in heard:
+            shown = news.event if reads_all else told.get(news.event.position)
+            if shown is not None:
+                view.workflows_at = news.workflows_at
+                yield Told(shown.position, shown)
+
+
+def _may_hear(actor: Actor, news: News) -> bool:
+    if actor.reads_all:
+        return actor.administers or news.event.type not in timeline.FOR_ADMINISTRATORS
+    return not news.internal and news.event.ticket is not None and sees(actor, news)

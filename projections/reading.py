@@ -184,6 +184,19 @@ _WORKFLOWS_AT = (
 )
 
 
+class _Given(dict[str, Any]):
+    """Arguments of a statement. Who the viewer is, is asked only where a statement names them: see `Colleague`."""
+
+    def __init__(self, actor: Actor, arguments: dict[str, Any]) -> None:
+        super().__init__(arguments, workspace=actor.workspace)
+        self._actor = actor
+
+    def __missing__(self, name: str) -> Any:
+        if name == "viewer":
+            return self._actor.person
+        raise KeyError(name)
+
+
 class View:
     """What one actor may see; made per request. Every query goes through it, so that none forgets the workspace."""
 
@@ -195,8 +208,7 @@ class View:
 
     async def fetch(self, query: Query, arguments: dict[str, Any] | None = None) -> list[TupleRow]:
         """`%(workspace)s` and `%(viewer)s` are always there."""
-        given = {"workspace": self.actor.workspace, "viewer": self.actor.person, **(arguments or {})}
-        return await self.models.fetch(self.actor.workspace, query, given)
+        return await self.models.fetch(self.actor.workspace, query, _Given(self.actor, arguments or {}))
 
     async def wait_for_workflows(self, position: int) -> None:
         """Until the directory tells of workflows as they were at a position, or later. Raises ReadModelBehind."""
