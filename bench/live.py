@@ -86,9 +86,10 @@ def _tokens(database: Database, furnished: Furnished, idle: int, active: int) ->
     return [shared[n // PER_TOKEN] for n in range(idle)] + [token(person) for person in listeners]
 
 
-def _head(database: Database) -> int:
+def _last_change(database: Database) -> int:
+    """Of a ticket: the position of its event."""
     with database.connect(Role.PROJECTOR) as connection:
-        row = connection.execute("select max(position) from event").fetchone()
+        row = connection.execute("select max(position) from timeline where ticket is not null").fetchone()
     assert row is not None
     return int(row[0])
 
@@ -103,7 +104,7 @@ def _listen(
         idle=idle,
         active=active,
         query=query,
-        after=str(_head(furnished.database) - 1),
+        after=str(_last_change(furnished.database) - 1),
         tickets=[encode(Kind.TICKET, id_) for id_ in furnished.tickets],
         changes=CHANGES,
         seconds=lab.size.seconds * 2,
