@@ -30,7 +30,6 @@ from api.runtime import Runtime
 from api.schema import schema
 from api.streaming import (
     INIT_SECONDS,
-    SUBSCRIPTIONS_PER_SOCKET,
     AnySocket,
     Connecting,
     EventStream,
@@ -95,7 +94,6 @@ class GraphQL(_Controller):  # type: ignore[misc]  # pyright: ignore[reportUntyp
     websocket_adapter_class = SocketAdapter
     graphql_transport_ws_handler_class = SocketHandler
     connection_init_wait_timeout = timedelta(seconds=INIT_SECONDS)
-    max_subscriptions_per_connection = SUBSCRIPTIONS_PER_SOCKET
 
     async def execute_request(self, request: AnyRequest, context: Context, root_value: None) -> Response[bytes]:
         try:

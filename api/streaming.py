@@ -128,10 +128,14 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
             and isinstance(payload.get("variables"), dict | None)
             and isinstance(payload.get("operationName"), str | None)
         )
-        if well_formed:
-            await super().handle_subscribe(message)
-        else:
+        if not well_formed:
             await self.handle_invalid_message("Failed to parse message")
+        elif self.connection_acknowledged and len(self.operations) >= SUBSCRIPTIONS_PER_SOCKET:
+            word = f"This WebSocket carries as many subscriptions as it may, {SUBSCRIPTIONS_PER_SOCKET}."
+            refused = errors.failure(errors.RATE_LIMITED, word)["errors"]
+            await self.websocket.send_json({"id": message["id"], "type": "error", "payload": refused})
+        else:
+            await super().handle_subscribe(message)
 
     async def run_operation(self, operation: Any) -> None:
         context: Context = self.context.context

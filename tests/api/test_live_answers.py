@@ -224,7 +224,9 @@ def test_everybody_hears_of_their_own_timer(listen: Listen, agent: Client, colle
         mine, theirs = [await audience.subscribe(one, TIMER, after=start) for one in (agent, colleague)]
         await audience.listens(2)
         for one, comment in ((agent, "Mine"), (colleague, "Theirs")):
-            await asyncio.to_thread(one.command, "startTimer", "timer { comment }", ticket=ticket["id"], comment=comment)
+            await asyncio.to_thread(
+                one.command, "startTimer", "timer { comment }", ticket=ticket["id"], comment=comment
+            )
         assert [(await stream.next())["comment"] for stream in (mine, theirs)] == ["Mine", "Theirs"]
 
     listen(listening)

@@ -14,6 +14,10 @@ const headers = { Authorization: `Bearer ${token}` };
 const api = new GraphQLClient(`${address}/graphql`, { headers });
 
 const EVENTS = 'subscription ($after: Position) { events(afterPosition: $after) { position type ticket { key } } }';
+const TICKET = `subscription ($ticket: ID!, $after: Position) {
+  ticketChanged(ticket: $ticket, afterPosition: $after) { position type }
+}`;
+const TIMER = 'subscription ($after: Position) { timerChanged(afterPosition: $after) { ticket { key } comment } }';
 const BOARD = `subscription ($filter: TicketFilter, $after: Position) {
   boardChanged(workflow: "task", filter: $filter, afterPosition: $after) { position changed { key status { key } } gone }
 }`;
@@ -67,8 +71,11 @@ async function* following(subscribe, position) {
 const overSockets = (query, variables = {}) => (after) =>
   open.client.iterate({ query, variables: { ...variables, after } });
 
-const asEventStream = (query) => (after) =>
-  createEventStreams({ url: `${address}/graphql`, headers, retryAttempts: 0 }).iterate({ query, variables: { after } });
+const asEventStream = (query, variables = {}) => (after) =>
+  createEventStreams({ url: `${address}/graphql`, headers, retryAttempts: 0 }).iterate({
+    query,
+    variables: { ...variables, after },
+  });
 
 async function take(stream, count) {
   const taken = [];
@@ -105,9 +112,29 @@ assert.equal(told.at(-1).position, commented.position);
 const streamed = following(asEventStream(EVENTS), start);
 assert.deepEqual(await take(streamed, types.length), told);
 
-const board = following(overSockets(BOARD, { filter: { tag: { eq: 'js' } } }), start);
-const [change] = await take(board, 1);
-assert.deepEqual(change.changed, [{ key: ticket.key, status: { key: 'in_progress' } }]);
+const tagged = { filter: { tag: { eq: 'js' } } };
+const board = following(overSockets(BOARD, tagged), start);
+const boardStreamed = following(asEventStream(BOARD, tagged), start);
+for (const [change] of await Promise.all([take(board, 1), take(boardStreamed, 1)])) {
+  assert.deepEqual(change.changed, [{ key: ticket.key, status: { key: 'in_progress' } }]);
+}
+
+const one = following(overSockets(TICKET, { ticket: ticket.id }), start);
+const oneStreamed = following(asEventStream(TICKET, { ticket: ticket.id }), start);
+for (const events of await Promise.all([take(one, types.length), take(oneStreamed, types.length)])) {
+  assert.deepEqual(events.map((event) => event.type), types);
+}
+
+// A timer has no position: after a break its screen is asked for anew.
+const timers = [overSockets(TIMER), asEventStream(TIMER)].map((subscribe) => subscribe(commented.position));
+await command('startTimer', { ticket: ticket.id, comment: 'Звоню' }, 'timer { comment }');
+await command('stopTimer', {}, 'timer { comment }');
+for (const timer of timers) {
+  const [started, stopped] = await take(timer, 2);
+  assert.deepEqual(started.data.timerChanged, { ticket: { key: ticket.key }, comment: 'Звоню' });
+  assert.equal(stopped.data.timerChanged, null);
+  await timer.return();
+}
 
 // ---- reconnects: the sockets are torn while events go on
 
@@ -118,13 +145,25 @@ const talking = (async () => {
     if (n % 10 === 5) for (const socket of open.opened.splice(0)) socket.terminate();
   }
 })();
-const [overSocket, asEvents] = await Promise.all([take(log, 40), take(streamed, 40), talking]);
-assert.deepEqual(overSocket.map((event) => event.position), said);
-assert.deepEqual(asEvents.map((event) => event.position), said);
+const comments = async (events) => {
+  const positions = [];
+  while (positions.length < 40) {
+    const { type, position } = (await events.next()).value;
+    if (type === 'CommentAdded') positions.push(position);
+  }
+  return positions;
+};
+const heard = await Promise.all([...[log, streamed, one, oneStreamed].map(comments), talking]);
+for (const positions of heard.slice(0, 4)) assert.deepEqual(positions, said);
 
 await command('changeRole', { ticket: ticket.id, role: 'INCIDENT' });
-for await (const { gone } of board) {
-  if (gone.includes(ticket.id)) break;
+for (const changes of [board, boardStreamed]) {
+  let before = 0;
+  for await (const { position, gone } of changes) {
+    assert.ok(Number(position) > before);
+    before = Number(position);
+    if (gone.includes(ticket.id)) break;
+  }
 }
 
 // ---- without a good token there is nothing
