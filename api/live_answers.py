@@ -104,16 +104,23 @@ async def _answers(groups: "Groups", executor: Any, key: Key) -> AsyncGenerator[
         async with groups.joined(key, executor) as member:
             if at is None:
                 at = groups.feed.position
-            async with aclosing(wanted.source.recorded(executor.context_value.view, at, member.begun)) as recorded:
-                async for told in recorded:
-                    yield await _answered(executor, told)
-                    at = told.position
+            async with aclosing(_past(executor, wanted.source, at, member.begun)) as past:
+                async for answer in past:
+                    yield answer
+                    at = answer.position
             at = max(at, member.begun)
             while heard := await member.heard():
                 for answer in heard:
                     if answer.position > at:
                         yield answer
                         at = answer.position
+
+
+async def _past(executor: Any, source: Source, after: int, until: int) -> AsyncGenerator[Answer]:
+    """By a subscriber alone: nothing of it is kept while it listens."""
+    async with aclosing(source.recorded(executor.context_value.view, after, until)) as recorded:
+        async for told in recorded:
+            yield await _answered(executor, told)
 
 
 async def _answered(executor: Any, told: Told) -> Answer:

@@ -1,20 +1,28 @@
 """Rows shown without a resolver per scalar: 500 cards of ten fields would call it 5,000 times.
 
 A scalar that is an attribute of the row, or is made of the row alone, is read and serialized here. A list is told
-column by column, with the objects in its rows, as long as nobody must be waited for. Whatever is more than that
-(arguments, lists in lists), and whatever goes wrong, goes the stock way, so that errors, nulls and paths are GraphQL's
-own; functions that answer fields may be asked a second time for that, and only read.
+column by column, with the objects and the lists in its rows (the cards of all cells together), as long as nobody must
+be waited for. Whatever is more than that (arguments), and whatever goes wrong, goes the stock way, so that errors,
+nulls and paths are GraphQL's own; functions that answer fields may be asked a second time for that, and only read.
 """
 
 from collections.abc import Awaitable, Callable
 from functools import partial
 from inspect import isawaitable, iscoroutine, iscoroutinefunction, signature
-from itertools import chain
+from itertools import chain, islice
 from operator import attrgetter
 from typing import Any, NamedTuple
 
 import strawberry
-from graphql import ExecutionResult, GraphQLEnumType, GraphQLField, GraphQLObjectType, GraphQLSchema, is_leaf_type
+from graphql import (
+    ExecutionResult,
+    GraphQLEnumType,
+    GraphQLField,
+    GraphQLList,
+    GraphQLObjectType,
+    GraphQLSchema,
+    is_leaf_type,
+)
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.types.field import StrawberryField
 
@@ -33,14 +41,15 @@ class Column(NamedTuple):
 
 
 class Looked(NamedTuple):
-    """A field that a function answers from the row and what the request carries, or an object that the row holds.
-    `key`: of the row, all that the function looks at; None: it may look at anything."""
+    """A field that a function answers from the row and what the request carries, or an object that the row holds, or a
+    list of such. `key`: of the row, all that the function looks at; None: it may look at anything."""
 
     look: Callable[[Any, Any], Any]
     key: Callable[[Any], Any] | None
     field: Any
     of: Any
     required: bool
+    many: bool
 
 
 class Plan(NamedTuple):
@@ -149,6 +158,8 @@ class Rows(StrawberryGraphQLCoreExecutionContext):
 
     def _all_shown(self, looked: Looked, details: Any, info: Any, values: list[Any]) -> list[Any]:
         """Objects that many rows name are told once."""
+        if looked.many:
+            return self._all_lists_shown(looked, details, info, values)
         if is_leaf_type(looked.of):
             return [looked.of.coerce_output_value(value) for value in values]
         once = {id(value): value for value in values}
@@ -157,6 +168,17 @@ class Rows(StrawberryGraphQLCoreExecutionContext):
             raise ValueError("more than columns")
         by_id = dict(zip(once, told, strict=True))
         return [by_id[id(value)] for value in values]
+
+    def _all_lists_shown(self, looked: Looked, details: Any, info: Any, values: list[Any]) -> list[Any]:
+        """The items of all of them as one list."""
+        if not all(map(is_list, values)):
+            raise ValueError("no list")
+        items = list(chain.from_iterable(values))
+        told = self._told(looked.of, details, info, items) if items else []
+        if told is None:
+            raise ValueError("more than columns")
+        following = iter(told)
+        return [list(islice(following, len(value))) for value in values]
 
     def _plan(self, of: GraphQLObjectType, fields: Any) -> Plan:
         plan = Plan(fields, {}, {}, {})
@@ -282,15 +304,17 @@ class _Names(dict[Any, Any]):
 
 def _looked(field: Any) -> Looked | None:
     definition = field.extensions.get("strawberry-definition")
-    of = _nullable(field.type)
+    shape = _nullable(field.type)
+    many = isinstance(shape, GraphQLList)
+    of = _nullable(shape.of_type) if many else shape
     if not isinstance(definition, StrawberryField) or field.args or definition.extensions:
         return None
-    if definition.permission_classes or not (is_leaf_type(of) or isinstance(of, GraphQLObjectType)):
+    if definition.permission_classes or not (isinstance(of, GraphQLObjectType) or (is_leaf_type(of) and not many)):
         return None
     look = _looker(definition)
     reads = definition.metadata.get(READS)
     key = attrgetter(*reads) if reads and "id" not in reads else None  # no two rows agree in that
-    return None if look is None else Looked(look, key, field, of, of is not field.type)
+    return None if look is None else Looked(look, key, field, of, shape is not field.type, many)
 
 
 def _looker(definition: Any) -> Callable[[Any, Any], Any] | None:
@@ -298,9 +322,13 @@ def _looker(definition: Any) -> Callable[[Any, Any], Any] | None:
     if resolver is None:
         get = attrgetter(definition.python_name)
         return lambda row, _: get(row)
-    resolve: Callable[[Any, Any], Any] = resolver.wrapped_func
-    given = [one and one.name for one in (resolver.parent_parameter, resolver.info_parameter)]
-    return resolve if list(signature(resolve).parameters) == given and not iscoroutinefunction(resolve) else None
+    resolve: Callable[..., Any] = resolver.wrapped_func
+    if iscoroutinefunction(resolve) or resolver.parent_parameter is None:
+        return None
+    given = [one.name for one in (resolver.parent_parameter, resolver.info_parameter) if one]
+    if list(signature(resolve).parameters) != given:
+        return None
+    return resolve if resolver.info_parameter else lambda row, _: resolve(row)
 
 
 def _reader(definition: Any) -> Callable[[Any], Any] | None:

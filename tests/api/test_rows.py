@@ -49,6 +49,13 @@ def befriend(row: strawberry.Parent[Row], info: strawberry.Info) -> Row | None:
     return None if row.nick else Row(f"friend of {row.name}", nick="friend")
 
 
+def acquaint(row: strawberry.Parent[Row]) -> Any:
+    """As many as its name has letters; none of two."""
+    if row.name == "two":
+        return []
+    return [Row(letter if letter != "!" else None, nick=row.name) for letter in row.name or ""]
+
+
 def shortly(row: strawberry.Parent[Row], info: strawberry.Info) -> Any:
     return later(row) if row.nick else f"soon {row.name} {info.field_name}"
 
@@ -72,6 +79,8 @@ class Thing:
     friend: "Thing | None" = by(befriend)
     needed: "Thing" = by(befriend)
     soon: str | None = by(shortly)
+    letters: "list[Thing]" = by(acquaint)
+    some: "list[Thing | None] | None" = by(acquaint)
 
 
 ROWS = [Row("one"), Row("two", Color.BLUE, nick="2")]
@@ -84,6 +93,7 @@ BROKEN = {
     "alone": [Row("one"), Row("two", nick="2")],
     "item": [Row("one"), None],
     "things": [Row("one"), Row(None)],
+    "letters": [Row("one"), Row("two"), Row("!?")],
 }
 
 
@@ -124,6 +134,12 @@ STOCK, QUICK = schema(), schema(execution_context_class=Rows)
         '{ broken(how: "item") { name friend { name } } }',
         '{ broken(how: "things") { friend { name } name } }',
         "{ things { __typename friend { __typename } } }",
+        "{ things { name letters { name nick letters { name tags } } some { at } } }",
+        "{ things { letters { name friend { name } soon } a: letters { repeated } } }",
+        '{ broken(how: "letters") { name some { name } } }',
+        '{ broken(how: "letters") { name letters { name } } }',
+        '{ broken(how: "letters") { letters { nick letters { name } } } }',
+        '{ broken(how: "item") { letters { name } } }',
         "{ things { name @skip(if: true) } }",
         "{ things { name friend { name @include(if: false) } } }",
         '{ broken(how: "null") { name } }',
