@@ -31,15 +31,27 @@ WORDS_OF_A_COMMENT = 25
 STARTED = datetime(2025, 1, 1, tzinfo=UTC)
 LIMIT_MS = 50.0
 
+FEW, MANY = 'filter: {priority: {eq: HIGH}, title: {contains: "7"}}', "filter: {priority: {eq: HIGH}}"
 ASKED = {
-    "a word of every third text": "сервера",
-    "two words": "сервер принтеры",
-    "a rare word": "дифференциального",
-    "a beginning": "дифф",
-    "a typing error": "дифферинциального",
-    "a phrase": '"дифференциального насоса"',
-    "a word and a filter": "сервера",
+    "a rare word": ("дифференциального", ""),
+    "a rare English word": ("differentials", ""),
+    "a rare word, with a filter": ("дифференциального", MANY),
+    "a word of every third text": ("сервера", ""),
+    "an English word of every tenth text": ("networks", ""),
+    "a word of every third text, with a filter for a tenth of the tickets": ("сервера", FEW),
+    "a word of every third text, with a filter for a quarter of the tickets": ("сервера", MANY),
+    "two words": ("сервер принтеры", ""),
+    "two words, with a filter": ("сервер принтеры", MANY),
+    "two words of which one is left out": ("сервер -принтер", ""),
+    "a rare beginning": ("дифф", ""),
+    "a common beginning": ("серв", ""),
+    "a typing error in a rare word": ("дифферинциального", ""),
+    "a typing error in a common word": ("серверра", ""),
+    "a rare phrase": ('"дифференциального насоса"', ""),
+    "a common phrase": ('"сервер принтер"', ""),
+    "a word that is nowhere": ("абракадабрический", ""),
 }
+"""Words and filter."""
 
 
 def search(lab: Lab) -> Iterator[Figure]:
@@ -48,8 +60,7 @@ def search(lab: Lab) -> Iterator[Figure]:
         lab.say("search: texts are written")
         _write(database, furnished.actor.workspace, lab.size.of(TICKETS, 50))
         with lab.server(database) as server:
-            for what, words in ASKED.items():
-                filtered = 'filter: {priority: {eq: HIGH}, title: {contains: "7"}}' if "filter" in what else ""
+            for what, (words, filtered) in ASKED.items():
                 lab.say(f"search: {what}")
                 [spread] = in_turns(lab.size.rounds, partial(_p50, lab, server, furnished.token, words, filtered))
                 yield Figure(
@@ -156,4 +167,8 @@ class _Words:
             words[1] = "принтер"
         if self._chance.random() < 0.0002:
             words[2:4] = ["дифференциальный", "насос"]
+        if self._chance.random() < 0.1:
+            words[3] = "network"
+        if self._chance.random() < 0.0002:
+            words[4] = "differential"
         return " ".join(words)

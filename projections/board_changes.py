@@ -38,8 +38,8 @@ class BoardChanges(msgspec.Struct, frozen=True):
         return lambda news: news.event.ticket is not None and not news.internal and viewer in news.requesters
 
     async def recorded(self, view: View, after: int, until: int) -> AsyncGenerator[Told]:
-        view.workflows_at = None
         while after < until:
+            view.workflows_at = None
             touched = await _touched(view, after, until)
             async for told in _told(view, self.ask, touched, after):
                 yield told

@@ -312,6 +312,7 @@ async def workflows(view: View) -> Workflows:
     if not rows:
         return NO_WORKFLOWS
     position, definition = rows[0]
+    view.workflows_at = position
     if definition is None:
         assert known is not None
         return known[1]

@@ -266,9 +266,9 @@ class Events(msgspec.Struct, frozen=True):
         return lambda news: (types is None or news.event.type in types) and _may_hear(actor, news)
 
     async def recorded(self, view: View, after: int, until: int) -> AsyncGenerator[Told]:
-        view.workflows_at = None
         more = after < until
         while more:
+            view.workflows_at = None  # what an event of this page stands on may have been defined since
             asked = msgspec.structs.replace(self.asked, after_position=after)
             page = await timeline.events(view, asked, PageAsk(first=PAGE_LIMIT))
             for event in page.nodes:

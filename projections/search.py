@@ -13,6 +13,7 @@ from uuid import UUID
 
 import msgspec
 from psycopg import sql
+from psycopg.rows import TupleRow
 
 from domain import comments
 from domain.tickets import (
@@ -61,7 +62,7 @@ create index search_word_stem on search_word (workspace, stem);
 """
 
 # Texts that hold what was asked are counted as far as they can be ranked in time. Where there are more, the word says
-# little, and the newest stand for all: slice by slice, half of them titles.
+# little, and the newest stand for all: slice by slice, a quarter of them titles.
 FUNCTIONS = """
 create or replace function search_query(asked json) returns tsquery language plpgsql stable security definer as
 $$
@@ -132,26 +133,25 @@ begin
     return;
   end if;
   select max(tracking.position) / slices into last from tracking where name = 'search';
-  -- The newest alone tell a common word at once, without the list of all texts that have it.
+  -- The newest alone tell a common word at once, without the list of all texts that have it: if all slices are like
+  -- these two, more have it than can be ranked.
   select count(*) into got from (
     select from search_text t
      where t.workspace = here and t.slice = any(array[last, last - 1]) and t.words @@ wanted
        and not (public_only and t.internal)
      limit most / 2) counted;
-  if got < most / 2 then
+  if got * (last + 1) / 2 <= most and got < most / 2 then
     select count(*) into got from (
       select from search_text t
        where t.workspace = here and t.words @@ wanted and not (public_only and t.internal) limit most + 1) counted;
-  else
-    got := most + 1;
+    if got <= most then
+      return query
+      select t.id, t.field, t.ticket, search_rank(t.field, t.words, wanted) from search_text t
+       where t.workspace = here and t.words @@ wanted and not (public_only and t.internal);
+      return;
+    end if;
   end if;
-  if got <= most then
-    return query
-    select t.id, t.field, t.ticket, search_rank(t.field, t.words, wanted) from search_text t
-     where t.workspace = here and t.words @@ wanted and not (public_only and t.internal);
-    return;
-  end if;
-  foreach quota in array array[most / 2, most] loop
+  foreach quota in array array[most / 4, most] loop
     part := last;
     while part >= 0 and found_so_far < quota loop
       return query
@@ -311,10 +311,8 @@ PROJECTION = Projection(
 LONGEST, MOST_TERMS = 500, 20
 RANKED = 2_000
 """So many texts are ranked; of words that more texts have, the newest."""
-FILTERED = 4_000
-"""So many where a filter takes some of them away."""
 LISTED = 10_000
-"""So many texts can make a list of tickets that is in another order."""
+"""So many texts can make a list of tickets that is in another order, or a page that a filter leaves short."""
 NARROW = 2_000
 """Of so few tickets, all texts are looked at one by one."""
 TEXTS_SHOWN = 3
@@ -395,25 +393,30 @@ async def search(view: View, query: str, filter: TicketFilter | None, ask: PageA
         rank, number = decode_cursor(ask.after, tuple[int, int])
         after, start = sql.SQL("(h.rank, s.number) < (%(rank)s, %(number)s)"), {"rank": rank, "number": number}
     found = await _Found.of(view, query, filter)
-    rows = await view.fetch(
-        sql.SQL("{} and {} order by h.rank desc, s.number desc limit {}").format(
-            found.select(sql.SQL("{}, h.rank, h.texts").format(tickets.SELECTED)),
-            after,
-            sql.Literal(page_size(ask) + 1),
-        ),
-        {**found.arguments, **start},
-    )
+    rows: list[TupleRow] = []
+    for most in (RANKED, LISTED) if found.filtered else (RANKED,):
+        rows = await view.fetch(
+            sql.SQL("{} and {} order by h.rank desc, s.number desc limit {}").format(
+                found.select(sql.SQL("{}, (select count(*) from f), h.rank, h.texts").format(tickets.SELECTED)),
+                after,
+                sql.Literal(page_size(ask) + 1),
+            ),
+            {**found.arguments, "most": most, **start},
+        )
+        if len(rows) > page_size(ask) or (rows and rows[0][-3] < RANKED):
+            break
     return page_of([(_hit(row, found.asked), (row[-2], row[1])) for row in rows], ask)
 
 
 async def count(view: View, query: str, filter: TicketFilter | None) -> int:
-    """Of the tickets whose texts are ranked."""
+    """Of the tickets whose texts are ranked, on the last of the pages."""
     found = await _Found.of(view, query, filter)
-    return int((await view.fetch(found.select(sql.SQL("count(*)")), found.arguments))[0][0])
+    most = LISTED if found.filtered else RANKED
+    return int((await view.fetch(found.select(sql.SQL("count(*)")), {**found.arguments, "most": most}))[0][0])
 
 
 def _hit(row: Sequence[Any], asked: Asked) -> SearchHitRow:
-    *shown, rank, texts = row
+    *shown, _, rank, texts = row
     found = [text.partition(":") for text in texts[:TEXTS_SHOWN]]
     return SearchHitRow(
         ticket=tickets.ticket_row(shown, NOW),
@@ -434,20 +437,21 @@ class _Found(msgspec.Struct, frozen=True):
     matching: tickets.Matching
     narrow: list[UUID] | None
     """Where the filter leaves few tickets: these."""
-    most: int
     public: bool
     key: str
+    filtered: bool
+    """Whether it leaves some tickets out, but too few."""
 
     @classmethod
     async def of(cls, view: View, query: str, filter: TicketFilter | None) -> "_Found":
         asked = parsed(query)
         matching = tickets.Matching(view, filter, None, NOW)
-        narrow, most = None, RANKED
-        if filter is not None or not view.actor.reads_all:
+        narrow, filtered = None, filter is not None or not view.actor.reads_all
+        if filtered:
             few = sql.SQL("select s.ticket {} limit {}").format(matching.source(), sql.Literal(NARROW + 1))
             found = [row[0] for row in await view.fetch(few, matching.arguments)]
-            narrow, most = (found if len(found) <= NARROW else None), FILTERED
-        return cls(asked, matching, narrow, most, not view.actor.reads_all, query.strip())
+            narrow = found if len(found) <= NARROW else None
+        return cls(asked, matching, narrow, not view.actor.reads_all, query.strip(), filtered and narrow is None)
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -458,7 +462,7 @@ class _Found(msgspec.Struct, frozen=True):
             "asked": _encoded(self.asked),
             "public": self.public,
             "of_tickets": self.narrow,
-            "most": self.most,
+            "most": RANKED,
             "slices": SLICE,
             "key_number": int(number) if numbered else None,
             "key": self.key,

@@ -14,7 +14,7 @@ from pathlib import Path
 from api.runtime import DATABASE_VARIABLE, HOME_VARIABLE
 from application.event_store.database import Database
 
-START_SECONDS = 30
+START_SECONDS = 120
 STOP_SECONDS = 30
 
 

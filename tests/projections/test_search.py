@@ -245,13 +245,45 @@ def test_of_common_words_the_newest_texts_are_ranked_titles_among_them(
 ) -> None:
     monkeypatch.setattr(search, "RANKED", 10)
     monkeypatch.setattr(search, "SLICE", 16)
-    tickets = [world.open(f"Сайт {n}") for n in range(30)]
+    tickets = [world.open(f"Сайт {n}") for n in range(60)]
     for ticket in tickets:
         say(world, ticket, "Сайт")
     world.project()
-    newest = {f"Сайт {n}" for n in range(20, 30)}
+    newest = {f"Сайт {n}" for n in range(60 - 2 * 16, 60)}
     assert 5 <= len(found(world, "сайт")) <= 10
     assert set(found(world, "сайт")) <= newest
+
+
+def test_a_page_that_a_filter_leaves_short_is_filled_from_older_texts(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "RANKED", 10)
+    monkeypatch.setattr(search, "SLICE", 16)
+    monkeypatch.setattr(search, "NARROW", 2)
+    for n in range(30):
+        say(world, world.open(f"Сайт {n}", "TASK" if n < 5 else "INCIDENT"), "Сайт")
+    world.project()
+    tasks = TicketFilter(role=KeyFilter(eq="TASK"))
+    assert set(found(world, "сайт", tasks)) == {f"Сайт {n}" for n in range(5)}
+    assert found(world, "нигде", tasks) == []
+
+
+@pytest.mark.parametrize("every", [1, 2, 7, 30])
+def test_a_word_is_found_however_often_it_stands_among_the_newest(
+    world: World, monkeypatch: pytest.MonkeyPatch, every: int
+) -> None:
+    """Whether it is common is told by the newest texts alone; nothing is lost where they tell it wrong."""
+    monkeypatch.setattr(search, "RANKED", 40)
+    monkeypatch.setattr(search, "SLICE", 16)
+    for n in range(60):
+        world.open(f"Сайт {n}" if n % every == 0 else f"Почта {n}")
+    world.project()
+    expected = {f"Сайт {n}" for n in range(0, 60, every)}
+    found_ = set(found(world, "сайт"))
+    assert found_ <= expected
+    assert len(found_) >= min(len(expected), 10)
+    if len(expected) <= 20:
+        assert found_ == expected
 
 
 def test_a_list_takes_a_search_in_its_own_order_and_of_now_alone(world: World) -> None:
