@@ -22,6 +22,7 @@ from api import (
     traceability_cli,
 )
 from api import demo as scenario
+from api.exports.command import export_command
 from api.runtime import ATTACHMENTS, DATABASE_VARIABLE, attachments_folder, home, open_contents, open_database
 from api.settings import BadSetting
 from application.embedded_postgres import EmbeddedPostgresError
@@ -159,6 +160,7 @@ main.add_command(billing_cli.billing)
 main.add_command(auditing.audit)
 auditing.audit.add_command(replaying.replay)
 auditing.audit.add_command(bundles.bundle)
+auditing.audit.add_command(export_command)
 
 
 if __name__ == "__main__":

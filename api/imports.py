@@ -57,7 +57,7 @@ def import_command(file: Path, mapping_path: Path, workspace: str | None, reject
     try:
         said = _text(mapping_path)
         mapping = read_work_mapping(said) if is_work(said) else read_mapping(said)
-        with _interruptible(), open_database(home()) as database, EventStore(database) as store:
+        with interruptible(), open_database(home()) as database, EventStore(database) as store:
             chosen = choose_workspace(database, workspace)
             rejects = rejects or Path(f"{file.name}.rejects.csv")
             summary = run_import(database, store, chosen, file, mapping, rejects, dry_run=dry_run)
@@ -209,7 +209,7 @@ def _text(path: Path) -> str:
 
 
 @contextmanager
-def _interruptible() -> Generator[None]:
+def interruptible() -> Generator[None]:
     """SIGTERM ends an import as Ctrl-C does: in order, and with a word."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

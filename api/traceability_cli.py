@@ -2,7 +2,6 @@
 
 import asyncio
 import sys
-import time
 from pathlib import Path
 from uuid import UUID
 
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from api import traceability_client
+from api.catching_up import catching_up
 from api.imports import choose_workspace
 from api.runtime import home, open_database
 from api.traceability_linking import READ_MODELS, Linked, link
@@ -23,16 +23,11 @@ from application.traceability.scanning import Recording, Scanned, scan
 from application.workspaces import operator
 from domain.access import Actor
 from projections import traceability
-from projections.engine import Session
-from projections.reading import ReadModelBehind, ReadModels
-from projections.registry import PROJECTIONS
+from projections.reading import ReadModels
 
 INTERRUPTED = 130
 MANY = 1_000
 """Commits of one scan, from which on the planner is told of them at once."""
-
-PATIENCE = 60.0
-"""Seconds for read models, that another process writes, to know what was recorded."""
 
 
 Resolved = tuple[str | None, click.Command | None, list[str]]
@@ -96,28 +91,14 @@ def scan_clone(
 
 
 async def _link(database: Database, actor: Actor, recording: Recording, scanned: Scanned, clone: Path) -> Linked:
-    wanted = {one.name: one for one in PROJECTIONS if one.name in READ_MODELS}
-    with Session(database, wanted) as session:
-        async with ReadModels(database, size=1) as models:
+    async with ReadModels(database, size=1) as models, catching_up(database, models, READ_MODELS) as reach:
 
-            async def reach(position: int) -> None:
-                """Brings the read models there, where no server or worker does."""
-                deadline = time.monotonic() + PATIENCE
-                while True:
-                    session.acquire()
-                    while session.step():
-                        pass
-                    try:
-                        await models.wait_for(position, *READ_MODELS)
-                    except ReadModelBehind:
-                        if time.monotonic() > deadline:
-                            raise
-                    else:
-                        break
-                if scanned.commits >= MANY:
-                    _analyze(database)
+        async def known(position: int) -> None:
+            await reach(position)
+            if scanned.commits >= MANY:
+                _analyze(database)
 
-            return await link(models.view(actor), recording, reach, scanned.position, clone)
+        return await link(models.view(actor), recording, known, scanned.position, clone)
 
 
 def _analyze(database: Database) -> None:

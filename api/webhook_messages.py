@@ -5,11 +5,10 @@ from uuid import UUID
 
 import msgspec
 
-from api.events import with_opaque_ids
+from api.event_objects import as_object
 from api.ids import Kind, encode, encode_event
 from api.scalars import write_time
 from application.handling import now
-from domain.tickets import ticket_key
 from domain.workflows import Workflows
 from projections.rows import EventRow
 from projections.webhook_deliveries import Told
@@ -31,7 +30,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
 def of_event(told: Told, known: Workflows) -> Message:
     event = told.event
-    shown = _shown(told, known)
+    shown = as_object(event, told.ticket_number, known)
     body = _body(event, shown)
     if len(body) > BODY_LIMIT:
         body = _body(event, {**shown, "changes": None, "data": None})
@@ -46,38 +45,3 @@ def of_test(webhook: UUID, number: int) -> Message:
 
 def _body(event: EventRow, shown: dict[str, Any]) -> bytes:
     return msgspec.json.encode({"type": event.type, "timestamp": write_time(event.occurred_at), "data": shown})
-
-
-def _shown(told: Told, known: Workflows) -> dict[str, Any]:
-    """By the names of the GraphQL type `Event`."""
-    event = told.event
-    ticket = None
-    if event.ticket is not None:
-        key = None if told.ticket_number is None else ticket_key(told.ticket_number)
-        ticket = {"id": encode(Kind.TICKET, event.ticket), "key": key}
-    return {
-        "id": encode_event(event.position),
-        "position": str(event.position),
-        "version": event.version,
-        "type": event.type,
-        "ticket": ticket,
-        "occurredAt": write_time(event.occurred_at),
-        "recordedAt": write_time(event.recorded_at),
-        "actor": {"id": encode(Kind.PERSON, event.actor)},
-        "onBehalfOf": None if event.on_behalf_of is None else {"id": encode(Kind.PERSON, event.on_behalf_of)},
-        "channel": event.channel,
-        "source": event.source,
-        "reason": event.reason,
-        "commandId": event.command_id,
-        "correlationId": event.correlation_id,
-        "causationId": event.causation_id,
-        "changes": [
-            {
-                "path": change.path,
-                "from": with_opaque_ids(known, change.path, change.from_),
-                "to": with_opaque_ids(known, change.path, change.to),
-            }
-            for change in event.changes
-        ],
-        "data": event.data,
-    }

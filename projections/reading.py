@@ -92,10 +92,11 @@ NOW = Moment()
 class ReadModels:
     """One shard's read models: opened once per process, inside its event loop."""
 
-    def __init__(self, database: Database, size: int = 8) -> None:
+    def __init__(self, database: Database, size: int = 8, patience: str = "20s") -> None:
+        """`patience`: how long a statement may take, as PostgreSQL writes it; 0: for ever."""
         self.database = database
         # What is asked for is in memory, or on a disk without arms: the default, 4, takes an index for slow.
-        self._pool = database.async_pool(Role.READER, size, statement_timeout="20s", random_page_cost="1.1")
+        self._pool = database.async_pool(Role.READER, size, statement_timeout=patience, random_page_cost="1.1")
 
     async def open(self) -> None:
         await self._pool.open()

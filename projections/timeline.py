@@ -70,6 +70,7 @@ create table timeline (
   version         integer not null,
   type            text not null,
   ticket          uuid,            -- null: an event of another kind of stream
+  about           uuid,            -- the ticket that an event of another kind of stream is about
   internal        boolean not null, -- not for requesters
   occurred_at     timestamptz not null,
   recorded_at     timestamptz not null,
@@ -90,6 +91,8 @@ create table timeline (
 INDEXES = """
 create index timeline_workspace on timeline (workspace, position);
 create index timeline_ticket on timeline (ticket, version) where ticket is not null;
+create index timeline_about on timeline (about, position) where about is not null;
+create index timeline_role on timeline (ticket, position) where type in ('TicketOpened', 'RoleChanged');
 create index timeline_actor on timeline (workspace, actor, position);
 create index timeline_recorded on timeline (workspace, recorded_max, position);
 create index timeline_occurred on timeline (workspace, occurred_at);
@@ -291,6 +294,7 @@ _Event = msgspec.defstruct(
         "version",
         "type",
         "ticket",
+        "about",
         "internal",
         "occurred_at",
         "recorded_at",
@@ -320,6 +324,7 @@ def _row(change: Change) -> Any:
         envelope.originator_version,
         NAMES[type(event)].name,
         envelope.originator_id if isinstance(change.after, Ticket) else None,
+        _about(change),
         _is_internal(change),
         envelope.occurred_at,
         envelope.recorded_at,
@@ -335,6 +340,13 @@ def _row(change: Change) -> Any:
         changes_of(change),
         _data(event),
     )
+
+
+def _about(change: Change) -> UUID | None:
+    for state in (change.after, change.before):  # a timer that was stopped is about what it ran for
+        if isinstance(state, WorkEntry | Timer | Binding | Link) and state.ticket is not None:
+            return state.ticket
+    return None
 
 
 def _data(event: DomainEvent) -> Any:

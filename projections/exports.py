@@ -1,0 +1,571 @@
+"""Exports: what leaves for other tools, read in chunks by keyset, so that any history takes the same memory.
+
+All is as of one position of the log, so that an export that was interrupted goes on with what it began with.
+"""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, LiteralString
+from uuid import UUID
+
+import msgspec
+from psycopg import sql
+
+from domain.billing import ledger
+from projections import timeline
+from projections.billing import as_contract, closed_periods, is_holiday, work_of
+from projections.contracts import contracts_by_ids
+from projections.reading import Moment, View
+from projections.rows import EventRow
+
+READ_MODELS = ("timeline", "spans", "tickets", "directory", "work", "contracts", "billing", "traceability", "links")
+"""What exports are made of."""
+
+
+class Scope(msgspec.Struct, frozen=True, kw_only=True):
+    """What is exported. `head`: the position up to which. `since`, `until`: of the events, in their own time, until
+    excluded. `process`: a role or a workflow, which a ticket has, or once had. `client`: whose tickets: those bound to
+    its contracts, themselves or by what they are a part of, and those of its contacts."""
+
+    head: int
+    since: datetime | None = None
+    until: datetime | None = None
+    process: str | None = None
+    client: UUID | None = None
+
+    @property
+    def narrowed(self) -> bool:
+        """To some tickets: what has nothing to do with them is left out."""
+        return bool(self.process or self.client)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return msgspec.structs.asdict(self)
+
+
+class Recorded(msgspec.Struct, frozen=True, kw_only=True):
+    """An event, and the ticket that it is of or about. `role`, `workflow`: of the ticket then; `episode`: the version
+    of the ticket's event by which it had come to this role; `left`: the same of the role that this event ended."""
+
+    event: EventRow
+    ticket: UUID | None
+    number: int | None
+    role: str | None
+    workflow: str | None
+    episode: int | None
+    left: int | None
+
+
+class ExportedTicket(msgspec.Struct, frozen=True, kw_only=True):
+    """`contract`: that it is bound to itself. `client`: of that contract, else whose contact the requester is."""
+
+    id: UUID
+    number: int
+    contract: UUID | None
+    client: UUID | None
+
+
+class ExportedSpan(msgspec.Struct, frozen=True, kw_only=True):
+    ticket: UUID
+    version: int
+    occurred_from: datetime
+    role: str
+    workflow: str
+    status: str
+    category: str
+    priority: int
+    channel: str
+    external_key: str | None
+    title: str
+    tags: list[str]
+    assignee: UUID | None
+    team: UUID | None
+    requester: UUID | None
+    service: UUID | None
+    parent: UUID | None
+    start_at: datetime | None
+    due_at: datetime | None
+    closed_at: datetime | None
+
+
+class ExportedChange(msgspec.Struct, frozen=True, kw_only=True):
+    """A commit or a merge request. `change`: its whole hash, or its number. `at`: when it was authored, or opened.
+    `tickets`: the numbers of those it is linked to."""
+
+    repository: UUID
+    repository_key: str
+    kind: str
+    change: str
+    title: str
+    author: str | None
+    at: datetime
+    state: str | None
+    merged_at: datetime | None
+    tickets: list[int] = []
+
+
+# ---- which tickets
+
+_OF_PROCESS = sql.SQL(
+    "exists (select from span p where p.ticket = {ticket} and p.opened_position <= %(head)s"
+    " and (p.role = %(process)s or p.workflow = %(process)s))"
+)
+_OF_CLIENT = sql.SQL("""{ticket} in (
+  with recursive bound (ticket) as (
+    select b.ticket from ticket_contract b
+      join contract k on k.workspace = %(workspace)s and k.id = b.contract and k.closed_position is null
+     where b.workspace = %(workspace)s and k.client = %(client)s
+    union
+    select s.ticket from bound
+      join span s on s.workspace = %(workspace)s and s.parent = bound.ticket and s.closed_position is null
+     where not exists (select from ticket_contract b where b.ticket = s.ticket and b.contract is not null)
+  )
+  select ticket from bound
+  union
+  select s.ticket from client_contact m
+    join span s on s.workspace = %(workspace)s and s.requester = m.person and s.closed_position is null
+   where m.workspace = %(workspace)s and m.client = %(client)s)""")
+
+
+def _times(scope: Scope, column: sql.Composable) -> list[sql.Composable]:
+    parts: list[sql.Composable] = []
+    if scope.since is not None:
+        parts.append(sql.SQL("{} >= %(since)s").format(column))
+    if scope.until is not None:
+        parts.append(sql.SQL("{} < %(until)s").format(column))
+    return parts
+
+
+def _narrowed(scope: Scope, ticket: sql.Composable) -> list[sql.Composable]:
+    parts: list[sql.Composable] = []
+    if scope.process is not None:
+        parts.append(_OF_PROCESS.format(ticket=ticket))
+    if scope.client is not None:
+        parts.append(_OF_CLIENT.format(ticket=ticket))
+    return parts
+
+
+def _chosen(scope: Scope, ticket: sql.Composable) -> sql.Composable:
+    """Of a ticket: whether it is exported."""
+    parts: list[sql.Composable] = [
+        sql.SQL(
+            "exists (select from timeline o where o.ticket = {} and o.type in ('TicketOpened', 'RoleChanged')"
+            " and o.position <= %(head)s)"
+        ).format(ticket),
+        *_narrowed(scope, ticket),
+    ]
+    times = _times(scope, sql.SQL("r.occurred_at"))
+    if times:
+        within = sql.SQL(" and ").join([sql.SQL("r.position <= %(head)s"), *times])
+        parts.append(
+            sql.SQL(
+                "(exists (select from timeline r where r.ticket = {0} and {1})"
+                " or exists (select from timeline r where r.about = {0} and {1}))"
+            ).format(ticket, within)
+        )
+    return sql.SQL(" and ").join(parts)
+
+
+# ---- events
+
+_ABOUT = sql.SQL("coalesce(x.ticket, x.about)")
+_EPISODE: LiteralString = """
+left join lateral (
+  select r.version, r.position, r.data ->> 'role' as role, r.data ->> 'workflow' as workflow from timeline r
+   where r.ticket = coalesce(x.ticket, x.about) and r.type in ('TicketOpened', 'RoleChanged')
+     and r.position <= x.position order by r.position desc limit 1) e on true
+left join lateral (
+  select r.version from timeline r
+   where e.position = x.position and r.ticket = x.ticket and r.type in ('TicketOpened', 'RoleChanged')
+     and r.position < x.position order by r.position desc limit 1) f on true
+"""
+_FROM = sql.SQL(
+    "select {columns}, {about}, k.number, e.role, e.workflow, e.version, f.version from timeline x"
+    " left join ticket k on k.id = {about} {episode}"
+).format(columns=timeline.COLUMNS, about=_ABOUT, episode=sql.SQL(_EPISODE))
+_WIDTH = 18
+
+
+def _recorded(row: Sequence[Any]) -> Recorded:
+    ticket, number, role, workflow, episode, left = row[_WIDTH:]
+    return Recorded(
+        event=timeline.event_row(row[:_WIDTH]),
+        ticket=ticket,
+        number=number,
+        role=role,
+        workflow=workflow,
+        episode=episode,
+        left=left,
+    )
+
+
+def _events(scope: Scope) -> sql.Composable:
+    """How the workspace is connected to other systems is nobody's history."""
+    hidden = sql.Literal(list(timeline.FOR_ADMINISTRATORS))
+    parts: list[sql.Composable] = [
+        sql.SQL("x.workspace = %(workspace)s and x.position <= %(head)s and x.type <> all({})").format(hidden),
+        *_times(scope, sql.SQL("x.occurred_at")),
+    ]
+    return sql.SQL(" and ").join(parts)
+
+
+def _of_chosen(scope: Scope) -> sql.Composable:
+    narrowed = _narrowed(scope, _ABOUT)
+    return sql.SQL(" and ").join([_events(scope), *narrowed])
+
+
+async def events(view: View, scope: Scope, after: int, limit: int) -> list[Recorded]:
+    """Those after a position, in order."""
+    rows = await view.fetch(
+        sql.SQL("{} where {} and x.position > %(after)s order by x.position limit %(limit)s").format(
+            _FROM, _of_chosen(scope)
+        ),
+        {**scope.arguments, "after": after, "limit": limit},
+    )
+    return [_recorded(row) for row in rows]
+
+
+async def events_of(
+    view: View, scope: Scope, tickets: Sequence[UUID], after: tuple[int, datetime, int], limit: int
+) -> list[Recorded]:
+    """Those of these tickets or about them, after a number, a time and a position, in this order."""
+    rows = await view.fetch(
+        sql.SQL(
+            "{} where {} and (x.ticket = any(%(tickets)s) or x.about = any(%(tickets)s))"
+            " and (k.number, x.occurred_at, x.position) > (%(number)s, %(at)s, %(after)s)"
+            " order by k.number, x.occurred_at, x.position limit %(limit)s"
+        ).format(_FROM, _events(scope)),
+        {
+            **scope.arguments,
+            "tickets": list(tickets),
+            "number": after[0],
+            "at": after[1],
+            "after": after[2],
+            "limit": limit,
+        },
+    )
+    return [_recorded(row) for row in rows]
+
+
+class Counted(msgspec.Struct, frozen=True, kw_only=True):
+    """Events of one type: of those that change a status or a role, with one outcome."""
+
+    type: str
+    outcome: str | None
+    count: int
+
+
+async def census(view: View, scope: Scope, *, of_tickets: bool = False) -> list[Counted]:
+    """How many events there are of which kind; of those alone that are of or about a ticket."""
+    rows = await view.fetch(
+        sql.SQL(
+            "select x.type, case x.type when 'StatusChanged' then x.data ->> 'status'"
+            " when 'RoleChanged' then x.data ->> 'role' end, count(*) from timeline x where {} and {}"
+            " group by 1, 2 order by 1, 2"
+        ).format(_of_chosen(scope), sql.SQL("{} is not null").format(_ABOUT) if of_tickets else sql.SQL("true")),
+        scope.arguments,
+    )
+    return [Counted(type=type_, outcome=outcome, count=count) for type_, outcome, count in rows]
+
+
+# ---- tickets
+
+
+async def tickets(view: View, scope: Scope, after: int, limit: int) -> list[ExportedTicket]:
+    """Those after a number, in order."""
+    rows = await view.fetch(
+        sql.SQL(
+            "select k.id, k.number, b.contract, coalesce(c.client, m.client) from ticket k"
+            " left join ticket_contract b on b.ticket = k.id"
+            " left join contract c on c.id = b.contract and c.closed_position is null"
+            " left join span s on s.ticket = k.id and s.closed_position is null"
+            " left join lateral (select m.client from client_contact m where m.workspace = k.workspace"
+            "   and m.person = s.requester order by m.client limit 1) m on true"
+            " where k.workspace = %(workspace)s and k.number > %(after)s and {} order by k.number limit %(limit)s"
+        ).format(_chosen(scope, sql.SQL("k.id"))),
+        {**scope.arguments, "after": after, "limit": limit},
+    )
+    return [ExportedTicket(id=row[0], number=row[1], contract=row[2], client=row[3]) for row in rows]
+
+
+async def ticket_count(view: View, scope: Scope) -> int:
+    rows = await view.fetch(
+        sql.SQL("select count(*) from ticket k where k.workspace = %(workspace)s and {}").format(
+            _chosen(scope, sql.SQL("k.id"))
+        ),
+        scope.arguments,
+    )
+    return int(rows[0][0])
+
+
+async def numbers(view: View, scope: Scope, tickets: Sequence[UUID]) -> dict[UUID, int]:
+    """Of those of these tickets that are exported."""
+    rows = await view.fetch(
+        sql.SQL(
+            "select k.id, k.number from ticket k where k.workspace = %(workspace)s and k.id = any(%(tickets)s) and {}"
+        ).format(_chosen(scope, sql.SQL("k.id"))),
+        {**scope.arguments, "tickets": list(tickets)},
+    )
+    return dict(rows)
+
+
+_SPAN = sql.SQL(", ").join(sql.Identifier("s", name) for name in ExportedSpan.__struct_fields__)
+
+
+async def spans_of(view: View, scope: Scope, tickets: Sequence[UUID]) -> dict[UUID, list[ExportedSpan]]:
+    """What each of these tickets was, in order."""
+    rows = await view.fetch(
+        sql.SQL(
+            "select {} from span s where s.workspace = %(workspace)s and s.ticket = any(%(tickets)s)"
+            " and s.opened_position <= %(head)s order by s.ticket, s.version"
+        ).format(_SPAN),
+        {"tickets": list(tickets), "head": scope.head},
+    )
+    found: dict[UUID, list[ExportedSpan]] = {}
+    for row in rows:
+        named = dict(zip(ExportedSpan.__struct_fields__, row, strict=True))
+        found.setdefault(row[0], []).append(ExportedSpan(**named))
+    return found
+
+
+async def links_of(view: View, scope: Scope, tickets: Sequence[UUID]) -> dict[UUID, list[tuple[str, UUID]]]:
+    """The links of each of these tickets: of which kind, to which other."""
+    rows = await view.fetch(
+        "select l.ticket, l.kind, l.other from link l"
+        " where l.workspace = %(workspace)s and l.ticket = any(%(tickets)s) and l.opened_position <= %(head)s"
+        " and (l.closed_position is null or l.closed_position > %(head)s) order by 1, 2, 3",
+        {"tickets": list(tickets), "head": scope.head},
+    )
+    found: dict[UUID, list[tuple[str, UUID]]] = {}
+    for ticket, kind, other in rows:
+        found.setdefault(ticket, []).append((kind, other))
+    return found
+
+
+# ---- whom and what events name
+
+_NAMED: dict[str, LiteralString] = {
+    "person": "select id, name, kind, active from person",
+    "team": "select id, name, key, true from team",
+    "service": "select id, name, key, active from service",
+    "client": "select id, name, time_zone, true from client",
+    "contract": "select id, name, client::text, last_day is null from contract",
+}
+
+
+class Named(msgspec.Struct, frozen=True, kw_only=True):
+    """`mark`: a person's kind, a key, a client's time zone, a contract's client."""
+
+    id: UUID
+    name: str
+    mark: str
+    active: bool
+
+
+async def named(
+    view: View, kind: str, after: UUID | None, limit: int, among: Sequence[UUID] | None = None
+) -> list[Named]:
+    """The people, teams, services, clients or contracts after an id, in order; of these alone, where they are given."""
+    conditions: LiteralString = (
+        "workspace = %(workspace)s and (%(after)s::uuid is null or id > %(after)s)"
+        " and (%(among)s::uuid[] is null or id = any(%(among)s))"
+    )
+    current: LiteralString = " and closed_position is null" if kind == "contract" else ""
+    rows = await view.fetch(
+        sql.SQL("{} where {}{} order by id limit %(limit)s").format(
+            sql.SQL(_NAMED[kind]), sql.SQL(conditions), sql.SQL(current)
+        ),
+        {"after": after, "limit": limit, "among": None if among is None else list(among)},
+    )
+    return [Named(id=row[0], name=row[1], mark=row[2], active=row[3]) for row in rows]
+
+
+async def actors_without_names(view: View) -> list[UUID]:
+    """Who acts and is nobody in the directory: the system, as a rule."""
+    rows = await view.fetch(
+        "with recursive acting (actor) as ("
+        " (select actor from timeline where workspace = %(workspace)s order by actor limit 1)"
+        " union all"
+        " select (select t.actor from timeline t where t.workspace = %(workspace)s and t.actor > a.actor"
+        "   order by t.actor limit 1) from acting a where a.actor is not null)"
+        " select a.actor from acting a where a.actor is not null"
+        " and not exists (select from person p where p.id = a.actor)"
+    )
+    return [actor for (actor,) in rows]
+
+
+# ---- changes of code
+
+
+async def changes(
+    view: View, scope: Scope, kind: str, after: tuple[UUID, str] | None, limit: int
+) -> list[ExportedChange]:
+    """Commits (COMMIT) or merge requests (REQUEST) after a repository and a change, in order, with what they are
+    linked to. Where the export is narrowed, those alone that are linked to its tickets."""
+    source = _COMMITS if kind == "COMMIT" else _REQUESTS
+    chosen: sql.Composable = sql.SQL("true")
+    if scope.narrowed:
+        chosen = sql.SQL(
+            "exists (select from change_link l where l.workspace = %(workspace)s and l.repository = x.repository"
+            " and l.kind = %(kind)s and l.change = x.change and l.position <= %(head)s and {})"
+        ).format(_chosen(scope, sql.SQL("l.ticket")))
+    rows = await view.fetch(
+        sql.SQL(
+            "select x.repository, r.key, x.change, x.title, x.author, x.at, x.state, x.merged_at from ({}) x"
+            " join repository r on r.id = x.repository where {} and (%(repository)s::uuid is null"
+            " or (x.repository, x.change) > (%(repository)s, %(change)s)) order by x.repository, x.change limit %(limit)s"
+        ).format(sql.SQL(source), chosen),
+        {
+            **scope.arguments,
+            "kind": kind,
+            "repository": None if after is None else after[0],
+            "change": None if after is None else after[1],
+            "limit": limit,
+        },
+    )
+    linked = await _links(view, scope, kind, [(row[0], row[2]) for row in rows])
+    return [
+        ExportedChange(
+            repository=row[0],
+            repository_key=row[1],
+            kind=kind,
+            change=row[2],
+            title=row[3],
+            author=row[4],
+            at=row[5],
+            state=row[6],
+            merged_at=row[7],
+            tickets=linked.get((row[0], row[2]), []),
+        )
+        for row in rows
+    ]
+
+
+_COMMITS: LiteralString = """
+select c.repository, c.sha as change, c.subject as title, c.author, c.authored_at as at, null as state,
+       null::timestamptz as merged_at
+  from code_commit c where c.workspace = %(workspace)s and c.position <= %(head)s
+union all
+select l.repository, l.change, '', null, min(l.linked_at), null, null
+  from change_link l where l.workspace = %(workspace)s and l.position <= %(head)s and l.kind = 'COMMIT'
+   and not exists (select from code_commit c where c.repository = l.repository and c.sha = l.change)
+ group by l.repository, l.change
+"""
+"""Those too that somebody linked, and no clone has shown yet."""
+_REQUESTS: LiteralString = """
+select q.repository, q.number::text collate "C" as change, q.title, null as author, q.opened_at as at, q.state,
+       q.merged_at
+  from merge_request q where q.workspace = %(workspace)s
+"""
+
+
+async def _links(
+    view: View, scope: Scope, kind: str, wanted: Sequence[tuple[UUID, str]]
+) -> dict[tuple[UUID, str], list[int]]:
+    """The numbers of exported tickets by change."""
+    rows = await view.fetch(
+        sql.SQL(
+            "select distinct l.repository, l.change, k.number from unnest(%(repositories)s::uuid[], %(changes)s::text[])"
+            " w (repository, change) join change_link l on l.repository = w.repository and l.kind = %(kind)s"
+            " and l.change = w.change join ticket k on k.id = l.ticket"
+            " where l.workspace = %(workspace)s and l.closed_position is null and l.position <= %(head)s"
+            " and l.verdict is distinct from 'REJECTED' and {} order by 1, 2, 3"
+        ).format(_chosen(scope, sql.SQL("l.ticket"))),
+        {
+            **scope.arguments,
+            "kind": kind,
+            "repositories": [repository for repository, _ in wanted],
+            "changes": [change for _, change in wanted],
+        },
+    )
+    found: dict[tuple[UUID, str], list[int]] = {}
+    for repository, change, number in rows:
+        found.setdefault((repository, change), []).append(number)
+    return found
+
+
+Touched = dict[int, list[tuple[str, str, str]]]
+"""By an event's position, changes of code: repository's key, kind, change."""
+
+
+async def changes_at(view: View, events: Sequence[Recorded]) -> Touched:
+    """What events of repositories, merge requests and links are about."""
+    pushed = [one.event for one in events if one.event.type in ("CommitsRecorded", "CommitsPushed")]
+    linked = [
+        one.event for one in events if one.event.type in ("ChangesLinked", "LinkAdded", "LinkConfirmed", "LinkRejected")
+    ]
+    asked = [one.event for one in events if one.event.type.startswith("MergeRequest")]
+    if not pushed and not linked and not asked:
+        return {}
+    rows = await view.fetch(
+        "select c.position, r.key, 'COMMIT', c.sha from code_commit c join repository r on r.id = c.repository"
+        " where c.workspace = %(workspace)s and c.repository = any(%(streams)s) and c.position = any(%(pushed)s)"
+        " union all"
+        " select w.position, r.key, 'REQUEST', q.number::text"
+        "   from unnest(%(asked)s::bigint[], %(requests)s::uuid[]) w (position, id)"
+        "   join merge_request q on q.id = w.id join repository r on r.id = q.repository"
+        "  where q.workspace = %(workspace)s"
+        " union all"
+        " select distinct l.position, r.key, l.kind, l.change from change_link l join repository r on r.id = l.repository"
+        "  where l.workspace = %(workspace)s and l.position = any(%(linked)s) order by 1, 2, 3, 4",
+        {
+            "streams": [event.stream for event in pushed],
+            "pushed": [event.position for event in pushed],
+            "asked": [event.position for event in asked],
+            "requests": [event.stream for event in asked],
+            "linked": [event.position for event in linked],
+        },
+    )
+    found: Touched = {}
+    for position, key, kind, change in rows:
+        found.setdefault(position, []).append((key, kind, change))
+    return found
+
+
+# ---- prices
+
+
+async def contracts_with_work(view: View) -> list[UUID]:
+    rows = await view.fetch("select contract from billed_contract where workspace = %(workspace)s order by contract")
+    return [contract for (contract,) in rows]
+
+
+async def prices(view: View, contract: UUID, until: date, moment: Moment) -> tuple[str, dict[UUID, Decimal]]:
+    """The currency of a contract, and what each entry of work comes to under it, without tax."""
+    row = (await contracts_by_ids(view, [contract], moment)).get(contract)
+    if row is None:
+        return "", {}
+    agreed = as_contract(row, await closed_periods(view, contract, moment))
+    work, _ = await work_of(view, contract, moment)
+    amounts: dict[UUID, Decimal] = {}
+    for charge in ledger(agreed, work, until, is_holiday).charges:
+        amounts[charge.entry] = amounts.get(charge.entry, Decimal(0)) + charge.amount
+    return agreed.versions[-1].terms.currency, amounts
+
+
+# ---- what an export must know before it begins
+
+
+async def parked(view: View) -> int:
+    """Streams of which a read model leaves something out."""
+    rows = await view.fetch("select count(distinct stream) from parked where workspace = %(workspace)s")
+    return int(rows[0][0])
+
+
+async def erased_since(view: View, position: int) -> bool:
+    """Whether somebody was erased after a position: what was written before may still name them."""
+    rows = await view.fetch(
+        "select exists (select from timeline where workspace = %(workspace)s and type = 'SubjectErased'"
+        " and position > %(position)s)",
+        {"position": position},
+    )
+    return bool(rows[0][0])
+
+
+async def clients_named(view: View, name: str) -> list[UUID]:
+    rows = await view.fetch(
+        "select id from client where workspace = %(workspace)s and lower(name) = lower(%(name)s) order by id",
+        {"name": name},
+    )
+    return [id_ for (id_,) in rows]
