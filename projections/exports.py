@@ -414,7 +414,8 @@ async def changes(
         sql.SQL(
             "select x.repository, r.key, x.change, x.title, x.author, x.at, x.state, x.merged_at from ({}) x"
             " join repository r on r.id = x.repository where {} and (%(repository)s::uuid is null"
-            " or (x.repository, x.change) > (%(repository)s, %(change)s)) order by x.repository, x.change limit %(limit)s"
+            " or (x.repository, x.change) > (%(repository)s, %(change)s))"
+            " order by x.repository, x.change limit %(limit)s"
         ).format(sql.SQL(source), chosen),
         {
             **scope.arguments,
@@ -466,9 +467,10 @@ async def _links(
     """The numbers of exported tickets by change."""
     rows = await view.fetch(
         sql.SQL(
-            "select distinct l.repository, l.change, k.number from unnest(%(repositories)s::uuid[], %(changes)s::text[])"
-            " w (repository, change) join change_link l on l.repository = w.repository and l.kind = %(kind)s"
-            " and l.change = w.change join ticket k on k.id = l.ticket"
+            "select distinct l.repository, l.change, k.number"
+            " from unnest(%(repositories)s::uuid[], %(changes)s::text[]) w (repository, change)"
+            " join change_link l on l.repository = w.repository and l.kind = %(kind)s and l.change = w.change"
+            " join ticket k on k.id = l.ticket"
             " where l.workspace = %(workspace)s and l.closed_position is null and l.position <= %(head)s"
             " and l.verdict is distinct from 'REJECTED' and {} order by 1, 2, 3"
         ).format(_chosen(scope, sql.SQL("l.ticket"))),
@@ -507,7 +509,8 @@ async def changes_at(view: View, events: Sequence[Recorded]) -> Touched:
         "   join merge_request q on q.id = w.id join repository r on r.id = q.repository"
         "  where q.workspace = %(workspace)s"
         " union all"
-        " select distinct l.position, r.key, l.kind, l.change from change_link l join repository r on r.id = l.repository"
+        " select distinct l.position, r.key, l.kind, l.change from change_link l"
+        "   join repository r on r.id = l.repository"
         "  where l.workspace = %(workspace)s and l.position = any(%(linked)s) order by 1, 2, 3, 4",
         {
             "streams": [event.stream for event in pushed],

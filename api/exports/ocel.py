@@ -19,7 +19,6 @@ from api.exports.relations import activity_of, change_id, episode_id
 from api.exports.sinks import Chunk, Stage
 from api.ids import Kind, encode, encode_event
 from api.scalars import write_time
-from application.workspaces import system_person
 from domain.tickets import ticket_key
 from projections import exports
 from projections.exports import ExportedChange, ExportedSpan, ExportedTicket, Named
@@ -50,7 +49,7 @@ _TEXTS: Types = {"reason": "string"}
 _TICKET: Types = {
     "externalKey": "string",
     **dict.fromkeys(("role", "workflow", "status", "category", "priority", "channel"), "string"),
-    **dict.fromkeys(("assignee", "team", "requester", "service", "parent"), "string"),
+    **dict.fromkeys(("assignee", "team", "requester", "service"), "string"),
     **dict.fromkeys(("startAt", "dueAt", "closedAt"), "time"),
 }
 _TICKET_TEXTS: Types = {"title": "string", "tags": "string"}
@@ -102,12 +101,12 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
 class Writer(Protocol):
     def types(self, events: Mapping[str, Types], objects: Mapping[str, Types]) -> None: ...
-    def events(self, events: Sequence[Event], *, first: bool) -> None: ...
+    def events(self, events: Sequence[Event]) -> None: ...
     def between(self) -> None:
         """Events are at an end, objects begin."""
         ...
 
-    def objects(self, objects: Sequence[Object], *, first: bool) -> None: ...
+    def objects(self, objects: Sequence[Object]) -> None: ...
     def end(self) -> None: ...
 
 
@@ -116,11 +115,10 @@ class Ocel:
         self._source, self._writer = source, writer
 
     def stages(self) -> list[Stage]:
-        """Tickets come first among objects; there may be none, and the system is always there."""
         return [
             self._types,
             self._events,
-            self._system,
+            self._nameless,
             self._tickets,
             *(partial(self._named, kind) for kind in _DIRECTORY),
             *(partial(self._changes, kind) for kind in ("COMMIT", "REQUEST")),
@@ -145,10 +143,8 @@ class Ocel:
         yield Chunk(key=True)
 
     async def _events(self, after: Any) -> AsyncIterator[Chunk]:
-        first = after is None
         async for told in self._source.by_position(after or 0):
-            self._writer.events([self._event(one) for one in told], first=first)
-            first = False
+            self._writer.events([self._event(one) for one in told])
             named = {relation.named for one in told for relation in one.relations if relation.named is not None}
             yield Chunk(
                 key=told[-1].recorded.event.position,
@@ -184,15 +180,14 @@ class Ocel:
 
     # ---- objects
 
-    async def _system(self, _: Any) -> AsyncIterator[Chunk]:
+    async def _nameless(self, _: Any) -> AsyncIterator[Chunk]:
         """Whoever acts and is nobody in the directory."""
         self._writer.between()
-        view = self._source.view
-        actors = sorted({system_person(view.actor.workspace), *await exports.actors_without_names(view)})
+        actors = await exports.actors_without_names(self._source.view)
         objects = [
             Object(id=encode(Kind.PERSON, id_), type="person", values=[Value("kind", "SYSTEM")]) for id_ in actors
         ]
-        self._writer.objects(objects, first=True)
+        self._writer.objects(objects)
         yield Chunk(key=True)
 
     async def _tickets(self, after: Any) -> AsyncIterator[Chunk]:
@@ -208,7 +203,7 @@ class Ocel:
             objects: list[Object] = []
             for ticket in tickets:
                 objects += self._ticket(ticket, spans[ticket.id], links.get(ticket.id, []), numbers)
-            self._writer.objects(objects, first=False)
+            self._writer.objects(objects)
             number = tickets[-1].number
             yield Chunk(key=number, named=list(_named_by(tickets, spans)) if scope.narrowed else [])
 
@@ -264,7 +259,7 @@ class Ocel:
             found = await exports.named(source.view, kind, last if among is None else None, CHUNK, among)
             if not found and among is None:
                 return
-            self._writer.objects([self._one(kind, one) for one in found], first=False)
+            self._writer.objects([self._one(kind, one) for one in found])
             last = found[-1].id if among is None else among[-1]
             owners = [(Kind.CLIENT, UUID(one.mark)) for one in found] if kind == "contract" else []
             yield Chunk(key=str(last), named=owners)
@@ -283,7 +278,7 @@ class Ocel:
         view, scope = self._source.view, self._source.scope
         last = None if after is None else (UUID(after[0]), str(after[1]))
         while found := await exports.changes(view, scope, kind, last, CHUNK):
-            self._writer.objects([self._change(one) for one in found], first=False)
+            self._writer.objects([self._change(one) for one in found])
             last = found[-1].repository, found[-1].change
             yield Chunk(key=(str(last[0]), last[1]))
 
@@ -314,8 +309,8 @@ def _role_type(role: str) -> str:
 
 
 def _event_types(type_: str, *, texts: bool) -> Types:
-    of_work = _OF_WORK if type_.startswith("Work") and not type_.startswith("Workflow") else {}
-    return {**_EVENT, **(of_work or _OF_TICKETS), **(_TEXTS if texts else {})}
+    of_work = type_.startswith("Work") and not type_.startswith("Workflow")
+    return {**_EVENT, **(_OF_WORK if of_work else _OF_TICKETS), **(_TEXTS if texts else {})}
 
 
 def _named_by(
@@ -342,7 +337,6 @@ def _ticket_values(span: ExportedSpan, *, texts: bool) -> dict[str, str | None]:
         "priority": PRIORITIES[span.priority].value,
         "channel": span.channel,
         **{name: None if id_ is None else encode(kind, id_) for name, kind, id_ in (*people, *things)},
-        "parent": None if span.parent is None else encode(Kind.TICKET, span.parent),
         "startAt": _time(span.start_at),
         "dueAt": _time(span.due_at),
         "closedAt": _time(span.closed_at),

@@ -18,23 +18,23 @@ class OcelJson:
     def types(self, events: Mapping[str, Types], objects: Mapping[str, Types]) -> None:
         self._sink.write(b'{"objectTypes":%s,\n"eventTypes":%s,\n"events":[' % (_types(objects), _types(events)))
 
-    def events(self, events: Sequence[Event], *, first: bool) -> None:
-        self._write([_event(event) for event in events], first=first)
+    def events(self, events: Sequence[Event]) -> None:
+        self._write([_event(event) for event in events])
 
     def between(self) -> None:
         self._sink.write(b'\n],\n"objects":[')
 
-    def objects(self, objects: Sequence[Object], *, first: bool) -> None:
-        self._write([_object(one) for one in objects], first=first)
+    def objects(self, objects: Sequence[Object]) -> None:
+        self._write([_object(one) for one in objects])
 
     def end(self) -> None:
         self._sink.write(b"\n]}\n")
 
-    def _write(self, items: list[dict[str, Any]], *, first: bool) -> None:
+    def _write(self, items: list[dict[str, Any]]) -> None:
         """One a line, each but the first after a comma."""
         if items:
             lines = b",\n".join(map(_encode, items))
-            self._sink.write((b"\n" if first else b",\n") + lines)
+            self._sink.write((b"\n" if self._sink.last == b"[" else b",\n") + lines)
 
 
 def _types(found: Mapping[str, Types]) -> bytes:

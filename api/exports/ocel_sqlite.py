@@ -62,7 +62,7 @@ class OcelSqlite:
                 columns.append(f"foreign key (ocel_id) references {kind} (ocel_id)")
                 self._db.execute(f'create table if not exists "{kind}_{mapped}" ({", ".join(columns)})')
 
-    def events(self, events: Sequence[Event], *, first: bool) -> None:
+    def events(self, events: Sequence[Event]) -> None:
         self._db.executemany("insert or replace into event values (?, ?)", [(one.id, one.type) for one in events])
         rows = [(one.id, object_, qualifier) for one in events for object_, qualifier in one.relations]
         self._db.executemany("insert or ignore into event_object values (?, ?, ?)", rows)
@@ -72,7 +72,7 @@ class OcelSqlite:
     def between(self) -> None:
         pass
 
-    def objects(self, objects: Sequence[Object], *, first: bool) -> None:
+    def objects(self, objects: Sequence[Object]) -> None:
         self._db.executemany("insert or replace into object values (?, ?)", [(one.id, one.type) for one in objects])
         rows = [(one.id, object_, qualifier) for one in objects for object_, qualifier in one.relations]
         self._db.executemany("insert or ignore into object_object values (?, ?, ?)", rows)

@@ -55,10 +55,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
             after = last.number or 0, last.event.occurred_at, last.event.position
 
     async def told(self, rows: list[Recorded]) -> list[Told]:
-        numbers = {one.ticket: one.number for one in rows if one.ticket is not None and one.number is not None}
-        others = tickets_named(rows) - numbers.keys()
-        if others:
-            numbers |= await exports.numbers(self.view, self.scope, list(others))
+        others = tickets_named(rows)
+        numbers = await exports.numbers(self.view, self.scope, list(others)) if others else {}
         touched = await exports.changes_at(self.view, rows)
         related = [list(relations(one, numbers, touched, self.known).values()) for one in rows]
         names = await self._names(related) if self.texts else {}

@@ -132,11 +132,14 @@ def _of_people(one: Recorded, known: Workflows) -> Iterator[Relation]:
 
 
 def _approves(one: Recorded, known: Workflows) -> bool:
-    """Who takes a ticket that is in review to what is done has approved it."""
-    if one.event.type != "StatusChanged" or one.event.data.get("category") != StatusCategory.DONE:
+    """Who takes a ticket out of review, neither back to work nor away, has approved it."""
+    if one.event.type != "StatusChanged" or one.event.data.get("category") not in _ONWARDS:
         return False
     left = next((change.from_ for change in one.event.changes if change.path == "status"), None)
     return category(known, one.workflow, left) is StatusCategory.REVIEW
+
+
+_ONWARDS = (StatusCategory.WAITING, StatusCategory.DONE)
 
 
 def category(known: Workflows, workflow: str | None, status: Any) -> StatusCategory | None:
@@ -164,7 +167,7 @@ def _of_changes(one: Recorded, numbers: Mapping[UUID, int]) -> Iterator[Relation
                     continue
                 if kind is not Kind.TICKET:
                     yield _named(kind, id_, qualifier)
-                elif id_ in numbers:
+                elif id_ in numbers and id_ != one.ticket:
                     yield Relation(object=ticket_key(numbers[id_]), qualifier=qualifier)
 
 

@@ -41,8 +41,14 @@ class TextSink:
     def __init__(self, part: Path, size: int) -> None:
         self._file = part.open("r+b", buffering=1024 * 1024)
         self._file.truncate(size)
-        self._file.seek(size)
-        self.write = self._file.write
+        self._file.seek(max(0, size - 1))
+        self.last = self._file.read(1)
+        """Byte that was written."""
+
+    def write(self, data: bytes) -> None:
+        if data:
+            self._file.write(data)
+            self.last = data[-1:]
 
     def sync(self) -> int:
         self._file.flush()

@@ -4,7 +4,7 @@ when it is whole."""
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import closing, contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -42,7 +42,7 @@ class Spool:
         self._state = path.with_name(f"{path.name}.part.state")
 
     @contextmanager
-    def opened(self) -> Iterator[None]:
+    def opened(self) -> Generator[None]:
         """Raises ExportRefused where the file is there, or somebody else writes it; OSError."""
         if self.path.exists():
             raise ExportRefused(f"{self.path} is there already. Remove it, or name another file.")

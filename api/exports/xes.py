@@ -89,7 +89,7 @@ class Xes:
     def _trace(self, ticket: ExportedTicket) -> str:
         attributes: list[Attribute] = [
             ("string", "concept:name", ticket_key(ticket.number)),
-            ("id", "identity:id", encode(Kind.TICKET, ticket.id)),
+            ("id", "identity:id", str(ticket.id)),
         ]
         if ticket.client is not None:
             attributes.append(("string", "client", encode(Kind.CLIENT, ticket.client)))
@@ -114,7 +114,6 @@ def _attributes(told: Told, *, texts: bool) -> Iterator[Attribute]:
     recorded = told.recorded
     event = recorded.event
     yield "string", "concept:name", activity_of(recorded)
-    yield "id", "identity:id", encode_event(event.position)
     yield "date", "time:timestamp", write_time(event.occurred_at)
     yield "string", "lifecycle:transition", "complete"
     yield "string", "org:resource", shown(told, event.actor) or ""
@@ -122,6 +121,7 @@ def _attributes(told: Told, *, texts: bool) -> Iterator[Attribute]:
         amount, currency = told.price
         yield "float", "cost:total", str(amount)
         yield "string", "cost:currency", currency
+    yield "string", "event", encode_event(event.position)
     yield "string", "type", event.type
     yield "int", "position", str(event.position)
     yield "date", "recordedAt", write_time(event.recorded_at)
