@@ -14,7 +14,7 @@ from litestar.response import Redirect
 from litestar.static_files import create_static_files_router  # pyright: ignore[reportUnknownVariableType]
 from litestar.types import Message, Scope
 
-from api import attachment_files, audit_tiles, health, metrics, sheet_files, telemetry, traceability_webhooks
+from api import attachment_files, audit_tiles, feed, health, metrics, sheet_files, telemetry, traceability_webhooks
 from api.admission import Admission
 from api.bodies import Drained
 from api.http import EXCEPTION_HANDLERS, GraphQL
@@ -81,7 +81,7 @@ def application(database: Database, public_url: str, attachments: Path | None = 
             route_handlers=[
                 *(GraphQL, start, page, health.live, health.ready, metrics.exposed),
                 *(attachment_files.upload, attachment_files.download, traceability_webhooks.deliver),
-                *(audit_tiles.checkpoint, audit_tiles.tile, sheet_files.statement),
+                *(audit_tiles.checkpoint, audit_tiles.tile, sheet_files.statement, feed.feed),
             ],
             middleware=[Drained, DefineMiddleware(Watched, logged=number(LOGGED_VARIABLE, 0, 0, 1)), Admission],
             lifespan=[lifespan],

@@ -1,6 +1,7 @@
 """`proteus audit bundle`: a ticket's history and its proofs in one file, for who has nothing else of Proteus."""
 
 import asyncio
+import tempfile
 import zipfile
 from pathlib import Path
 from uuid import UUID
@@ -11,6 +12,8 @@ from rich.console import Console
 
 from api import replaying
 from api.auditing import open_log
+from api.catching_up import catching_up
+from api.exports.exporting import Asked, Kind, export
 from api.runtime import attachments_folder, home, open_contents
 from application.attachments.contents import ContentGone, Contents
 from application.audit import bundling
@@ -18,7 +21,7 @@ from application.audit.proofs import NoProof
 from application.event_store.database import Database
 from application.event_store.streams import EventStore
 from application.workspaces import Workspace, operator
-from projections import attachments, tickets
+from projections import attachments, exports, status, tickets
 from projections.filters import PageAsk
 from projections.reading import NOW, PAGE_LIMIT, Moment, ReadModels
 from projections.rows import AttachmentRow, TicketRow
@@ -45,7 +48,8 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     help="Also the keys that open its texts, so that these are proven, too. They open all that is sealed under them.",
 )
 def bundle(ticket: str, key: str | None, output: Path | None, with_keys: bool) -> None:
-    """Write all of TICKET (T-1042) to one file: history, states, attachments, and the proof of every event.
+    """Write all of TICKET (T-1042) to one file: history, states, attachments, exports for other tools, and the proof of
+    every event.
 
     Its README says how somebody who has nothing else of Proteus verifies it."""
     with open_log(key) as (database, workspace, connection), EventStore(database) as store:
@@ -61,6 +65,9 @@ def bundle(ticket: str, key: str | None, output: Path | None, with_keys: bool) -
                 for n, state in enumerate(told.states, start=1):
                     file.writestr(f"states/{n:05}.json", state)
                 missing = [one.name for one in told.files if not _added(file, contents, workspace.id, one)]
+                with tempfile.TemporaryDirectory() as folder:
+                    for one in asyncio.run(_exported(database, workspace, told.ticket, Path(folder))):
+                        file.write(one, f"exports/{one.name}")
                 file.writestr("README.md", _readme(told, workspace, missing, with_keys=with_keys))
             aside.rename(path)
         finally:
@@ -85,6 +92,21 @@ async def _told(database: Database, workspace: Workspace, key: str) -> Told:
             states=[msgspec.json.format(msgspec.json.encode(state), indent=1) for state in states],
             files=page.nodes,
         )
+
+
+async def _exported(database: Database, workspace: Workspace, ticket: TicketRow, folder: Path) -> list[Path]:
+    """Of each kind of export one, with texts, as `history.jsonl` has them."""
+    async with ReadModels(database, size=1) as models:
+        head = (await status.status(models)).head
+        async with catching_up(database, models, exports.READ_MODELS) as reach:
+            await reach(head)
+        view = models.view(operator(workspace.id))
+        paths: list[Path] = []
+        for kind in Kind:
+            asked = Asked(kind=kind, ticket=ticket.id, texts=True)
+            path = folder / f"{ticket.key}{kind.suffix}"
+            paths.append((await export(view, asked, path, head, lambda done, total: None)).path)
+        return paths
 
 
 def _added(file: zipfile.ZipFile, contents: Contents, workspace: UUID, attachment: AttachmentRow) -> bool:
@@ -139,6 +161,7 @@ none after the last: compare `checkpoint` with a later one for that (`proteus au
 | `checkpoint` | the newest signed tree: C2SP tlog-checkpoint. Keep it |
 | `history.jsonl`, `states/N.json` | the same to read: names, changes, the ticket after event N. Not proven by itself |
 | `attachments/` | files, by the ids that their events give them |
+| `exports/` | the same for other tools: OCEL 2.0 (JSON, SQLite), XES, CSV, CloudEvents. Not proven by itself |
 
 {keys}
 {files}{missing}"""

@@ -20,6 +20,7 @@ from bench.append import append
 from bench.billing import billing
 from bench.boards import boards
 from bench.bulk import bulk
+from bench.exporting import exporting
 from bench.figures import Figure, Spread
 from bench.importing import importing
 from bench.lab import FULL, ROOT, SMOKE, Lab, own_lab
@@ -46,6 +47,7 @@ PARTS: dict[str, Callable[[Lab], Iterator[Figure]]] = {
     "replaying": replaying,
     "search": search,
     "audit": proving,
+    "export": exporting,
     "live": live,
     "starting": starting,
     "trace": tracing,

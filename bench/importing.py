@@ -16,6 +16,7 @@ from application.workspaces import create_workspace, operator
 from bench.figures import Figure, Spread
 from bench.lab import ROOT, Lab
 
+UCI = Path(os.environ.get("PROTEUS_TEST_DATA", "")) / "uci_incident" / "incident_event_log.csv.xz"
 ROWS = 30_000
 ROWS_OF_A_TICKET = 6
 HEADER = [
@@ -62,11 +63,10 @@ STATES = ("New", "Active", "Active", "Awaiting User Info", "Resolved", "Closed")
 def importing(lab: Lab) -> Iterator[Figure]:
     with tempfile.TemporaryDirectory() as folder:
         generated = Path(folder) / "incidents.csv"
-        _write(generated, lab.size.of(ROWS // ROWS_OF_A_TICKET, 5))
+        write_incidents(generated, lab.size.of(ROWS // ROWS_OF_A_TICKET, 5))
         yield _figure(lab, "rows of an incident log, made up", generated, lab.size.rounds)
-    real = Path(os.environ.get("PROTEUS_TEST_DATA", "")) / "uci_incident" / "incident_event_log.csv.xz"
-    if real.is_file() and lab.size.scale == 1.0:
-        yield _figure(lab, "rows of UCI's incident log", real, 1)
+    if UCI.is_file() and lab.size.scale == 1.0:
+        yield _figure(lab, "rows of UCI's incident log", UCI, 1)
 
 
 def _figure(lab: Lab, what: str, file: Path, rounds: int) -> Figure:
@@ -91,7 +91,7 @@ def _rate(lab: Lab, file: Path) -> float:
     return summary.rows_per_second
 
 
-def _write(file: Path, tickets: int) -> None:
+def write_incidents(file: Path, tickets: int) -> None:
     """In the shape of UCI's incident log, no. 498."""
     random = Random(1042)  # noqa: S311
     with file.open("w", newline="", encoding="utf-8") as opened:

@@ -26,18 +26,19 @@ READ_MODELS = ("timeline", "spans", "tickets", "directory", "work", "contracts",
 class Scope(msgspec.Struct, frozen=True, kw_only=True):
     """What is exported. `head`: the position up to which. `since`, `until`: of the events, in their own time, until
     excluded. `process`: a role or a workflow, which a ticket has, or once had. `client`: whose tickets: those bound to
-    its contracts, themselves or by what they are a part of, and those of its contacts."""
+    its contracts, themselves or by what they are a part of, and those of its contacts. `ticket`: one alone."""
 
     head: int
     since: datetime | None = None
     until: datetime | None = None
     process: str | None = None
     client: UUID | None = None
+    ticket: UUID | None = None
 
     @property
     def narrowed(self) -> bool:
         """To some tickets: what has nothing to do with them is left out."""
-        return bool(self.process or self.client)
+        return bool(self.process or self.client or self.ticket)
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -141,6 +142,8 @@ def _narrowed(scope: Scope, ticket: sql.Composable) -> list[sql.Composable]:
     parts: list[sql.Composable] = []
     if scope.process is not None:
         parts.append(_OF_PROCESS.format(ticket=ticket))
+    if scope.ticket is not None:
+        parts.append(sql.SQL("{} = %(ticket)s").format(ticket))
     if scope.client is not None:
         parts.append(_OF_CLIENT.format(ticket=ticket))
     return parts

@@ -555,6 +555,18 @@ def _found(view: View, condition: sql.Composable, arguments: dict[str, Any]) -> 
     return _events(view, sql.SQL("{} and {}").format(_visible(view), condition), arguments)
 
 
+async def after(view: View, position: int, limit: int) -> list[tuple[EventRow, int | None]]:
+    """The events after a position that the viewer may see, in order, each with the number of its ticket."""
+    rows = await view.fetch(
+        sql.SQL(
+            "select {}, k.number from timeline x left join ticket k on k.id = x.ticket"
+            " where {} and x.position > %(after)s order by x.position limit %(limit)s"
+        ).format(_selected(view), _visible(view)),
+        {"after": position, "limit": limit},
+    )
+    return [(event_row(row[:-1]), row[-1]) for row in rows]
+
+
 async def between(view: View, ticket: UUID, since: Moment, until: Moment, ask: PageAsk) -> Page[EventRow]:
     """The events of a ticket that make what it is at a moment of what it was at an earlier one. Raises BadInput."""
     return await found(view, _BETWEEN, _ends(ticket, since, until), ask)

@@ -27,13 +27,6 @@ from projections import exports, status
 from projections.reading import ReadModels, View
 
 INTERRUPTED = 130
-SUFFIXES = {
-    Kind.OCEL_JSON: ".ocel.json",
-    Kind.OCEL_SQLITE: ".ocel.sqlite",
-    Kind.XES: ".xes",
-    Kind.CSV: ".csv",
-    Kind.CLOUD_EVENTS: ".cloudevents.jsonl",
-}
 
 console = Console(highlight=False)
 
@@ -70,7 +63,7 @@ def export_command(
     times = _instant("--from", since), _instant("--to", until)
     with interruptible(), open_database(home()) as database:
         workspace = choose_workspace(database, key)
-        path = output or Path(f"{workspace.key}{SUFFIXES[Kind(kind)]}")
+        path = output or Path(f"{workspace.key}{Kind(kind).suffix}")
         asked = Asked(kind=Kind(kind), since=times[0], until=times[1], process=process, texts=with_texts)
         try:
             with progress_bar("Exporting") as said:

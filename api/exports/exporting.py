@@ -1,5 +1,6 @@
 """Writing an export: as of where the log stood when it began, in chunks, and gone on with where it was interrupted."""
 
+import time
 from collections.abc import Callable
 from datetime import datetime
 from enum import StrEnum
@@ -27,6 +28,9 @@ from projections.reading import Moment, View
 VERSION = 1
 """Of what is written: an export that another version began is not gone on with."""
 
+SAVE_SECONDS = 1.0
+"""So much work an interruption may cost."""
+
 Said = Callable[[int, int], None]
 """Called with the number of events done and of all."""
 
@@ -38,6 +42,20 @@ class Kind(StrEnum):
     CSV = "csv"
     CLOUD_EVENTS = "cloudevents"
 
+    @property
+    def suffix(self) -> str:
+        """Of files."""
+        return _SUFFIXES[self]
+
+
+_SUFFIXES = {
+    Kind.OCEL_JSON: ".ocel.json",
+    Kind.OCEL_SQLITE: ".ocel.sqlite",
+    Kind.XES: ".xes",
+    Kind.CSV: ".csv",
+    Kind.CLOUD_EVENTS: ".cloudevents.jsonl",
+}
+
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """`texts`: names and what people wrote leave, too. The rest is as `Scope` has it."""
@@ -47,10 +65,18 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     until: datetime | None = None
     process: str | None = None
     client: UUID | None = None
+    ticket: UUID | None = None
     texts: bool = False
 
     def scope(self, head: int) -> Scope:
-        return Scope(head=head, since=self.since, until=self.until, process=self.process, client=self.client)
+        return Scope(
+            head=head,
+            since=self.since,
+            until=self.until,
+            process=self.process,
+            client=self.client,
+            ticket=self.ticket,
+        )
 
 
 class Exported(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,18 +155,22 @@ async def _begin(view: View, asked: Asked, spool: Spool, head: int) -> Progress:
 
 async def _written(source: Source, kind: Kind, progress: Progress, said: Said) -> Progress:
     format_, sink = _opened(source, kind, progress)
+    saved = time.monotonic()
     try:
         for number, stage in enumerate(format_.stages()):
             if number < progress.stage:
                 continue
             said(progress.done, progress.total)
             async for chunk in stage(progress.key):
-                done = progress.done + chunk.events
-                progress = replace(progress, stage=number, key=chunk.key, size=sink.sync(), done=done)
-                source.spool.save(progress, chunk.named)
-                said(done, progress.total)
-            progress = replace(progress, stage=number + 1, key=None, size=sink.sync())
-            source.spool.save(progress)
+                source.spool.note(chunk.named)
+                at = number if chunk.key is not None else number + 1
+                progress = replace(progress, stage=at, key=chunk.key, done=progress.done + chunk.events)
+                if time.monotonic() - saved >= SAVE_SECONDS:
+                    progress = replace(progress, size=sink.sync())
+                    source.spool.save(progress)
+                    saved = time.monotonic()
+                said(progress.done, progress.total)
+            progress = replace(progress, stage=number + 1, key=None)
     finally:
         sink.close()
     return progress

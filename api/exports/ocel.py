@@ -140,7 +140,7 @@ class Ocel:
             "change": {**_CHANGE, **(_CHANGE_TEXTS if texts else {})},
         }
         self._writer.types(events, objects)
-        yield Chunk(key=True)
+        yield Chunk()
 
     async def _events(self, after: Any) -> AsyncIterator[Chunk]:
         async for told in self._source.by_position(after or 0):
@@ -188,7 +188,7 @@ class Ocel:
             Object(id=encode(Kind.PERSON, id_), type="person", values=[Value("kind", "SYSTEM")]) for id_ in actors
         ]
         self._writer.objects(objects)
-        yield Chunk(key=True)
+        yield Chunk()
 
     async def _tickets(self, after: Any) -> AsyncIterator[Chunk]:
         view, scope = self._source.view, self._source.scope
@@ -301,7 +301,7 @@ class Ocel:
 
     async def _end(self, _: Any) -> AsyncIterator[Chunk]:
         self._writer.end()
-        yield Chunk(key=True)
+        yield Chunk()
 
 
 def _role_type(role: str) -> str:

@@ -12,9 +12,9 @@ from api.ids import Kind
 
 
 class Chunk(msgspec.Struct, frozen=True, kw_only=True):
-    """What was written: up to which key of its stage, how many events, and whom these name."""
+    """What was written: up to which key of its stage (None: all of it), how many events, and whom these name."""
 
-    key: Any
+    key: Any = None
     events: int = 0
     named: Sequence[tuple[Kind, UUID]] = ()
 

@@ -53,6 +53,7 @@ class Spool:
                 raise ExportRefused(f"{self.path} is being written by another export.") from None
             with closing(sqlite3.connect(self._state, isolation_level=None)) as self._db:
                 self._db.executescript(_TABLES)
+                self._db.execute("begin")
                 try:
                     yield
                 finally:
@@ -70,17 +71,22 @@ class Spool:
     def begin(self, progress: Progress) -> None:
         """Anew, whatever was there."""
         os.truncate(self.part, 0)
-        self._db.executescript("delete from progress; delete from price; delete from named")
+        for table in ("progress", "price", "named"):
+            self._db.execute(f"delete from {table}")
         self.save(progress)
 
-    def save(self, progress: Progress, named: Iterable[tuple[Kind, UUID]] = ()) -> None:
-        self._db.execute("begin")
+    def save(self, progress: Progress) -> None:
+        """From here it can be gone on with, and all that was noted before is kept."""
         self._db.execute("delete from progress")
         self._db.execute("insert into progress values (?)", (msgspec.json.encode(progress),))
+        self._db.execute("commit")
+        self._db.execute("begin")
+
+    def note(self, named: Iterable[tuple[Kind, UUID]]) -> None:
+        """That events have named these."""
         self._db.executemany(
             "insert or ignore into named values (?, ?)", [(kind.name.lower(), id_.bytes) for kind, id_ in named]
         )
-        self._db.execute("commit")
 
     def named(self, kind: str, after: UUID | None, limit: int) -> list[UUID]:
         """Those of this kind whom events have named, after an id, in order."""
@@ -92,9 +98,7 @@ class Spool:
 
     def price(self, currency: str, amounts: dict[UUID, Decimal]) -> None:
         rows = [(entry.bytes, str(amount), currency) for entry, amount in amounts.items()]
-        self._db.execute("begin")
         self._db.executemany("insert or replace into price values (?, ?, ?)", rows)
-        self._db.execute("commit")
 
     def price_of(self, entry: UUID) -> tuple[Decimal, str] | None:
         """What an entry of work comes to, and its currency."""

@@ -60,7 +60,7 @@ class Xes:
         workspace = self._source.view.actor.workspace
         own = _written([("id", "identity:id", str(workspace))], "  ")
         self._sink.write((_HEAD + own).encode())
-        yield Chunk(key=True)
+        yield Chunk()
 
     async def _traces(self, after: Any) -> AsyncIterator[Chunk]:
         source = self._source
@@ -107,7 +107,7 @@ class Xes:
 
     async def _end(self, _: Any) -> AsyncIterator[Chunk]:
         self._write("</log>\n")
-        yield Chunk(key=True)
+        yield Chunk()
 
 
 def _attributes(told: Told, *, texts: bool) -> Iterator[Attribute]:

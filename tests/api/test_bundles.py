@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from api.command_line import main
+from api.exports.exporting import Kind
 from api.runtime import DATABASE_VARIABLE, HOME_VARIABLE
 from application.attachments.attaching import attach
 from application.attachments.contents import Contents
@@ -78,6 +79,11 @@ def test_a_bundle_proves_every_event_and_shows_the_texts(run: Run, vkey: str, tm
         assert "снимок.txt" in bundle.read("README.md").decode()
         [file] = [name for name in bundle.namelist() if name.startswith("attachments/")]
         assert bundle.read(file).decode() == "Снимок"
+        told_again = [json.loads(line) for line in bundle.read("exports/T-1.cloudevents.jsonl").splitlines()]
+        assert [event["data"]["version"] for event in told_again] == [1, 2, 3, 4]
+        log = json.loads(bundle.read("exports/T-1.ocel.json"))
+        assert [one["id"] for one in log["objects"] if one["type"] == "ticket"] == ["T-1"]
+        assert {f"exports/T-1{kind.suffix}" for kind in Kind} <= set(bundle.namelist())
         history = [json.loads(line) for line in bundle.read("history.jsonl").splitlines()]
         assert [event["version"] for event in history] == [1, 2, 3, 4]
         states = [json.loads(bundle.read(f"states/{n:05}.json")) for n in range(1, 5)]

@@ -14,8 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from api.command_line import main
-from api.exports import reading, xes
-from api.exports.command import SUFFIXES
+from api.exports import exporting, reading, xes
 from api.exports.exporting import Kind
 from api.ids import Kind as Id
 from api.ids import encode
@@ -70,7 +69,7 @@ def export(company: Company, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def written(export: Export, kind: str, *options: str) -> Path:
     result = export(kind, *options)
     assert result.exit_code == 0, result.output
-    path = Path(f"acme{SUFFIXES[Kind(kind)]}")
+    path = Path(f"acme{Kind(kind).suffix}")
     assert not list(Path().glob("*.part*"))
     return path
 
@@ -361,6 +360,7 @@ def test_an_interrupted_export_goes_on_to_the_same_file(
     with monkeypatch.context() as patched:
         patched.setattr(reading, "CHUNK", 7)
         patched.setattr(xes, "TICKETS", 1)
+        patched.setattr(exporting, "SAVE_SECONDS", 0)
         _interrupt(patched, after=chunks)
         result = export(kind)
     assert (result.exit_code, "run the same command again to go on" in result.output) == (130, True)
@@ -404,8 +404,8 @@ def _content(path: Path) -> Any:
 
 def test_another_export_does_not_go_on_with_it(export: Export, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(reading, "CHUNK", 7)
-        _interrupt(patched, after=2)
+        patched.setattr(exporting, "SAVE_SECONDS", 0)
+        _interrupt(patched, after=1)
         export("csv")
     said = sentence(export("csv", "--with-texts"))
     assert "acme.csv.part was begun by an export of something else. Remove it, or name another file." in said
@@ -415,11 +415,11 @@ def test_another_export_does_not_go_on_with_it(export: Export, monkeypatch: pyte
 def test_a_full_disk_is_said_and_gone_on_from(export: Export, monkeypatch: pytest.MonkeyPatch) -> None:
     from api.exports.sinks import TextSink
 
-    def full(_: TextSink) -> int:
+    def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(TextSink, "sync", full)
+        patched.setattr(TextSink, "write", full)
         said = sentence(export("csv"))
     assert "acme.csv cannot be written: No space left on device. Run the same command again to go on." in said
     assert not Path("acme.csv").exists()

@@ -1,0 +1,100 @@
+"""The feed: what a token may see, as CloudEvents, page by page, and waiting for what comes."""
+
+import json
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from application.workspaces import Workspace, create_workspace
+from domain.access import Scope
+from tests.api.asking import Client
+from tests.api.conftest import Server
+
+
+def fetch(client: Client, **asked: str | int) -> Any:
+    return client.http.get("/feed", params=asked, headers=client.headers)
+
+
+def told(client: Client, **asked: str | int) -> list[dict[str, Any]]:
+    answer = fetch(client, **asked)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"].startswith("application/x-ndjson")
+    return [json.loads(line) for line in answer.text.splitlines()]
+
+
+def test_a_reader_has_the_whole_log_once_page_by_page(agent: Client) -> None:
+    ticket = agent.open(title="Принтер")
+    agent.wait_for(int(ticket["position"]))
+    after, seen = 0, list[str]()
+    while page := told(agent, after=after, limit=7):
+        assert len(page) <= 7
+        seen += [one["id"] for one in page]
+        after = int(page[-1]["sequence"])
+    assert len(seen) == len(set(seen))
+    assert seen == [one["id"] for one in told(agent, limit=1000)]
+    [opened] = [one for one in told(agent, limit=1000) if one["type"] == "proteus.TicketOpened"]
+    assert opened["subject"] == ticket["key"]
+    assert opened["data"]["data"]["title"] == "Принтер"
+    assert told(agent, after=after) == []
+
+
+def test_a_requester_has_what_is_public_in_their_own_tickets(agent: Client, claire: Client) -> None:
+    agent.open(title="Not hers")
+    own = claire.open(title="Hers")
+    agent.command("addComment", ticket=own["id"], body="Between us", visibility="INTERNAL")
+    said = agent.command("addComment", ticket=own["id"], body="Hello", visibility="PUBLIC")
+    agent.wait_for(int(said["position"]))
+    found = told(claire, limit=1000)
+    assert {one["subject"] for one in found} == {own["key"]}
+    assert "Between us" not in json.dumps(found)
+    assert [one["type"] for one in found] == ["proteus.TicketOpened", "proteus.CommentAdded"]
+
+
+def test_nothing_of_another_workspace_is_in_it(agent: Client, server: Server, token: Any) -> None:
+    other = create_workspace(server.database, server.store, "elsewhere-feed", "Elsewhere")
+    there = token(other, Scope.ADMIN)
+    there.wait_for(int(there.open(title="Theirs")["position"]))
+    assert {one["source"] for one in told(there, limit=1000)} == {f"urn:uuid:{other.id}"}
+    assert "Theirs" not in fetch(agent, limit=1000).text
+
+
+def test_who_waits_is_told_when_something_comes(agent: Client) -> None:
+    last = int(told(agent, limit=1000)[-1]["sequence"])
+    opening = threading.Timer(0.3, lambda: agent.open(title="At last"))
+    opening.start()
+    started = time.monotonic()
+    [event] = told(agent, after=last, wait=30)
+    opening.join()
+    assert event["type"] == "proteus.TicketOpened"
+    assert time.monotonic() - started < 20
+
+
+def test_who_waits_in_vain_is_answered_with_nothing(agent: Client) -> None:
+    last = int(told(agent, limit=1000)[-1]["sequence"])
+    assert told(agent, after=last, wait=1) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"after": "-1"}, "after is a whole number from 0 to"),
+        ({"after": "x"}, "after is a whole number"),
+        ({"after": str(2**64)}, "after is a whole number"),
+        ({"limit": 0}, "limit is a whole number from 1 to 1000."),
+        ({"limit": 1001}, "limit is a whole number"),
+        ({"wait": 61}, "wait is a whole number from 0 to 60."),
+        ({"since": 1}, "The feed takes after, limit and wait, not 'since'."),
+    ],
+)
+def test_what_cannot_be_asked_for_is_said(agent: Client, asked: dict[str, str | int], says: str) -> None:
+    answer = fetch(agent, **asked)
+    assert answer.status_code == 400
+    [error] = answer.json()["errors"]
+    assert (error["extensions"]["code"], says in error["message"]) == ("BAD_USER_INPUT", True)
+
+
+def test_it_asks_for_a_good_token(server: Server, acme: Workspace) -> None:
+    for headers in ({}, {"Authorization": "Bearer proteus_nonsense"}):
+        assert server.http.get("/feed", headers=headers).status_code == 401
