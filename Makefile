@@ -34,7 +34,7 @@ schema: .venv/.project ## Write the GraphQL schema to api/schema.graphql
 	@mv api/schema.graphql.new api/schema.graphql
 
 clean: ## Remove .venv, caches and build results; databases stay
-	rm -rf .venv build dist proteus.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-readers build dist proteus.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 check-style: .venv/.project
@@ -80,3 +80,4 @@ COMPILE = env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL PIP_CONFIG_FILE=/dev/null
 requirements: .venv/.requirements ## Pin the dependencies of pyproject.toml anew; ARGS=--upgrade raises them
 	@$(COMPILE) --all-build-deps --output-file requirements.txt $(ARGS) pyproject.toml
 	@$(COMPILE) --all-build-deps --extra dev --extra telemetry --constraint requirements.txt --output-file requirements-dev.txt $(ARGS) pyproject.toml
+	@$(COMPILE) --output-file tests/readers/requirements.txt $(ARGS) tests/readers/requirements.in

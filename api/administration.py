@@ -283,7 +283,8 @@ def digest_(key: str | None) -> None:
 @contextmanager
 def progress_bar(what: str) -> Generator[Callable[[int, int], None]]:
     columns = (TextColumn(f"{what:>10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         task = bars.add_task("", total=None)
         yield lambda done, total: bars.update(task, completed=done, total=max(done, total))
 

@@ -183,9 +183,10 @@ left join lateral (
    where e.position = x.position and r.ticket = x.ticket and r.type in ('TicketOpened', 'RoleChanged')
      and r.position < x.position order by r.position desc limit 1) f on true
 """
+# Each by index, whatever the statistics say: a table that was just filled would be read as a whole for every chunk.
 _FROM = sql.SQL(
     "select {columns}, {about}, k.number, e.role, e.workflow, e.version, f.version from timeline x"
-    " left join ticket k on k.id = {about} {episode}"
+    " left join lateral (select t.number from ticket t where t.id = {about} limit 1) k on true {episode}"
 ).format(columns=timeline.COLUMNS, about=_ABOUT, episode=sql.SQL(_EPISODE))
 _WIDTH = 18
 

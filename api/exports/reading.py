@@ -17,7 +17,7 @@ from projections import exports
 from projections.exports import Recorded, Scope
 from projections.reading import View
 
-CHUNK = 2_000
+CHUNK = 1_000
 TICKETS = 200
 BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
 _ENTRIES = ("WorkLogged", "WorkCorrected", "WorkMoved", "WorkBilled", "WorkMarkedBillable", "WorkMarkedNotBillable")

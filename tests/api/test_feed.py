@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -98,3 +99,17 @@ def test_what_cannot_be_asked_for_is_said(agent: Client, asked: dict[str, str | 
 def test_it_asks_for_a_good_token(server: Server, acme: Workspace) -> None:
     for headers in ({}, {"Authorization": "Bearer proteus_nonsense"}):
         assert server.http.get("/feed", headers=headers).status_code == 401
+
+
+def test_the_guide_shows_what_is_answered(agent: Client) -> None:
+    ticket = agent.open()
+    moved = agent.command("transitionTicket", ticket=ticket["id"], status="in_progress")
+    agent.wait_for(int(moved["position"]))
+    guide = (Path(__file__).parents[2] / "docs" / "guides" / "webhooks.md").read_text(encoding="utf-8")
+    [line] = [line for line in guide.splitlines() if line.startswith('{"specversion"')]
+    shown = json.loads(line)
+    [actual] = [one for one in told(agent, limit=1000) if one["type"] == shown["type"]]
+    assert list(shown) == list(actual)
+    assert list(shown["data"]) == list(actual["data"])
+    assert shown["data"]["changes"] == actual["data"]["changes"]
+    assert (shown["sequence"], len(actual["sequence"])) == (f"{int(shown['data']['position']):019}", 19)

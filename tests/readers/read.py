@@ -62,8 +62,7 @@ def _violations(xes: Path) -> list[str]:
     from lxml import etree
 
     schema = etree.XMLSchema(etree.parse(Path(__file__).with_name("xes.xsd")))
-    schema.validate(etree.parse(xes))
-    return [str(error) for error in schema.error_log]
+    return [] if schema.validate(etree.parse(xes)) else [str(schema.error_log)]
 
 
 def log(folder: Path, vkey: str) -> dict[str, object]:
