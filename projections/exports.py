@@ -12,9 +12,9 @@ from uuid import UUID
 import msgspec
 from psycopg import sql
 
-from domain.billing import ledger
+from domain.billing import month_end
 from projections import timeline
-from projections.billing import as_contract, closed_periods, is_holiday, work_of
+from projections.billing import as_contract, rated, work_of
 from projections.contracts import contracts_by_ids
 from projections.reading import Moment, View
 from projections.rows import EventRow
@@ -534,7 +534,10 @@ async def changes_at(view: View, events: Sequence[Recorded]) -> Touched:
 
 
 async def contracts_with_work(view: View) -> list[UUID]:
-    rows = await view.fetch("select contract from billed_contract where workspace = %(workspace)s order by contract")
+    rows = await view.fetch(
+        "select c.id from contract c where c.workspace = %(workspace)s and c.closed_position is null and exists ("
+        "select from billed_work w where w.workspace = %(workspace)s and w.contract = c.id) order by c.id"
+    )
     return [contract for (contract,) in rows]
 
 
@@ -543,10 +546,10 @@ async def prices(view: View, contract: UUID, until: date, moment: Moment) -> tup
     row = (await contracts_by_ids(view, [contract], moment)).get(contract)
     if row is None:
         return "", {}
-    agreed = as_contract(row, await closed_periods(view, contract, moment))
-    work, _ = await work_of(view, contract, moment)
+    agreed = as_contract(row)
+    work, _ = await work_of(view, contract, None, month_end(until), moment)
     amounts: dict[UUID, Decimal] = {}
-    for charge in ledger(agreed, work, until, is_holiday).charges:
+    for charge in (await rated(agreed, work, until, None)).charges:
         amounts[charge.entry] = amounts.get(charge.entry, Decimal(0)) + charge.amount
     return agreed.versions[-1].terms.currency, amounts
 
