@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
 from strawberry import ID, UNSET, Parent
@@ -11,15 +11,25 @@ from api.commands import Done, ExpectingInput, perform
 from api.fields import Info, Node, by
 from api.ids import Kind, encode
 from api.people import Person, person
+from api.prefetch import found
 from application.attachments.attaching import attach
 from application.tickets import handle
 from domain.attachments import AttachFile, DetachFile
 from domain.tickets import Visibility
 from projections.rows import AttachmentRow
 
+if TYPE_CHECKING:
+    from api.ticket_fields import Ticket
+
 
 def _id(attachment: Parent[AttachmentRow]) -> ID:
     return encode(Kind.ATTACHMENT, attachment.id)
+
+
+def _ticket(attachment: Parent[AttachmentRow], info: Info) -> Any:
+    """To which it was attached: another one than asked, where that was merged into it. Who detaches it names this
+    one."""
+    return found(info.context.loaders.tickets, (attachment.ticket, attachment.moment))
 
 
 def _url(attachment: Parent[AttachmentRow], info: Info) -> str:
@@ -34,6 +44,7 @@ def _attached_by(attachment: Parent[AttachmentRow], info: Info) -> Any:
 @strawberry.type
 class Attachment(Node):
     id: ID = by(_id)
+    ticket: Annotated["Ticket", strawberry.lazy("api.ticket_fields")] = by(_ticket)
     name: str
     media_type: str = strawberry.field(description="What its content shows it to be, else what it was said to be.")
     bytes: int

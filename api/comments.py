@@ -1,7 +1,7 @@
 """Comments on tickets: what they are, and the commands."""
 
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
 from strawberry import ID, UNSET, Parent
@@ -17,11 +17,20 @@ from domain import access
 from domain.tickets import AddComment, EditComment, Visibility, WithdrawComment
 from projections.rows import CommentRow, TicketRow
 
+if TYPE_CHECKING:
+    from api.ticket_fields import Ticket
+
 strawberry.enum(Visibility)
 
 
 def _id(comment: Parent[CommentRow]) -> ID:
     return encode(Kind.COMMENT, comment.id)
+
+
+def _ticket(comment: Parent[CommentRow], info: Info) -> Any:
+    """On which it was written: another one than asked, where that was merged into it. Who edits or withdraws it names
+    this one."""
+    return found(info.context.loaders.tickets, (comment.ticket, comment.moment))
 
 
 def _author(comment: Parent[CommentRow], info: Info) -> Any:
@@ -58,6 +67,7 @@ def _viewer_can(comment: Parent[CommentRow], info: Info) -> Any:
 @strawberry.type
 class Comment(Node):
     id: ID = by(_id)
+    ticket: Annotated["Ticket", strawberry.lazy("api.ticket_fields")] = by(_ticket)
     author: Person = by(_author)
     body: str = strawberry.field(description="Empty once it is withdrawn.")
     visibility: Visibility

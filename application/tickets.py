@@ -1,6 +1,6 @@
 """Commands to tickets."""
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from datetime import datetime
 from typing import TypeVar
@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import replace
 
-from application import comments, links, wip_limits
+from application import comments, links, merging, wip_limits
 from application.attachments.contents import Contents
 from application.event_store.envelope import Stream
 from application.event_store.streams import EventStore, WorkspaceStore
@@ -110,7 +110,8 @@ def prepared(
     def decide(loaded: dict[UUID, Stream]) -> Decision:
         ticket = state_in(loaded, id_, Ticket)
         given_to = state_in(loaded, command.ticket, Ticket) if isinstance(command, OffshootCommand) else ticket
-        _check_access(context, command, given_to)
+        merged = merging.parts(workspace, command, given_to)
+        _check_access(context, command, given_to, merged)
         loaded = loaded | _implied(workspace, command, given_to, loaded)
         upload = _examined(contents, context, command, ticket)
         around = Surroundings(
@@ -129,7 +130,8 @@ def prepared(
             ancestors=_ancestors(workspace, command) if isinstance(command, SetParent) else (),
             blocked=_blocked(workspace, command, loaded),
             upload=upload,
-            text=_text(workspace, command, given_to),
+            text=_text(workspace, command, given_to, merged),
+            merged=merged,
             beside=beside,
         )
         events = tickets.decide(ticket, command, around)
@@ -188,9 +190,11 @@ def _blocked(workspace: WorkspaceStore, command: TicketCommand, loaded: dict[UUI
     return frozenset()
 
 
-def _text(workspace: WorkspaceStore, command: TicketCommand, ticket: Ticket | None) -> str | None:
+def _text(
+    workspace: WorkspaceStore, command: TicketCommand, ticket: Ticket | None, merged: Mapping[UUID, Ticket]
+) -> str | None:
     if ticket is not None and isinstance(command, EditComment | SplitTicket):
-        return comments.text_of(workspace, command, ticket)
+        return comments.text_of(workspace, command, ticket, merged)
     return None
 
 
@@ -235,7 +239,9 @@ def _completed(command: TicketCommand, context: Context) -> TicketCommand:
     return command
 
 
-def _check_access(context: Context, command: TicketCommand, ticket: Ticket | None) -> None:
+def _check_access(
+    context: Context, command: TicketCommand, ticket: Ticket | None, merged: Mapping[UUID, Ticket]
+) -> None:
     if isinstance(command, OpenTicket):
         return
     if ticket is None or not sees(context.actor, ticket):
@@ -243,7 +249,7 @@ def _check_access(context: Context, command: TicketCommand, ticket: Ticket | Non
     if not may(context.actor, command, ticket):
         raise Forbidden(f"give the command {type(command).__name__} to this ticket")
     if isinstance(command, CommentCommand):
-        comments.check_access(context, command, ticket)
+        comments.check_access(context, command, ticket, merged)
 
 
 def _named(command: TicketCommand) -> list[UUID | None]:

@@ -1,5 +1,6 @@
 """Talk on a ticket: comments, for everybody who sees it or for colleagues only; answered, edited, withdrawn."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import assert_never
 from uuid import UUID
@@ -16,6 +17,7 @@ from domain.ticket_state import Comment, Surroundings, Ticket, Visibility, must_
 
 MENTIONS_LIMIT = 50
 """People that one comment names."""
+NOTHING_MERGED: Mapping[UUID, Ticket] = {}
 
 
 # ---- events
@@ -91,18 +93,20 @@ def decide(ticket: Ticket, command: CommentCommand, around: Surroundings) -> lis
             assert_never(command)
 
 
-def there(ticket: Ticket, comment: UUID, field: str = "comment") -> Comment:
-    """Raises CommentNotFound."""
-    said = ticket.comment(comment)
-    if said is None:
-        raise CommentNotFound(comment, field)
-    return said
+def there(
+    ticket: Ticket, comment: UUID, field: str = "comment", merged: Mapping[UUID, Ticket] = NOTHING_MERGED
+) -> Comment:
+    """On the ticket, or on one that was merged into it. Raises CommentNotFound."""
+    for one in (ticket, *merged.values()):
+        if (said := one.comment(comment)) is not None:
+            return said
+    raise CommentNotFound(comment, field)
 
 
 def _add(ticket: Ticket, command: AddComment, around: Surroundings) -> list[CommentEvent | TicketWatched]:
     answered, visibility = command.in_reply_to, command.visibility
     if answered is not None:
-        internal = there(ticket, answered, "inReplyTo").visibility is Visibility.INTERNAL
+        internal = there(ticket, answered, "inReplyTo", around.merged).visibility is Visibility.INTERNAL
         if internal and visibility is Visibility.PUBLIC:
             raise InvalidValue("The answer to an internal comment is internal too.", ("visibility",))
     mentions = _mentioned(command.mentions or (), (), around)

@@ -33,8 +33,8 @@ class SpawnTicket(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SplitTicket(msgspec.Struct, frozen=True, kw_only=True):
-    """A new ticket that begins with a comment of `ticket`: its text, its author, and who may read it. The comment stays
-    where it is too. Without `role`, `requester`: as `ticket` has them."""
+    """A new ticket that begins with a comment of `ticket`, or of one that was merged into it: its text, its author, and
+    who may read it. The comment stays where it is too. Without `role`, `requester`: as `ticket` has them."""
 
     ticket: UUID
     comment: UUID
@@ -82,7 +82,7 @@ def _spawn(origin: Ticket, command: SpawnTicket, around: Surroundings) -> list[B
 
 
 def _split(origin: Ticket, command: SplitTicket, around: Surroundings) -> list[Beginnings]:
-    said = comments.there(origin, command.comment)
+    said = comments.there(origin, command.comment, merged=around.merged)
     if said.withdrawn:
         raise CommentIsWithdrawn
     assert around.text is not None, "what a comment says is looked up where one is split off"

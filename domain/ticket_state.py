@@ -179,7 +179,8 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     `people`, `teams`, `services`, `tickets` hold those that the command names and that exist here.
     `ancestors` of the new parent, nearest first, the parent itself included. `blocked`: what the ticket that a new link
     blocks blocks itself, directly and through others, itself included; of a merge, what both tickets block. `upload`:
-    which the command attaches. `text`: of the comment that it edits or splits off."""
+    which the command attaches. `text`: of the comment that it edits or splits off. `merged`: tickets that are parts of
+    this one, where the command names a comment that it has not got itself."""
 
     now: datetime
     workflows: Workflows
@@ -197,6 +198,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     blocked: Set[UUID] = frozenset()
     upload: Upload | None = None
     text: str | None = None
+    merged: Mapping[UUID, Ticket] = {}
     beside: Beside = Beside()
 
 

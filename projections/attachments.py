@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, LiteralString
 from uuid import UUID
 
 from psycopg import sql
@@ -87,10 +87,10 @@ PROJECTION = Projection(
 
 # ---- queries
 
-_SELECTED = sql.SQL(
-    "a.id, a.name, a.media_type, a.bytes, a.sha256, a.content, a.visibility, a.attached_at, a.attached_by"
+_COLUMNS: tuple[LiteralString, ...] = (
+    *("id", "ticket", "name", "media_type", "bytes", "sha256", "content", "visibility", "attached_at", "attached_by"),
 )
-_COLUMNS = ("id", "name", "media_type", "bytes", "sha256", "content", "visibility", "attached_at", "attached_by")
+_SELECTED = sql.SQL(", ").join(sql.SQL(f"a.{name}") for name in _COLUMNS)
 
 
 async def attachments(

@@ -115,7 +115,7 @@ async def by_ids(view: View, ids: Sequence[UUID]) -> dict[UUID, CommentRow]:
     rows = await view.fetch(
         sql.SQL(
             "select {} from comment c where c.workspace = %(workspace)s and c.id = any(%(ids)s) and {} and {}"
-        ).format(_SAID_NOW, spans.of_own(view, "c.ticket"), _readable(view)),
+        ).format(_SAID_NOW.format(answered=_answered(view)), spans.of_own(view, "c.ticket"), _readable(view)),
         {"ids": list(ids)},
     )
     return {row[0]: _comment_row(row, NOW) for row in rows}
@@ -124,7 +124,7 @@ async def by_ids(view: View, ids: Sequence[UUID]) -> dict[UUID, CommentRow]:
 def _comments(view: View, moment: Moment) -> Listing[CommentRow]:
     past = not moment.live and view.actor.reads_all
     return Listing(
-        columns=_SAID_THEN if past else _SAID_NOW,
+        columns=(_SAID_THEN if past else _SAID_NOW).format(answered=_answered(view)),
         source=sql.SQL(
             "from comment c {} where c.workspace = %(workspace)s and c.ticket in {} and {} and {}"
             " and (%(as_of_position)s::bigint is null or c.position <= %(as_of_position)s)"
@@ -141,14 +141,14 @@ def _comments(view: View, moment: Moment) -> Listing[CommentRow]:
     )
 
 
-_SELECTED = sql.SQL("c.id, c.ticket, c.author, c.visibility, c.created_at, c.in_reply_to, c.position")
-_SAID_NOW = sql.SQL("{}, c.body, c.mentions, c.edited_at, c.withdrawn").format(_SELECTED)
+_SELECTED = "c.id, c.ticket, c.author, c.visibility, c.created_at, {answered}, c.position"
+_SAID_NOW = sql.SQL(f"{_SELECTED}, c.body, c.mentions, c.edited_at, c.withdrawn")
 _SAID_THEN = sql.SQL(
-    "{}, case when t.type is null then c.body else coalesce(t.data ->> 'body', '') end,"
+    f"{_SELECTED}, case when t.type is null then c.body else coalesce(t.data ->> 'body', '') end,"
     " case when t.type is null then c.mentions"
     "      else array(select jsonb_array_elements_text(t.data -> 'mentions'))::uuid[] end,"
     " case when t.type <> 'CommentAdded' then t.occurred_at end, coalesce(t.type = 'CommentWithdrawn', false)"
-).format(_SELECTED)
+)
 _FORMER = sql.SQL("""
 left join lateral (
   select x.type, x.data, x.occurred_at from timeline x
@@ -160,6 +160,16 @@ left join lateral (
 ) t on true
 """)
 """What those said then that say something else now."""
+
+
+def _answered(view: View) -> sql.Composable:
+    """What a comment answers may be on a ticket that was merged into a requester's own, and is not theirs."""
+    if view.actor.reads_all:
+        return sql.SQL("c.in_reply_to")
+    return sql.SQL(
+        "(select r.id from comment r where r.workspace = %(workspace)s and r.id = c.in_reply_to and"
+        " r.visibility = 'PUBLIC' and {})"
+    ).format(spans.of_own(view, "r.ticket"))
 
 
 def _readable(view: View) -> sql.SQL:

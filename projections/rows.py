@@ -131,6 +131,7 @@ class AttachmentRow(msgspec.Struct, frozen=True, kw_only=True):
     """`content`: where it lies."""
 
     id: UUID
+    ticket: UUID
     name: str
     media_type: str
     bytes: int

@@ -410,11 +410,12 @@ _FOR_REQUESTERS = _SELECTED.format(
         "case when {} then (select jsonb_agg(one - 'to') from jsonb_array_elements(x.changes) one)"
         " else jsonb_path_query_array(x.changes, '$[*] ? (@.path != \"parent\")') end"
     ).format(_TAKEN_BACK),
-    data=sql.SQL("x.data - 'parent' - case when {} then 'body' else '' end").format(_TAKEN_BACK),
+    data=sql.SQL("x.data - 'parent' - 'in_reply_to' - case when {} then 'body' else '' end").format(_TAKEN_BACK),
     former=sql.SQL("null"),
 )
 """Reasons are written for colleagues: a requester reads their own alone. Of what a ticket is a part is not theirs, and
-what somebody said and took back is not theirs any more."""
+what somebody said and took back is not theirs any more. What a comment answers may be on a ticket that is not theirs:
+`Comment.inReplyTo` knows."""
 
 PUBLIC_COLUMNS = _FOR_REQUESTERS
 

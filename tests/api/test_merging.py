@@ -6,6 +6,7 @@ from typing import Any
 from application.workspaces import Workspace
 from domain.access import Scope
 from tests.api.asking import Client
+from tests.api.test_attachments import attach, fetched
 
 SHOW = """ticket { id key status { category } closedAt mergedInto { key } viewerCan transitions { status { key } }
   commentCount comments { nodes { body visibility author { id } } totalCount }
@@ -67,6 +68,54 @@ def test_a_merged_ticket_still_answers_to_its_key_and_says_where_it_went(agent: 
     assert (first["type"], first["reason"]) == ("TicketMerged", "The same matter")
     assert first["changes"] == [{"path": "mergedInto", "from": None, "to": two["id"]}]
     assert second["changes"] == [{"path": "mergedInto", "from": two["id"], "to": None}]
+
+
+def test_what_was_said_on_a_merged_ticket_is_answered_and_split_off_on_the_other(
+    agent: Client, admin: Client, claire: Client
+) -> None:
+    inner, one, two = agent.open("Inner"), agent.open("One"), agent.open("Two", requester=claire.person)
+    for ticket, visibility in ((inner, "PUBLIC"), (one, "INTERNAL")):
+        agent.done("addComment", ticket=ticket["id"], body=f"On {ticket['key']}", visibility=visibility)
+    agent.done("mergeTickets", ticket=inner["id"], into=one["id"])
+    agent.done("mergeTickets", ticket=one["id"], into=two["id"])
+    shown = "ticket { comments { nodes { id body inReplyTo ticket { key } } } }"
+    listed = f"query($id: ID!) {{ ticket(id: $id) {shown.removeprefix('ticket ')} }}"
+    public, internal = agent.ask(listed, id=two["id"])["comments"]["nodes"]
+    assert [said["ticket"]["key"] for said in (public, internal)] == [inner["key"], one["key"]]
+
+    answer = {"ticket": two["id"], "body": "An answer", "inReplyTo": public["id"]}
+    answered = agent.done("addComment", shown, **answer)["comments"]["nodes"][-1]
+    assert (answered["inReplyTo"], answered["ticket"]["key"]) == (public["id"], two["key"])
+    refused = agent.refused("addComment", **{**answer, "inReplyTo": internal["id"]})
+    assert refused == ("INVALID_VALUE", ["visibility"])
+    assert claire.refused("addComment", **answer) == ("COMMENT_NOT_FOUND", ["inReplyTo"])
+    [seen] = claire.ask(listed, id=two["id"])["comments"]["nodes"]
+    assert (seen["body"], seen["inReplyTo"]) == ("An answer", None), "of a ticket that is not theirs"
+    told = claire.ask("{ events(first: 100) { nodes { data } } }")
+    assert public["id"].split("_")[-1] not in str(told)
+
+    split = agent.done("splitTicket", SHOW, ticket=two["id"], comment=internal["id"], title="Apart")
+    assert (said(split), links(split)) == ([f"On {one['key']}"], {("SPLIT_FROM", two["key"])})
+    edit = {"comment": public["id"], "body": "Edited"}
+    assert agent.refused("editComment", ticket=two["id"], **edit) == ("COMMENT_NOT_FOUND", ["comment"])
+    edited = agent.done("editComment", shown, ticket=inner["id"], **edit)["comments"]["nodes"]
+    assert [one["body"] for one in edited] == ["Edited"]
+    agent.done("unmergeTicket", ticket=one["id"])
+    assert agent.refused("addComment", **answer) == ("COMMENT_NOT_FOUND", ["inReplyTo"])
+
+
+def test_a_file_of_a_merged_ticket_is_read_and_detached_by_what_the_other_shows(agent: Client, claire: Client) -> None:
+    one, two = agent.open("One"), agent.open("Two", requester=claire.person)
+    attach(agent, one["id"], b"The first", "first.txt")
+    agent.done("mergeTickets", ticket=one["id"], into=two["id"])
+    listed = "query($id: ID!) { ticket(id: $id) { attachments { nodes { id url name ticket { id } } } } }"
+    [file] = agent.ask(listed, id=two["id"])["attachments"]["nodes"]
+    assert (file["name"], file["ticket"]["id"]) == ("first.txt", one["id"])
+    assert fetched(agent, file).content == b"The first"
+    assert claire.ask(listed, id=two["id"])["attachments"]["nodes"] == []
+    assert fetched(claire, file).status_code == 404, "attached to a ticket that is not theirs"
+    agent.done("detachFile", ticket=file["ticket"]["id"], attachment=file["id"])
+    assert agent.ask(listed, id=two["id"])["attachments"]["nodes"] == []
 
 
 def test_what_cannot_be_merged_is_refused(agent: Client) -> None:
