@@ -9,6 +9,7 @@ from application.event_store.streams import WorkspaceStore
 from application.handling import Context
 from domain import access
 from domain.comments import (
+    NOTHING_MERGED,
     AddComment,
     ChangeOfComment,
     CommentAdded,
@@ -22,7 +23,10 @@ from domain.tickets import SplitTicket, Ticket
 
 
 def text_of(
-    workspace: WorkspaceStore, command: EditComment | SplitTicket, ticket: Ticket, merged: Mapping[UUID, Ticket]
+    workspace: WorkspaceStore,
+    command: EditComment | SplitTicket,
+    ticket: Ticket,
+    merged: Mapping[UUID, Ticket] = NOTHING_MERGED,
 ) -> str | None:
     """What the comment says, which no state keeps; None where it says nothing, or is not there."""
     place = merging.place_of(command.comment, command, ticket, merged)

@@ -16,12 +16,12 @@ def parts(workspace: WorkspaceStore, command: TicketCommand, ticket: Ticket | No
     if ticket is None or named is None or ticket.comment(named) is not None:
         return {}
     found: dict[UUID, Ticket] = {}
-    edge = _merged_into(ticket)
+    edge = directly(ticket)
     while edge:
         loaded = {id_: stream.state for id_, stream in workspace.load(edge).items()}
         tickets = {id_: state for id_, state in loaded.items() if isinstance(state, Ticket)}
         found |= tickets
-        edge = {other for one in tickets.values() for other in _merged_into(one)} - found.keys()
+        edge = {other for one in tickets.values() for other in directly(one)} - found.keys()
     return found
 
 
@@ -45,5 +45,6 @@ def place_of(
     return next(((id_, one) for id_, one in tickets.items() if one.comment(comment) is not None), None)
 
 
-def _merged_into(ticket: Ticket) -> set[UUID]:
+def directly(ticket: Ticket) -> set[UUID]:
+    """What was merged into it itself."""
     return {link.other for link in ticket.links if link.kind is LinkKind.MERGED_FROM}

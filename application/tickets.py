@@ -164,17 +164,25 @@ def _implied(
     workspace: WorkspaceStore, command: TicketCommand, ticket: Ticket | None, loaded: dict[UUID, Stream]
 ) -> dict[UUID, Stream]:
     """What the command does not name, and its ticket does."""
-    wanted: set[UUID | None] = set()
     match command:
-        case SpawnTicket() | SplitTicket() if ticket is not None:
-            wanted = {ticket.requester}
-        case MergeTickets() if ticket is not None:
-            wanted = {link.other for link in ticket.links}
+        case SpawnTicket() | SplitTicket() if ticket is not None and ticket.requester is not None:
+            return _missing(workspace, {ticket.requester}, loaded)
+        case MergeTickets(into=into) if ticket is not None:
+            target = state_in(loaded, into, Ticket)
+            others = merging.directly(target) if target else set[UUID]()
+            return _missing(workspace, {*(link.other for link in ticket.links), *others}, loaded)
         case UnmergeTicket() if ticket is not None and ticket.merged is not None:
-            wanted = {ticket.merged.into, *(link.other for link in ticket.merged.moved)}
+            found = _missing(workspace, {ticket.merged.into}, loaded)
+            target = state_in(loaded | found, ticket.merged.into, Ticket)
+            assert target is not None, "it was merged into one that was there"
+            others = {*(link.other for link in ticket.merged.moved), *merging.directly(target)}
+            return found | _missing(workspace, others, loaded | found)
         case _:
-            pass
-    missing = [id_ for id_ in wanted if id_ is not None and id_ not in loaded]
+            return {}
+
+
+def _missing(workspace: WorkspaceStore, wanted: Set[UUID], loaded: Mapping[UUID, Stream]) -> dict[UUID, Stream]:
+    missing = wanted - loaded.keys()
     return workspace.load(missing) if missing else {}
 
 

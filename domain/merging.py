@@ -25,13 +25,16 @@ from domain.workflows import StatusCategory, Workflow
 
 class TicketMerged(msgspec.Struct, frozen=True, kw_only=True):
     """`number` of the ticket that it is part of now. `moved`: links that go there, `added`: those of them that are new
-    there. `watchers`: people who begin to watch there."""
+    there. `watchers`: people who begin to watch there. `shared`, `shared_watchers`: what is there already, and only
+    because of others that were merged into it."""
 
     into: UUID
     number: int
     moved: tuple[Link, ...] = ()
     added: tuple[Link, ...] = ()
     watchers: tuple[UUID, ...] = ()
+    shared: tuple[Link, ...] = ()
+    shared_watchers: tuple[UUID, ...] = ()
 
 
 class TicketUnmerged(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,7 +84,8 @@ def _merge(ticket: Ticket, command: MergeTickets, around: Surroundings) -> list[
     if command.into == command.ticket:
         raise InvalidValue(f"{ticket.key} is not merged into itself.", ("into",))
     target = must_be_there(command.into, "into", around)
-    moved = tuple(link for link in ticket.links if link.kind in MADE and link.other != command.into)
+    within = {command.into, *(link.other for link in ticket.links if link.kind is LinkKind.MERGED_FROM)}
+    moved = tuple(link for link in ticket.links if link.kind in MADE and link.other not in within)
     added = tuple(link for link in moved if link not in target.links)
     if len(target.links) + len(added) > LINKS_LIMIT:
         raise TooManyLinks(target.key, LINKS_LIMIT, "into")
@@ -89,8 +93,18 @@ def _merge(ticket: Ticket, command: MergeTickets, around: Surroundings) -> list[
         raise LinkCycle(target.key, "into")
     room = max(0, WATCHERS_LIMIT - len(target.watchers))
     watchers = tuple(person for person in ticket.watchers if person not in target.watchers)[:room]
+    brought, watched = _brought_by(_merged_into(target, around))
+    fact = TicketMerged(
+        into=command.into,
+        number=target.number,
+        moved=moved,
+        added=added,
+        watchers=watchers,
+        shared=tuple(link for link in moved if link not in added and link in brought),
+        shared_watchers=tuple(one for one in ticket.watchers if one in target.watchers and one in watched),
+    )
     return [
-        TicketMerged(into=command.into, number=target.number, moved=moved, added=added, watchers=watchers),
+        fact,
         *(TicketUnlinked(kind=link.kind, other=link.other) for link in moved),
         TicketLinked(kind=LinkKind.MERGED_INTO, other=command.into),
         *([] if ticket.closed else [_closed(ticket, around.workflows.newest(ticket.workflow))]),
@@ -111,8 +125,11 @@ def _unmerge(ticket: Ticket, merged: Merge, around: Surroundings) -> list[Change
     if target.merged is not None:
         raise TicketIsMerged(target.key, target.merged.key)
     back = tuple(link for link in merged.moved if link in target.links)  # the others were undone since
-    removed = tuple(link for link in back if link in merged.added)
-    watchers = tuple(person for person in merged.watchers if person in target.watchers)
+    others = [one for one in _merged_into(target, around) if one.number != ticket.number]
+    kept = {link for one in others if one.merged for link in one.merged.moved}
+    removed = tuple(link for link in back if link in (*merged.added, *merged.shared) and link not in kept)
+    brought = [one for one in (*merged.watchers, *merged.shared_watchers) if one in target.watchers]
+    watchers = tuple(one for one in brought if not any(one in other.watchers for other in others))
     stood = StatusChanged(workflow_version=merged.workflow_version, status=merged.status, category=merged.category)
     return [
         TicketUnmerged(out_of=merged.into, removed=removed, watchers=watchers),
@@ -120,6 +137,18 @@ def _unmerge(ticket: Ticket, merged: Merge, around: Surroundings) -> list[Change
         *(TicketLinked(kind=link.kind, other=link.other) for link in back),
         *([] if merged.category.closed else [stood]),
     ]
+
+
+def _merged_into(target: Ticket, around: Surroundings) -> list[Ticket]:
+    """All that are parts of it now, but for parts of those."""
+    return [around.tickets[link.other] for link in target.links if link.kind is LinkKind.MERGED_FROM]
+
+
+def _brought_by(tickets: list[Ticket]) -> tuple[set[Link], set[UUID]]:
+    """Links and watchers that the ticket which they were merged into has because of them."""
+    merges = [ticket.merged for ticket in tickets if ticket.merged is not None]
+    links = {link for one in merges for link in (*one.added, *one.shared)}
+    return links, {person for one in merges for person in (*one.watchers, *one.shared_watchers)}
 
 
 Told = LinkEvent | TicketWatched | TicketUnwatched
@@ -153,6 +182,8 @@ def evolve(ticket: Ticket, event: MergeEvent, at: datetime) -> Ticket:
                 moved=event.moved,
                 added=event.added,
                 watchers=event.watchers,
+                shared=event.shared,
+                shared_watchers=event.shared_watchers,
                 workflow_version=ticket.workflow_version,
                 status=ticket.status,
                 category=ticket.category,

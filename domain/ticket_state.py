@@ -67,13 +67,16 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
 
 class Merge(msgspec.Struct, frozen=True, kw_only=True):
     """Into which ticket it was merged, and what takes that back: links that moved (`added`: those that the target did
-    not have), people who began to watch the target, and where the ticket stood."""
+    not have), people who began to watch the target, and where the ticket stood. `shared`, `shared_watchers`: what the
+    target had by then because of others that were merged into it."""
 
     into: UUID
     number: int
     moved: tuple[Link, ...]
     added: tuple[Link, ...]
     watchers: tuple[UUID, ...]
+    shared: tuple[Link, ...] = ()
+    shared_watchers: tuple[UUID, ...] = ()
     workflow_version: int
     status: str
     category: StatusCategory

@@ -126,6 +126,35 @@ def test_merges_go_through_several_tickets_and_back_in_their_order(company: Comp
     assert linked(company, two) == linked(company, three) == set()
 
 
+def test_what_two_tickets_brought_alike_stays_for_as_long_as_one_of_them_is_merged(company: Company) -> None:
+    anna, boris = company.person("Анна"), company.person("Борис")
+    one, two, target, other = (company.ticket() for _ in range(4))
+    for ticket in (one, two):
+        company.give(LinkTickets(ticket=ticket, kind=RELATES, other=other))
+        company.give(WatchTicket(ticket=ticket, person=anna))
+    company.give(WatchTicket(ticket=target, person=boris))
+    for ticket in (one, two):
+        company.give(MergeTickets(ticket=ticket, into=target))
+    company.give(UnmergeTicket(ticket=one))
+    assert linked(company, one) == {(RELATES, other)}
+    assert linked(company, target) == {(RELATES, other), (FROM, two)}
+    assert state(company, target).watchers == (boris, anna)
+    company.give(UnmergeTicket(ticket=two))
+    assert linked(company, two) == {(RELATES, other)}
+    assert linked(company, target) == set()
+    assert linked(company, other) == {(RELATES, one), (RELATES, two)}
+    assert state(company, target).watchers == (boris,)
+
+
+def test_a_link_between_a_ticket_and_what_is_part_of_it_stays_between_them(company: Company) -> None:
+    part, whole, target = company.ticket(), company.ticket(), company.ticket()
+    company.give(LinkTickets(ticket=whole, kind=RELATES, other=part))
+    company.give(MergeTickets(ticket=part, into=whole))
+    company.give(MergeTickets(ticket=whole, into=target))
+    assert linked(company, target) == {(FROM, whole)}
+    assert linked(company, part) == {(RELATES, whole), (INTO, whole)}
+
+
 def test_two_tickets_are_never_merged_into_each_other(company: Company, database: Database) -> None:
     with EventStore(database) as elsewhere:
         for n in range(8):
