@@ -21,7 +21,7 @@ from projections.board import BoardAsk
 from projections.filters import BoardAxis
 from projections.reading import NOW
 from projections.rows import BoardCellRow, BoardLineRow, BoardRow, TicketRow
-from projections.wip_limits import marked
+from projections.wip_limits import limits_at, marked
 
 
 def _line_status(line: Parent[BoardLineRow], info: Info) -> StatusRow | None:
@@ -62,7 +62,9 @@ class BoardLine:
     key: str
     name: str
     count: int
-    wip_limit: int | None = strawberry.field(description="Of a board of one workflow, as it stands now.")
+    wip_limit: int | None = strawberry.field(
+        description="Of a board of one workflow; of a board of the past, the limit of then."
+    )
     wip_hard: bool = strawberry.field(description="The limit refuses whoever would come on top.")
     wip_exceeded: bool = strawberry.field(
         description="More stand there than the limit allows, whatever the board's filter leaves out."
@@ -128,8 +130,10 @@ async def _board(
         cards_per_cell=50 if cards_per_cell is None else cards_per_cell,
     )
     shown = await board.board(info.context.view, ask, moment, attributes(info))
-    if moment.live and ask.workflow is not None:
-        shown = await marked(info.context.view, shown, ask, info.context.workflows)
+    if ask.workflow is not None:
+        view = info.context.view
+        limits = info.context.workflows.wip_limits if moment.live else await limits_at(view, moment)
+        shown = await marked(view, shown, ask, limits, moment)
     await prefetch(info, [card for cell in shown.cells for card in cell.cards])
     return shown
 

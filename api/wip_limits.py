@@ -10,7 +10,7 @@ from api.commands import CommandInput, Done, Handle, Payload, perform_prepared, 
 from api.fields import Info, by, given
 from api.people import Person, person
 from api.workflows import Status, StatusRow, Workflow, status_row
-from application.wip_limits import CARDS_LIMIT, Cards, handle
+from application.wip_limits import Cards, cards_limit, handle
 from domain import workflows
 from domain.wip_limits import SetWipLimit, limit_of
 from domain.workflow_state import WipLimit as Limit
@@ -35,6 +35,7 @@ class WipLimit:
     workflow: Workflow = by(_workflow)
     status: Status | None = by(_status)
     person: Person | None = by(_person)
+    each_person: bool = strawberry.field(description="Of each person who has no limit of their own there.")
     limit: int
     hard: bool = strawberry.field(description="Refuses whoever would come on top; a soft one is shown.")
 
@@ -52,7 +53,8 @@ class WipLimitQueries:
 
 @strawberry.input(
     description=(
-        "`status` names the column, `person` whose work it is, both a cell; a null limit removes it. A hard limit"
+        "`status` names the column, `person` whose work it is, both a cell; `eachPerson` means each who has no limit of"
+        " their own there. A null limit removes it. A hard limit"
         " refuses with WIP_LIMIT_REACHED whoever would come on top; who stands there already may stay."
     )
 )
@@ -60,6 +62,7 @@ class SetWipLimitInput(CommandInput):
     workflow: str
     status: str | None = UNSET
     person: ID | None = UNSET
+    each_person: bool = False
     limit: int | None = UNSET
     hard: bool = False
 
@@ -81,7 +84,7 @@ class WipLimitPayload(Payload):
 
 async def set_wip_limit(info: Info, input: SetWipLimitInput) -> Done:
     async def prepared(command: SetWipLimit) -> Handle[SetWipLimit]:
-        there, position = await cards(info.context.view, command, CARDS_LIMIT)
+        there, position = await cards(info.context.view, command, cards_limit(command))
         return partial(handle, cards=Cards(ids=there, position=position))
 
     return await perform_prepared(info, input, SetWipLimit, prepared)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID, uuid5
 
 import msgspec
+from msgspec.structs import replace
 
 from application import workflows
 from application.event_store.envelope import Stream
@@ -19,6 +20,8 @@ from domain.wip_limits import Ledger, SetWipLimit
 from domain.workflow_state import WipLimit, Workflows
 
 CARDS_LIMIT = 1_000
+CARDS_OF_ALL_LIMIT = 5_000
+"""Where it is each person's limit: with all of them together."""
 ARRIVALS = tuple(NAMES[cls].name for cls in (TicketOpened, StatusChanged, RoleChanged, TicketAssigned))
 
 
@@ -39,23 +42,42 @@ def handle(store: EventStore, context: Context, command: SetWipLimit, cards: Car
     Raises Refused, StoreUnavailable."""
     if command.limit is None or not command.hard:
         return workflows.handle(store, context, command)
-    if len(cards.ids) > CARDS_LIMIT:
-        raise InUse(f"More than {CARDS_LIMIT} tickets stand there: set a soft limit until they are fewer.", ("limit",))
+    if len(cards.ids) > (most := cards_limit(command)):
+        raise InUse(f"More than {most:,} tickets stand there: set a soft limit until they are fewer.", ("limit",))
     workspace = store.workspace(context.actor.workspace)
     _came_since(workspace, cards.position)
     outcome = workflows.handle(store, context, command)
-    limit = wip_limits.limit_of(command)
     there = [*cards.ids, *_came_since(workspace, cards.position)]
-    stream = ledger_stream(workspace.workspace, limit)
+    for limit, ids in _by_place(workspace, wip_limits.limit_of(command), there).items():
+        _tell(store, context, command, ledger_stream(workspace.workspace, limit), ids)
+    return outcome
 
+
+def cards_limit(command: SetWipLimit) -> int:
+    """Tickets that may stand in the place when a hard limit is set."""
+    return CARDS_OF_ALL_LIMIT if command.each_person else CARDS_LIMIT
+
+
+def _by_place(workspace: WorkspaceStore, limit: WipLimit, cards: Sequence[UUID]) -> dict[WipLimit, list[UUID]]:
+    """Of each person's limit: by what it means for whoever holds them now. What changed hands after the limit was set
+    has come to a ledger by that."""
+    if not limit.each_person:
+        return {limit: [*cards]}
+    found: dict[WipLimit, list[UUID]] = {}
+    for id_, stream in workspace.load(set(cards)).items():
+        ticket = stream.state
+        place = wip_limits.for_person(limit, ticket.assignee) if isinstance(ticket, Ticket) else None
+        if place is not None:
+            found.setdefault(place, []).append(id_)
+    return found
+
+
+def _tell(store: EventStore, context: Context, command: SetWipLimit, stream: UUID, cards: Sequence[UUID]) -> None:
     def decide(loaded: dict[UUID, Stream]) -> Decision:
         ledger = state_in(loaded, stream, Ledger) or Ledger()
-        return Decision(events=wip_limits.counted(ledger, there), occurred_at=now())
+        return Decision(events=wip_limits.counted(ledger, cards), occurred_at=now())
 
-    execute(
-        store, msgspec.structs.replace(context, command_id=None, expected_version=None), command, stream, [], decide
-    )
-    return outcome
+    execute(store, replace(context, command_id=None, expected_version=None), command, stream, [], decide)
 
 
 def _came_since(workspace: WorkspaceStore, position: int) -> list[UUID]:
@@ -84,7 +106,7 @@ def arrivals(
         Further(
             stream=stream,
             before=found.get(stream),
-            events=[wip_limits.enter(limit, ledger, id_, tickets, over=over)],
+            events=[wip_limits.enter(limit, ledger, id_, tickets, over=over or not wip_limits.holds(limit, known))],
             subject=(before or after).requester,
         )
         for limit, stream, ledger in zip(limits, streams, ledgers, strict=True)

@@ -11,6 +11,7 @@ from typing import assert_never
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
 from domain.errors import InvalidValue, WipLimitReached
 from domain.ticket_state import Ticket
@@ -31,6 +32,7 @@ class WipLimitRemoved(msgspec.Struct, frozen=True, kw_only=True):
     workflow: str
     status: str | None
     person: UUID | None
+    each_person: bool = False
 
 
 class CardsCounted(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,11 +55,13 @@ LedgerEvent = CardsCounted | CardEntered
 
 
 class SetWipLimit(msgspec.Struct, frozen=True, kw_only=True):
-    """`status` names the column, `person` whose work it is, both a cell. No `limit` removes it."""
+    """`status` names the column, `person` whose work it is, both a cell; `each_person`: the work of each who has no
+    limit of their own there. No `limit` removes it."""
 
     workflow: str
     status: str | None = None
     person: UUID | None = None
+    each_person: bool = False
     limit: int | None
     hard: bool = False
 
@@ -74,13 +78,18 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
 def decide(state: Workflows, command: SetWipLimit) -> list[WipLimitSet | WipLimitRemoved]:
     """Raises InvalidValue, StatusNotFound, WorkflowNotFound. That the person is here is checked before."""
     workflow = state.workflow(command.workflow)
-    if command.status is None and command.person is None:
+    if command.person is not None and command.each_person:
+        raise InvalidValue("A limit is one person's, or each person's.", ("eachPerson",))
+    if command.status is None and command.person is None and not command.each_person:
         raise InvalidValue("Say what is limited: a status, a person, or both.", ("status",))
     if command.status is not None and workflow.status(command.status).category.closed:
         raise InvalidValue(f"{command.status!r} is closed: nothing is in progress there.", ("status",))
-    before = state.wip_limits.get(place(command.workflow, command.status, command.person))
+    at = place(command.workflow, command.status, command.person, each_person=command.each_person)
+    before = state.wip_limits.get(at)
     if command.limit is None:
-        gone = WipLimitRemoved(workflow=command.workflow, status=command.status, person=command.person)
+        gone = WipLimitRemoved(
+            workflow=command.workflow, status=command.status, person=command.person, each_person=command.each_person
+        )
         return [] if before is None else [gone]
     highest = HARD_LIMIT if command.hard else SOFT_LIMIT
     if not 1 <= command.limit <= highest:
@@ -97,7 +106,15 @@ def limit_of(command: SetWipLimit) -> WipLimit:
         person=command.person,
         limit=command.limit,
         hard=command.hard,
+        each_person=command.each_person,
     )
+
+
+def for_person(limit: WipLimit, person: UUID | None) -> WipLimit | None:
+    """What the limit means for one person's tickets; None where it is each person's and there is nobody."""
+    if not limit.each_person:
+        return limit
+    return None if person is None else replace(limit, person=person)
 
 
 def counts(limit: WipLimit, ticket: Ticket) -> bool:
@@ -107,6 +124,7 @@ def counts(limit: WipLimit, ticket: Ticket) -> bool:
         and not ticket.closed
         and limit.status in (None, ticket.status)
         and limit.person in (None, ticket.assignee)
+        and not (limit.each_person and ticket.assignee is None)
     )
 
 
@@ -123,11 +141,18 @@ def evolve(ledger: Ledger | None, event: LedgerEvent, at: datetime) -> Ledger:
 
 def entered(before: Ticket | None, after: Ticket, workflows: Workflows) -> list[WipLimit]:
     """Hard limits of the places that the ticket comes to."""
+    hard = (for_person(limit, after.assignee) for limit in workflows.wip_limits.values() if limit.hard)
     return [
         limit
-        for limit in workflows.wip_limits.values()
-        if limit.hard and counts(limit, after) and not (before is not None and counts(limit, before))
+        for limit in hard
+        if limit is not None and counts(limit, after) and not (before is not None and counts(limit, before))
     ]
+
+
+def holds(limit: WipLimit, workflows: Workflows) -> bool:
+    """Each person's limit does not hold for who has their own at the same place; who comes is written down all the
+    same, for when that is removed."""
+    return not limit.each_person or place(limit.workflow, limit.status, limit.person) not in workflows.wip_limits
 
 
 def enter(limit: WipLimit, ledger: Ledger, card: UUID, tickets: Mapping[UUID, Ticket], *, over: bool) -> CardEntered:

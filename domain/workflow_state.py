@@ -127,22 +127,24 @@ class Role(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 class WipLimit(msgspec.Struct, frozen=True, kw_only=True):
     """How many open tickets may stand in a column (`status`), with a person, or in a cell of both. A hard one refuses
-    who would come on top."""
+    who would come on top. `each_person`: with each person who has no limit of their own there; with `person`, it is
+    what this means for that one."""
 
     workflow: str
     status: str | None
     person: UUID | None
     limit: int
     hard: bool
+    each_person: bool = False
 
     @property
     def place(self) -> str:
-        return place(self.workflow, self.status, self.person)
+        return place(self.workflow, self.status, self.person, each_person=self.each_person)
 
 
-def place(workflow: str, status: str | None, person: UUID | None) -> str:
+def place(workflow: str, status: str | None, person: UUID | None, *, each_person: bool = False) -> str:
     """The key of a column, of a person's share of a workflow, or of a cell."""
-    return f"{workflow}/{status or ''}/{person or ''}"
+    return f"{workflow}/{status or ''}/{'*' if each_person else ''}{person or ''}"
 
 
 class Workflows(msgspec.Struct, frozen=True, kw_only=True):

@@ -287,8 +287,8 @@ def evolve(state: Workflows | None, event: WorkflowsEvent, at: datetime) -> Work
             return change(state, strict_fields=strict)
         case WipLimitSet(limit=limit):
             return change(state, wip_limits={**state.wip_limits, limit.place: limit})
-        case WipLimitRemoved(workflow=key, status=status, person=person):
-            gone = place(key, status, person)
+        case WipLimitRemoved(workflow=key, status=status, person=person, each_person=each_person):
+            gone = place(key, status, person, each_person=each_person)
             return change(state, wip_limits={at: one for at, one in state.wip_limits.items() if at != gone})
         case _:
             assert_never(event)

@@ -96,6 +96,7 @@ create index timeline_role on timeline (ticket, position) where type in ('Ticket
 create index timeline_actor on timeline (workspace, actor, position);
 create index timeline_recorded on timeline (workspace, recorded_max, position);
 create index timeline_occurred on timeline (workspace, occurred_at);
+create index timeline_limits on timeline (workspace, version) where type in ('WipLimitSet', 'WipLimitRemoved');
 """
 
 TICKET_PATHS: tuple[tuple[str, str], ...] = (

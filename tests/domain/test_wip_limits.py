@@ -95,6 +95,33 @@ def test_who_comes_is_who_was_not_there_before_and_soft_limits_ask_nobody() -> N
     assert entered(None, card(), with_limits(msgspec.structs.replace(ONE, hard=False))) == []
 
 
+EACH = WipLimit(workflow="support", status=None, person=None, limit=1, hard=True, each_person=True)
+
+
+def test_each_person_has_a_limit_unless_they_have_their_own() -> None:
+    known = with_limits(EACH)
+    mine, yours = (msgspec.structs.replace(EACH, person=person) for person in (ANNA, BORIS))
+    assert entered(None, card(), known) == [mine]
+    assert entered(card(), card(assignee=BORIS), known) == [yours]
+    assert entered(card(), card(status="waiting"), known) == [], "it stood with this person before"
+    assert entered(card(), card(assignee=None), known) == []
+    assert not wip_limits.counts(EACH, card(assignee=None))
+    own = msgspec.structs.replace(ONE, status=None, person=ANNA, limit=5, hard=False)
+    assert wip_limits.holds(mine, known)
+    assert not wip_limits.holds(mine, with_limits(EACH, own))
+    assert wip_limits.holds(yours, with_limits(EACH, own))
+    assert len({EACH.place, mine.place, yours.place, own.place}) == 4
+
+
+def test_each_person_s_limit_is_set_and_removed_as_others_are() -> None:
+    each = setting(status=None, each_person=True)
+    assert wip_limits.decide(some_workflows(), each) == [WipLimitSet(limit=EACH)]
+    gone = WipLimitRemoved(workflow="support", status=None, person=None, each_person=True)
+    assert wip_limits.decide(with_limits(EACH), msgspec.structs.replace(each, limit=None)) == [gone]
+    with pytest.raises(InvalidValue):
+        wip_limits.decide(some_workflows(), setting(person=ANNA, each_person=True))
+
+
 def test_the_last_place_is_taken_once() -> None:
     assert enter(ONE, Ledger(), A, {}, over=False) == CardEntered(card=A)
     full = Ledger(cards=frozenset({A}))
