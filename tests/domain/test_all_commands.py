@@ -165,8 +165,7 @@ class Company(RuleBasedStateMachine):
         self._remember(id_, command, events)
 
     def _around(self, command: TicketCommand, reason: str | None, at: datetime | None) -> Surroundings:
-        origin = None if isinstance(command, OpenTicket) else self.tickets[command.ticket]
-        merged = {} if origin is None else {one: self.tickets[one] for one in self._parts(command.ticket)[1:]}  # type: ignore[union-attr]
+        parts = [] if isinstance(command, OpenTicket) else self._parts(command.ticket)[1:]
         comment = getattr(command, "comment", None)
         return msgspec.structs.replace(
             AROUND,
@@ -183,7 +182,7 @@ class Company(RuleBasedStateMachine):
             blocked=self._blocked(command),
             upload=UPLOADED,
             text=self.said[comment][1] if comment in self.said else None,
-            merged=merged,
+            merged={part: self.tickets[part] for part in parts},
         )
 
     def _above(self, parent: UUID | None) -> Iterator[UUID]:
