@@ -166,7 +166,7 @@ class Company(RuleBasedStateMachine):
 
     def _around(self, command: TicketCommand, reason: str | None, at: datetime | None) -> Surroundings:
         parts = [] if isinstance(command, OpenTicket) else self._parts(command.ticket)[1:]
-        comment = getattr(command, "comment", None)
+        comment: Any = getattr(command, "comment", None)
         return msgspec.structs.replace(
             AROUND,
             now=self.now,
