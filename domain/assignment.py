@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from domain.errors import InvalidValue
-from domain.ticket_state import Surroundings, Ticket, must_be_active, must_be_open, must_exist
+from domain.ticket_state import Surroundings, Ticket, must_be_active, must_be_open, must_exist, must_keep
 
 
 class TicketAssigned(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +40,16 @@ class AssignTicket(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def decide(ticket: Ticket, command: AssignTicket, around: Surroundings) -> list[AssignmentEvent]:
+    """What the role requires stays."""
+    events = changed(ticket, command, around)
+    for event in events:
+        if isinstance(event, TicketUnassigned | TeamUnassigned):
+            must_keep("assignee" if isinstance(event, TicketUnassigned) else "team", ticket, around)
+    return events
+
+
+def changed(ticket: Ticket, command: AssignTicket, around: Surroundings) -> list[AssignmentEvent]:
+    """As it is while the ticket leaves its role."""
     if command.assignee is UNSET and command.team is UNSET:
         raise InvalidValue("Say whom to assign: assignee, team, or both; null unassigns.", ("assignee",))
     must_be_open(ticket)

@@ -13,12 +13,12 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from domain import assignment, attributes, field_values, text, transitions
-from domain.assignment import AssignmentEvent, AssignTicket, TicketUnassigned
+from domain.assignment import AssignmentEvent, AssignTicket
 from domain.attributes import AttributeEvent, BindService
 from domain.errors import InvalidValue
 from domain.field_values import FieldSet
 from domain.text import FieldValue, FreeText
-from domain.ticket_state import Surroundings, Ticket, must_be_open, must_exist, must_keep
+from domain.ticket_state import Surroundings, Ticket, must_be_open, must_exist
 from domain.transitions import ChangeRole, TransitionEvent
 
 
@@ -83,10 +83,8 @@ def _assigned(ticket: Ticket, command: TransferTicket, around: Surroundings) -> 
         assignee = UNSET if stays else None
     if team is UNSET and assignee is UNSET:
         return []
-    events = assignment.decide(ticket, AssignTicket(ticket=command.ticket, team=team, assignee=assignee), around)
-    if command.role is None and any(isinstance(event, TicketUnassigned) for event in events):
-        must_keep("assignee", ticket, around)
-    return events
+    decide = assignment.decide if command.role is None else assignment.changed
+    return decide(ticket, AssignTicket(ticket=command.ticket, team=team, assignee=assignee), around)
 
 
 def _moved(ticket: Ticket, command: TransferTicket, around: Surroundings) -> list[TransitionEvent]:

@@ -8,7 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from domain.errors import ParentCycle
-from domain.ticket_state import Surroundings, Ticket, must_be_there
+from domain.ticket_state import Surroundings, Ticket, must_be_there, must_keep
 
 
 class ParentSet(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +34,7 @@ def decide(ticket: Ticket, command: SetParent, around: Surroundings) -> list[Hie
     if command.parent == ticket.parent:
         return []
     if command.parent is None:
+        must_keep("parent", ticket, around)
         return [ParentRemoved()]
     if command.parent != command.ticket:
         must_be_there(command.parent, "parent", around)

@@ -5,6 +5,9 @@ from typing import Any
 from litestar import Litestar
 from litestar.testing import TestClient
 
+REFUSED: set[tuple[str, str]] = set()
+"""Every mutation that was refused in this process, and with which code."""
+
 TICKET = "ticket { id key version position role { key } status { key } assignee { id } }"
 
 
@@ -40,11 +43,13 @@ class Client:
     def command(self, mutation: str, show: str = TICKET, **input: Any) -> Any:
         """The payload of a command; the input's type bears the mutation's name."""
         kind = mutation[0].upper() + mutation[1:] + "Input"
-        return self.ask(
+        payload = self.ask(
             f"mutation($input: {kind}!) {{ {mutation}(input: $input) {{"
             f" {show} version position replayed userErrors {{ code field message }} }} }}",
             input=input,
         )
+        REFUSED.update((mutation, error["code"]) for error in payload["userErrors"])
+        return payload
 
     def done(self, mutation: str, show: str = TICKET, **input: Any) -> Any:
         """The thing that a command changed; it was not refused."""

@@ -22,11 +22,21 @@ from application.tokens import issue_token
 from application.workspaces import Workspace, create_workspace, operator
 from domain.access import Scope
 from domain.people import AddPerson, PersonKind
-from tests.api.asking import Client
+from tests.api.asking import REFUSED, Client
 from tests.conftest import fresh_database
 from tests.served import Served, served
 
 _numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def every_refusal_has_its_test() -> Iterator[None]:
+    """Whatever any test of the API is refused stands in the table from which test_mutations.py tests each refusal."""
+    yield
+    from tests.api.refusals import codes  # which makes clients, as the tests do
+
+    missing = {(mutation, code) for mutation, code in REFUSED if code not in codes(mutation)}
+    assert not missing, f"not in tests/api/refusals.py: {missing}"
 
 
 class Server(NamedTuple):
