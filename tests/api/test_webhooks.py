@@ -5,24 +5,38 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from litestar.testing import TestClient
 from prometheus_client import REGISTRY
 from standardwebhooks.webhooks import Webhook as Verifier
 
+from api.app import application
+from api.ids import Kind, decode
+from api.serving import following
 from api.webhook_delivery import Settings, delivering
-from application.event_store.database import Role
+from application.embedded_postgres import EmbeddedPostgres
+from application.event_store.database import Database, Role
 from application.event_store.follower import Deposed
+from application.event_store.streams import EventStore
+from application.tokens import issue_token
+from application.transfers import arrived, export_workspace, import_workspace
 from application.webhook_networks import Networks, networks
-from application.workspaces import Workspace, create_workspace
+from application.workspaces import Workspace, create_workspace, operator
 from domain.access import Scope
 from projections import webhook_deliveries
+from projections.rebuild import rebuild_all
+from projections.registry import PROJECTIONS
 from tests.api.asking import Client
 from tests.api.conftest import Server
 from tests.api.receiving import PATIENCE, Received, Receiver, receiving
+from tests.application.recording import insertion, writer
+from tests.conftest import fresh_database
 
 WEBHOOK = """webhook { id url description types audience state disabledBecause failingSince nextAttemptAt deliveredTo
   formerSecretUntil filter { workflows roles teams services requesters tags } }"""
@@ -368,6 +382,41 @@ def test_what_was_not_taken_is_tried_again_after_a_restart(server: Server, admin
     assert [(one["attempts"], one["delivered"]) for one in log] == [(2, True), (1, True)]
 
 
+def a_day_later(server: Server, webhook: str) -> None:
+    """The next attempt is due."""
+    with server.database.connect(Role.PROJECTOR) as connection:
+        connection.execute(
+            "update webhook_cursor set next_attempt_at = clock_timestamp() where webhook = %s",
+            (decode(webhook, Kind.WEBHOOK),),
+        )
+
+
+def test_attempts_go_on_for_days_over_restarts_and_are_counted_once(
+    server: Server, admin: Client, receiver: Receiver
+) -> None:
+    receiver.answer = lambda n, message: 500
+    webhook, _ = define(admin, receiver, types=["TicketOpened"])
+    daily = Settings(networks=LOCAL, schedule=(86_400.0,) * 3, seconds=10)
+    for attempt in (1, 2, 3):
+        with delivering(server.database, daily):
+            if attempt == 1:
+                admin.open()
+            [tried] = eventually(
+                lambda: deliveries(admin, webhook),
+                lambda found: [one["attempts"] for one in found] == [attempt],  # noqa: B023
+            )
+            assert tried["nextAttemptAt"] > (datetime.now(UTC) + timedelta(hours=20)).isoformat()
+        with delivering(server.database, daily):  # too early: it waits for what is left of the day
+            assert state(admin, webhook)["state"] == "FAILING"
+        assert len(receiver.got) == attempt
+        a_day_later(server, webhook)
+    with delivering(server.database, daily):
+        disabled = eventually(lambda: state(admin, webhook), lambda one: one["state"] == "DISABLED")
+    assert disabled["disabledBecause"] == "FAILING"
+    assert [one["attempts"] for one in deliveries(admin, webhook)] == [4]
+    assert len({one.id for one in receiver.got}) == 1
+
+
 def test_who_is_ended_between_the_answer_and_writing_it_down_sends_the_same_again(
     server: Server, admin: Client, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -480,6 +529,62 @@ def test_an_event_that_is_too_large_comes_without_what_it_holds(
     assert len(message.raw) < 10_000
     assert (message.body["data"]["changes"], message.body["data"]["data"]) == (None, None)
     assert message.body["data"]["type"] == "TicketOpened"
+
+
+@contextmanager
+def serving(database: Database) -> Iterator[Callable[[Workspace], Client]]:
+    """A server of its own, and who administers a workspace there."""
+    with following(database), TestClient(application(database, "https://there.example")) as http:
+        http.app.state.runtime.networks = LOCAL
+
+        def admin(workspace: Workspace) -> Client:
+            person = operator(workspace.id).person
+            token = issue_token(database, workspace.id, person, [Scope.ADMIN], "test", timedelta(days=1))
+            return Client(http, token)
+
+        yield admin
+
+
+def test_a_workspace_that_moved_goes_on_where_it_was_told_before(
+    server: Server, acme: Workspace, admin: Client, receiver: Receiver, postgres: EmbeddedPostgres, tmp_path: Path
+) -> None:
+    webhook, secret = define(admin, receiver, types=["TicketOpened"])
+    disabled, _ = define(admin, receiver)
+    admin.done("disableWebhook", WEBHOOK, webhook=disabled)
+    admin.open("Here")
+    file = tmp_path / "acme.jsonl.gz"
+    export_workspace(server.database, acme, file, lambda done, total: None)
+    with fresh_database(postgres) as there:
+        import_workspace(there, file, lambda done, total: None)
+        rebuild_all(there, PROJECTIONS)
+        arrived(there, acme)
+        with serving(there) as administrator, delivering(there, AT_ONCE):
+            moved = administrator(acme)
+            eventually(lambda: state(moved, webhook), lambda one: one["deliveredTo"] is not None)
+            opened = moved.open("There")
+            [message] = receiver.wait_for(1)
+            assert (message.position, message.signed_with(secret)) == (int(opened["position"]), True)
+            assert state(moved, disabled)["state"] == "DISABLED"
+            eventually(lambda: deliveries(moved, webhook), lambda found: len(found) == 1)
+    assert len(receiver.got) == 1, "nothing of what was recorded before it came"
+
+
+def test_a_parked_stream_holds_up_no_other(postgres: EmbeddedPostgres, receiver: Receiver) -> None:
+    with fresh_database(postgres) as database, EventStore(database) as store:
+        workspace = create_workspace(database, store, "poisoned", "Poisoned")
+        with serving(database) as administrator, delivering(database, AT_ONCE):
+            admin = administrator(workspace)
+            webhook, _ = define(admin, receiver, types=["TicketOpened", "PriorityChanged"])
+            poisoned, well = admin.open("Poisoned"), admin.open("Well")
+            with writer(database, workspace.id) as connection:
+                stream = decode(poisoned["id"], Kind.TICKET)
+                connection.execute(*insertion(workspace=workspace.id, stream=stream, version=2))
+                connection.commit()
+            admin.done("setPriority", ticket=well["id"], priority="HIGH")
+            got = receiver.wait_for(3)
+            assert [one.body["data"]["ticket"]["key"] for one in got] == [poisoned["key"], well["key"], well["key"]]
+            eventually(lambda: deliveries(admin, webhook), lambda found: len(found) == 3)
+            assert state(admin, webhook)["state"] == "ENABLED"
 
 
 def test_old_deliveries_are_forgotten(server: Server, admin: Client, receiver: Receiver) -> None:
