@@ -332,13 +332,15 @@ class NameIndex(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def name_index(view: View) -> NameIndex:
-    """Everybody and everything by name, for an import that meets names."""
-    people = await view.fetch("select name, id from person where workspace = %(workspace)s")
-    teams = await view.fetch("select name, id from team where workspace = %(workspace)s")
-    services = await view.fetch("select name, id from service where workspace = %(workspace)s")
+    """Everybody and everything by whatever a source may call them: people by name, e-mail (in small letters) and id,
+    teams and services by name, key and id. What two are called alike is left out."""
+    people = await view.fetch("select id, name, lower(email) from person where workspace = %(workspace)s")
+    teams = await view.fetch("select id, name, key from team where workspace = %(workspace)s")
+    services = await view.fetch("select id, name, key from service where workspace = %(workspace)s")
     return NameIndex(people=_unique(people), teams=_unique(teams), services=_unique(services))
 
 
 def _unique(rows: Sequence[Sequence[Any]]) -> dict[str, UUID]:
-    counts = Counter(name for name, _ in rows)
-    return {name: id_ for name, id_ in rows if counts[name] == 1}
+    called = {(name, id_) for id_, *names in rows for name in (*names, str(id_)) if name is not None}
+    counts = Counter(name for name, _ in called)
+    return {name: id_ for name, id_ in called if counts[name] == 1}

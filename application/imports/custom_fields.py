@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from application.event_store.streams import WorkspaceStore
 from application.handling import now
+from application.imports.names import Known
 from application.imports.spool import BOOLEANS, SpooledRow
 from domain.custom_fields import Field, FieldType
 from domain.field_values import checked
@@ -21,23 +22,25 @@ _NAMING = (FieldType.PERSON, FieldType.TEAM)
 
 
 class CustomFields:
-    """Of one workspace, as they are defined when the import begins. A field that is not defined takes any value."""
+    """Of one workspace, as they are defined when the import begins. A field that is not defined takes any value. A
+    person is named by id, name or e-mail, a team by id, name or key: those that were here before the import."""
 
-    def __init__(self, workspace: WorkspaceStore, workflows: Workflows) -> None:
-        self._workspace = workspace
+    def __init__(self, workspace: WorkspaceStore, workflows: Workflows, known: Known) -> None:
+        self._workspace, self._known = workspace, known
         self._fields = workflows.fields
         self._around = Surroundings(now=now(), workflows=replace(workflows, strict_fields=False))
 
     def look_up(self, rows: Iterable[SpooledRow]) -> None:
-        """The people and teams that these rows name by id, so that their values can be checked."""
+        """The people and teams that these rows name, so that their values can be checked."""
         naming = [key for key, field in self._fields.items() if field.type in _NAMING]
         if not naming:
             return
-        values = {value for row in rows for key in naming if isinstance(value := row.said.fields.get(key), str)}
+        said = ((key, row.said.fields.get(key)) for row in rows for key in naming)
+        values = {self._meant(key, value) for key, value in said if isinstance(value, str)}
         ids: set[UUID] = set()
         for value in values:
             with suppress(ValueError):
-                ids.add(UUID(value))
+                ids.add(UUID(str(value)))
         states = [(id_, stream.state) for id_, stream in self._workspace.load(ids).items()]
         self._around = replace(
             self._around,
@@ -61,6 +64,10 @@ class CustomFields:
                 return BOOLEANS.get(value.casefold(), value)
             case FieldType.CHOICE:
                 return _choice(field, value)
+            case FieldType.PERSON:
+                return str(self._known.named("people", value) or value)
+            case FieldType.TEAM:
+                return str(self._known.named("teams", value) or value)
             case FieldType.CHOICES:
                 parts = (part.strip() for part in value.split("\n" if "\n" in value else ","))
                 return tuple(_choice(field, part) for part in parts if part)

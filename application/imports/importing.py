@@ -156,7 +156,7 @@ def _planner(
         origin_id,
         reader.statuses,
         Names(actor.workspace, origin_id, secret, known, reader.found),
-        CustomFields(workspace, defined),
+        CustomFields(workspace, defined, known),
         dry_run=dry_run,
     )
 

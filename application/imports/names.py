@@ -18,11 +18,17 @@ from domain.teams import TeamAdded
 
 
 class Known(msgspec.Struct, frozen=True, kw_only=True):
-    """Ids by name of what the workspace has already. Names that two share are best left out."""
+    """Ids of what the workspace has already, by name and by whatever else a source may call it: a person's e-mail in
+    small letters, a team's key, an id. Names that two share are best left out."""
 
     people: Mapping[str, UUID] = {}
     teams: Mapping[str, UUID] = {}
     services: Mapping[str, UUID] = {}
+
+    def named(self, kind: str, name: str) -> UUID | None:
+        """`kind`: people, teams or services."""
+        ids: Mapping[str, UUID] = getattr(self, kind)
+        return ids.get(name) or ids.get(name.casefold())
 
 
 class Made(msgspec.Struct, frozen=True):
@@ -48,7 +54,7 @@ class Names:
         self._source = source
         self._secret = secret
         self._staff = found.staff
-        self._known = {"people": known.people, "teams": known.teams, "services": known.services}
+        self._known = known
         self._keys = {"teams": _keys(found.teams, "team"), "services": _keys(found.services, "service")}
         self.people: dict[str, UUID] = {}
         self.teams: dict[str, UUID] = {}
@@ -74,7 +80,7 @@ class Names:
         this name before one whose key looks like it."""
         made: list[Made] = []
         for (kind, name), (own, at) in new.items():
-            exists, namesake = own in loaded, self._known[kind].get(name)
+            exists, namesake = own in loaded, self._known.named(kind, name)
             if namesake is not None and not (kind == "people" and exists):
                 own = namesake
             elif not exists:

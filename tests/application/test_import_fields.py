@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from api.imports import known_names
 from application import people as people_commands
 from application import teams as team_commands
 from application import workflows as workflow_commands
@@ -108,15 +109,33 @@ def test_a_value_that_is_none_of_its_field_goes_to_the_rejects_and_the_rest_goes
     assert desk.tickets()["1"].number == 1, "no number is lost with it"
 
 
-def test_people_and_teams_are_named_by_their_ids(desk: Desk) -> None:
+def test_people_are_named_by_id_name_or_e_mail_and_teams_by_id_name_or_key(desk: Desk) -> None:
     defined(desk)
     chief = Context(actor=operator(desk.workspace))
-    ann = people_commands.handle(desk.store, chief, AddPerson(name="Ann")).stream
-    line = team_commands.handle(desk.store, chief, AddTeam(key="line", name="Line")).stream
-    desk.take(*with_field("owner", str(ann).upper()))
-    desk.take(with_field("group", str(line))[0].replace("\n0,", "\nT,"), with_field("group")[1])
-    assert desk.tickets()["0"].fields == {"owner": str(ann)}
-    assert desk.tickets()["T"].fields == {"group": str(line)}
+    ann = people_commands.handle(desk.store, chief, AddPerson(name="Анна", email="Ann@example.com")).stream
+    for _ in range(2):
+        people_commands.handle(desk.store, chief, AddPerson(name="Twin"))
+    line = team_commands.handle(desk.store, chief, AddTeam(key="line", name="Первая линия")).stream
+    known = known_names(desk.store.database, chief.actor)
+    owners = (str(ann).upper(), "Анна", "ann@EXAMPLE.com", "Twin")
+    desk.take(*with_field("owner", *owners), known=known)
+    assert [ticket.fields for ticket in desk.tickets().values()] == [{"owner": str(ann)}] * 3
+    [(_, told)] = desk.rejects()
+    assert told == "owner is the id of a person; got 'Twin'", "two are called so"
+    content, mapping = with_field("group", str(line), "Первая линия", "line")
+    desk.take(content.replace("\n", "\nT"), mapping, known=known)
+    assert [desk.tickets()[f"T{n}"].fields for n in range(3)] == [{"group": str(line)}] * 3
+
+
+def test_who_holds_a_ticket_is_named_by_id_name_or_e_mail(desk: Desk) -> None:
+    chief = Context(actor=operator(desk.workspace))
+    ann = people_commands.handle(desk.store, chief, AddPerson(name="Анна", email="ann@example.com")).stream
+    known = known_names(desk.store.database, chief.actor)
+    rows = "".join(
+        f"{n},01/03/2016 09:00,New,{name},?,?,?\n" for n, name in enumerate((ann, "Анна", "Ann@example.com"))
+    )
+    summary = desk.take(f"{HEADER}\n{rows}", known=known)
+    assert (summary.people_added, [ticket.assignee for ticket in desk.tickets().values()]) == (0, [ann] * 3)
 
 
 def test_a_value_that_was_good_stays_where_a_later_row_is_rejected(desk: Desk) -> None:
