@@ -79,9 +79,22 @@ def _asking_no_reasons(defined: dict[str, Any], _: Cause) -> dict[str, Any]:
     return {**defined, "workflow": {**defined["workflow"], "reasons": []}}
 
 
+def _of_one_person(limited: dict[str, Any], _: Cause) -> dict[str, Any]:
+    if "limit" in limited:
+        return {"limit": {**limited["limit"], "each_person": False}}
+    return {**limited, "each_person": False}
+
+
+def _sharing_nothing(merged: dict[str, Any], _: Cause) -> dict[str, Any]:
+    return {**merged, "shared": [], "shared_watchers": []}
+
+
 FORMER: Mapping[type[DomainEvent], tuple[Former, ...]] = {
     tickets.CommentAdded: (Former(("body",), _with_its_author),),
+    tickets.TicketMerged: (Former((), _sharing_nothing),),
     workflows.WorkflowDefined: (Former((), _asking_no_reasons),),
+    workflows.WipLimitSet: (Former((), _of_one_person),),
+    workflows.WipLimitRemoved: (Former((), _of_one_person),),
 }
 """All versions before the last, the first of them first."""
 
