@@ -98,6 +98,30 @@ def test_a_dry_run_says_what_a_new_version_would_change_and_writes_nothing(admin
     assert agent.refused("defineWorkflow", **wanted) == ("FORBIDDEN", None)
 
 
+def test_a_workflow_asks_for_reasons(admin: Client, agent: Client) -> None:
+    reasons = ["CLOSING", "REOPENING", "ROLE_CHANGE", "PRIORITY_CHANGE"]
+    defined = visit("planned", "review", reasons=reasons, dryRun=True)
+    assert admin.command("defineWorkflow", PREVIEW, **defined)["preview"]["changes"] is True
+    shown = admin.done("defineWorkflow", "workflow { reasons version }", **{**defined, "dryRun": False})
+    assert shown == {"reasons": reasons, "version": 1}
+    admin.done("defineRole", ROLE, key="VISIT", name="Visit", workflow="visit")
+    of = {"ticket": agent.open(role="VISIT")["id"]}
+    required = ("REASON_REQUIRED", ["reason"])
+    assert agent.refused("setPriority", **of, priority="HIGH") == required
+    assert agent.refused("changeRole", **of, role="TASK") == required
+    assert agent.refused("transitionTicket", **of, status="over") == required
+    way = "query($t: ID!) { ticket(id: $t) { transitions { status { key } requires } } }"
+    ways = {one["status"]["key"]: one["requires"] for one in agent.ask(way, t=of["ticket"])["transitions"]}
+    assert (ways["over"], ways["review"]) == (["reason"], [])
+    agent.done("transitionTicket", **of, status="over", reason="Done")
+    assert agent.refused("transitionTicket", **of, status="review", reason=" ") == required
+    agent.done("transitionTicket", **of, status="review", reason="Not yet")
+    agent.done("setPriority", **of, priority="HIGH", reason="The client calls")
+    without = admin.done("defineWorkflow", "workflow { reasons version }", **visit("planned", "review"))
+    assert without == {"reasons": [], "version": 2}
+    agent.done("changeRole", **of, role="TASK")
+
+
 def test_roles_and_workflows_are_retired_when_nobody_is_left_in_them(admin: Client, agent: Client) -> None:
     define(admin)
     ticket = in_review(admin)

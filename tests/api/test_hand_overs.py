@@ -3,9 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from application.workspaces import Workspace
 from domain.access import Scope
 from tests.api.asking import Client
+from tests.api.test_attachments import attach
+from tests.api.test_contracts import HOURLY, agree
 
 SHOW = """ticket { id key role { key } status { key } team { id } assignee { id } viewerCan commentCount position
   handOvers { totalCount nodes { fromRole { key } toRole { key } fromWorkflow toWorkflow fromTeam { key } toTeam { key }
@@ -50,6 +54,58 @@ def test_a_ticket_is_handed_over_with_a_note(admin: Client) -> None:
     history += " type reason changes { path to } } } } }"
     [event] = admin.ask(history, id=opened["id"])["history"]["nodes"]
     assert event["changes"] == [{"path": "note", "to": "See the log"}]
+
+
+KEPT = """ticket { key openedAt workedSeconds
+  workEntries { nodes { id seconds person { id } } totalCount } comments { nodes { id body author { id } inReplyTo } }
+  attachments { nodes { id name sha256 } } links { nodes { kind ticket { key } } } children { nodes { key } }
+  parent { key } watchers { nodes { id } } contributors { id } tags fields priority requester { id } dueAt
+  changes { totalCount } contract { id } }"""
+
+
+@pytest.mark.parametrize("another", ["process", "team", "role"])
+def test_no_hand_over_loses_who_held_it_hours_talk_links_children_or_files(
+    admin: Client, agent: Client, another: str
+) -> None:
+    """Nor what was worked on it since: a timer that runs goes on."""
+    first, second = teams(admin, "first", "second")
+    parent, child, other = admin.open("Parent"), admin.open("Child"), admin.open("Other")
+    more: dict[str, Any] = {"tags": ["site"], "fields": {"a": 1}, "dueAt": "2030-01-01T00:00:00Z"}
+    whose = {"requester": agent.person, "assignee": admin.person, "team": first}
+    ticket = admin.open(role="INQUIRY", parent=parent["id"], **whose, **more)
+    of = {"ticket": ticket["id"]}
+    admin.done("assignTicket", **of, assignee=agent.person)
+    said = admin.done("addComment", "ticket { comments { nodes { id } } }", **of, body="It fails")
+    admin.done("addComment", **of, body="Yes", inReplyTo=said["comments"]["nodes"][0]["id"], visibility="INTERNAL")
+    admin.done("linkTickets", **of, kind="BLOCKS", other=other["id"])
+    admin.done("setParent", ticket=child["id"], parent=ticket["id"])
+    admin.done("watchTicket", **of)
+    admin.done("addContributor", **of, person=admin.person)
+    attach(admin, ticket["id"], b"The log", "log.txt")
+    admin.done("logWork", "workEntry { id }", **of, startedAt="2026-01-05T09:00:00Z", seconds=5400)
+    agent.done("startTimer", "timer { comment }", **of, comment="Looking")
+    bound = agree(admin, HOURLY)["id"]
+    admin.done("bindContract", "ticket { key }", **of, contract=bound)
+    read = f"query($id: ID!, $p: Position) {{ ticket(id: $id, minPosition: $p) {KEPT.removeprefix('ticket ')} }}"
+    before = admin.ask(read, id=ticket["id"])
+    assert before["workedSeconds"] == 5400
+    assert before["contract"] == {"id": bound}
+
+    to: dict[str, Any] = {
+        "process": {"role": "TASK", "team": second},
+        "team": {"team": second},
+        "role": {"role": "INCIDENT"},
+    }
+    admin.done("transferTicket", **of, **to[another], note="Over to you")
+    assert admin.ask(read, id=ticket["id"]) == before
+
+    stopped = agent.command("stopTimer", "workEntry { ticket { key } }")
+    assert stopped["workEntry"]["ticket"] == {"key": ticket["key"]}
+    after = admin.ask(read, id=ticket["id"], p=stopped["position"])
+    assert after["workEntries"]["totalCount"] == 2
+    spans = "query($id: ID!) { ticket(id: $id) { spans { nodes { assignee { id } role { key } team { key } } } } }"
+    held = [one["assignee"] and one["assignee"]["id"] for one in admin.ask(spans, id=ticket["id"])["spans"]["nodes"]]
+    assert list(dict.fromkeys(held))[:2] == [admin.person, agent.person]
 
 
 def errors(client: Client, **input: Any) -> list[tuple[str, list[str] | None]]:
