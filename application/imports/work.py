@@ -15,6 +15,7 @@ from uuid import UUID, uuid4, uuid5
 from zoneinfo import ZoneInfo
 
 import msgspec
+from msgspec.structs import replace
 
 from application.event_store.envelope import Cause, DomainEvent, Envelope
 from application.event_store.recorder import AlreadyRecorded, VersionConflict
@@ -25,7 +26,7 @@ from application.imports.names import Known
 from application.imports.planning import CHANNEL, Counts
 from application.imports.rejects import Rejects
 from application.imports.source import Csv, SourceRow
-from application.imports.work_mapping import CACHED_TIMES, WorkMapping, check_columns, filled
+from application.imports.work_mapping import CACHED_TIMES, WorkMapping, check_columns, filled, key_of
 from application.workflows import workflows_in, workflows_stream
 from domain import text, work
 from domain.access import Actor, may_import
@@ -108,12 +109,34 @@ def _read(source: Csv, mapping: WorkMapping, rejects: Rejects, summary: Summary,
         if session.key in sessions:
             summary.duplicates += 1
             continue
-        sessions[session.key] = session
+        sessions |= {part.key: part for part in _parts(session)}
     progress("reading", source.bytes, source.bytes)
     found = sorted(sessions.values(), key=lambda one: (one.at is None, one.at or EPOCH, one.line))
     dated = [one.at for one in found if one.at is not None]
     summary.first_at, summary.last_at = (dated[0], dated[-1]) if dated else (None, None)
     return found
+
+
+def _parts(session: Session) -> list[Session]:
+    """Itself; or, of a sum of a task's work that is longer than an entry may be, several that follow one another."""
+    start, seconds = session.started_at, session.seconds
+    if start is None or seconds is None or session.ended_at is not None or not _LONGEST < seconds <= _LONGEST_SUM:
+        return [session]
+    lengths = [_LONGEST] * (seconds // _LONGEST) + ([seconds % _LONGEST] if seconds % _LONGEST else [])
+    return [
+        replace(
+            session,
+            key=session.key if n == 0 else f"{session.key} {n + 1}",
+            started_at=start + n * work.ENTRY_LIMIT,
+            interruption=0 if n else session.interruption,
+            seconds=length,
+        )
+        for n, length in enumerate(lengths)
+    ]
+
+
+_LONGEST = int(work.ENTRY_LIMIT.total_seconds())
+_LONGEST_SUM = 366 * 86_400
 
 
 class _Reader:
@@ -147,7 +170,7 @@ class _Reader:
         start, end = self._cell(cells, times.start), self._cell(cells, times.end)
         return Session(
             line=row.line,
-            key=text.line(named[columns.key], columns.key),
+            key=text.line(key_of(mapping, named), columns.key),
             person=text.line(named[columns.person], columns.person),
             ticket=text.line(filled(mapping.ticket.key, named), "ticket.key"),
             title=text.line(filled(mapping.ticket.title, named), "ticket.title"),

@@ -25,7 +25,7 @@ class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 class WorkColumns(_Table, frozen=True, kw_only=True):
-    """`key`: what a row is known by."""
+    """`key`: what a row is known by; one column, or several in braces."""
 
     key: str
     person: str
@@ -42,10 +42,11 @@ class WorkTicket(_Table, frozen=True, kw_only=True):
 
 
 class WorkTime(_Table, frozen=True, kw_only=True):
-    """`formats`: strptime's, tried in order. Years before `century`, an addend, are counted from it."""
+    """`formats`: strptime's, tried in order. Years before `century`, an addend, are counted from it. `end`: none where
+    the file tells of sums alone."""
 
     start: str
-    end: str
+    end: str | None = None
     formats: tuple[str, ...]
     zone: str
     century: int | None = None
@@ -72,8 +73,9 @@ class WorkMapping(_Table, frozen=True, kw_only=True):
     def named_columns(self) -> list[str]:
         """Every column of the file that is meant."""
         times, columns = self.time, self.columns
-        named = [columns.key, columns.person, columns.comment, times.start, times.end, times.net, times.interruption]
-        texts = [self.ticket.key, self.ticket.title, *self.ticket.tags]
+        key = None if _BRACES.search(columns.key) else columns.key
+        named = [key, columns.person, columns.comment, times.start, times.end, times.net, times.interruption]
+        texts = [columns.key, self.ticket.key, self.ticket.title, *self.ticket.tags]
         return [*(one for one in named if one is not None), *(one for line in texts for one in _BRACES.findall(line))]
 
 
@@ -107,6 +109,12 @@ def check_columns(mapping: WorkMapping, header: list[str]) -> None:
     missing = [column for column in mapping.named_columns() if column not in header]
     if missing:
         raise InvalidValue(f"The file has no column {missing[0]!r}. Its columns: {', '.join(header)}.")
+
+
+def key_of(mapping: WorkMapping, cells: Mapping[str, str]) -> str:
+    """What a row is known by."""
+    key = mapping.columns.key
+    return filled(key, cells) if _BRACES.search(key) else cells[key]
 
 
 def filled(template: str, cells: Mapping[str, str]) -> str:
