@@ -16,7 +16,7 @@ IDS = """query($p: Position) {
 
 def test_the_worked_example_comes_to_what_the_guide_says(admin: Client) -> None:
     steps = STEPS.findall(GUIDE.read_text(encoding="utf-8"))
-    assert len(steps) == 9
+    assert len(steps) == 10
     for query, answer in steps:
         there = admin.ask(IDS, p=admin.ask("{ status { head } }")["head"])
         for name, field in (("CLIENT", "clients"), ("CONTRACT", "contracts"), ("TICKET", "tickets")):

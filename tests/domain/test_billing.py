@@ -340,6 +340,61 @@ def test_a_client_in_another_zone_has_other_days() -> None:
     assert [piece.day.day for piece in billing.split(east, entry, no_holidays)] == [31, 1]
 
 
+def test_an_entry_across_a_weekend_is_cut_at_its_midnights() -> None:
+    # Friday, 6 March, 23:00 to Monday 01:00: 1 h, two days of the weekend that count twice, 1 h
+    agreed = contract(("2026-01-01", by_the_hour(calendar=WorkingCalendar(weekend_factor=Decimal(2)))))
+    pieces = billing.split(agreed, work(1, "2026-03-06T23:00", "2026-03-09T01:00"), no_holidays)
+    assert [(piece.day.day, piece.band.value, piece.seconds // H, piece.factor) for piece in pieces] == [
+        (6, "WORKING", 1, 1),
+        (7, "WEEKEND", 24, 2),
+        (8, "WEEKEND", 24, 2),
+        (9, "WORKING", 1, 1),
+    ]
+
+
+def test_terms_of_another_zone_begin_at_their_own_midnight() -> None:
+    # 1 April begins in Tokyo at 15:00 of 31 March, UTC: one hour at 100, one at 120
+    tokyo = by_the_hour("120", calendar=WorkingCalendar(time_zone="Asia/Tokyo"))
+    agreed = contract(("2026-01-01", by_the_hour("100")), ("2026-04-01", tokyo))
+    found = ledger(agreed, [work(1, "2026-03-31T14:00", "2026-03-31T16:00")], LAST, no_holidays)
+    assert [(str(one.day), one.version, str(one.amount)) for one in found.charges] == [
+        ("2026-03-31", 1, "100.00"),
+        ("2026-04-01", 2, "120.00"),
+    ]
+
+
+ODD_ZONES = st.sampled_from(
+    [
+        *("Europe/Moscow", "Europe/Berlin", "America/Sao_Paulo", "Asia/Beirut", "America/Havana", "Africa/Casablanca"),
+        *("Australia/Lord_Howe", "Pacific/Apia", "Asia/Kathmandu", "Pacific/Kiritimati", "America/Nuuk"),
+    ]
+)
+"""Whose clocks change at midnight, by half an hour, or past a whole day."""
+
+
+@settings(max_examples=200)
+@given(zone=ODD_ZONES, at=st.datetimes(datetime(2008, 1, 1), datetime(2030, 1, 1)), length=st.integers(1, 7 * 86_400))  # noqa: DTZ001
+def test_days_of_any_zone_are_cut_where_their_clocks_say(zone: str, at: datetime, length: int) -> None:
+    start = at.replace(microsecond=0, tzinfo=UTC)
+    calendar = WorkingCalendar(time_zone=zone, opens=540, closes=1080)
+    entry = msgspec.structs.replace(
+        work(1, "2026-03-02T09:00", "2026-03-02T10:00"),
+        started_at=start,
+        ended_at=start + timedelta(seconds=length),
+        seconds=length,
+    )
+    pieces = billing.split(contract(("2001-01-01", by_the_hour(calendar=calendar))), entry, no_holidays)
+    assert [piece.started_at for piece in pieces[1:]] == [piece.ended_at for piece in pieces[:-1]]
+    assert sum(piece.seconds for piece in pieces) == length
+    for piece in pieces:
+        local = piece.started_at.astimezone(ZoneInfo(zone))
+        last = (piece.ended_at - timedelta(seconds=1)).astimezone(ZoneInfo(zone))
+        assert piece.day == local.date() == last.date()
+        weekend = piece.day.isoweekday() > 5
+        inside = 540 <= local.hour * 60 + local.minute < 1080
+        assert piece.band is (TimeBand.WEEKEND if weekend else TimeBand.WORKING if inside else TimeBand.EVENING)
+
+
 def test_an_interruption_is_shared_by_the_length_of_the_stretches() -> None:
     # 23:00-01:30, 30 min interrupted: 60 : 90 of 120 net minutes = 48 : 72
     agreed = contract(("2026-01-01", by_the_hour()))
