@@ -344,7 +344,7 @@ def test_an_entry_across_a_weekend_is_cut_at_its_midnights() -> None:
     # Friday, 6 March, 23:00 to Monday 01:00: 1 h, two days of the weekend that count twice, 1 h
     agreed = contract(("2026-01-01", by_the_hour(calendar=WorkingCalendar(weekend_factor=Decimal(2)))))
     pieces = billing.split(agreed, work(1, "2026-03-06T23:00", "2026-03-09T01:00"), no_holidays)
-    assert [(piece.day.day, piece.band.value, piece.seconds // H, piece.factor) for piece in pieces] == [
+    assert [(piece.day.day, piece.band.value, piece.seconds // H, int(piece.factor)) for piece in pieces] == [
         (6, "WORKING", 1, 1),
         (7, "WEEKEND", 24, 2),
         (8, "WEEKEND", 24, 2),
