@@ -15,9 +15,10 @@ from api.people import must_read_all
 from api.scalars import Position
 from application.traceability.commands import handle
 from domain.traceability import repositories as domain
+from domain.traceability.findings import LinkSource
 from domain.traceability.links import AddChangeLink, ConfirmChangeLink, RejectChangeLink
 from domain.traceability.releases import DeploymentOutcome, RecordDeployment, RecordRelease
-from domain.traceability.repositories import ChangeKind, DefineRepository, LinkSource, Provider, SetWebhookSecret
+from domain.traceability.repositories import ChangeKind, DefineRepository, Provider, SetWebhookSecret
 from domain.traceability.requests import RecordMergeRequest, RecordReview, RequestState, ReviewVerdict
 from projections import traceability
 from projections.rows import CodeChangeRow, RepositoryRow, TicketChangeRow

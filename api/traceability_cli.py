@@ -73,7 +73,8 @@ def scan_command(clone: Path, key: str, workspace: str | None) -> None:
         click.echo("Interrupted; run the same command again to go on.", err=True)
         sys.exit(INTERRUPTED)
     anew = " Its main branch was replaced, and was followed anew." if scanned.anew else ""
-    click.echo(f"New commits: {scanned.commits:,}, new links: {linked.links:,}.{anew}")
+    withdrawn = f" Links that hold no more: {linked.unlinked:,}." if linked.unlinked else ""
+    click.echo(f"New commits: {scanned.commits:,}, new links: {linked.links:,}.{anew}{withdrawn}")
 
 
 def scan_clone(

@@ -1,5 +1,5 @@
-"""Making up for the links that a repository's changes should have: what the read model finds missing is recorded, and
-then what follows from that, until there is nothing more."""
+"""Making up for the links that a repository's changes should have: what the read model finds missing, or to follow no
+more, is recorded, and then what follows from that, until there is nothing more."""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -9,9 +9,9 @@ from anyio import to_thread
 
 from application.traceability.linking import record_links
 from application.traceability.scanning import Recording, record_copies
-from domain.traceability.repositories import LinkSource
+from domain.traceability.findings import ChangesLinked, ChangesUnlinked, LinkSource
 from projections.reading import View
-from projections.traceability_links import LINKS_LIMIT, missing_links, possible_copies
+from projections.traceability_links import LINKS_LIMIT, differing_links, possible_copies
 
 ROUNDS = 100
 
@@ -23,7 +23,10 @@ READ_MODELS = ("traceability", "spans")
 
 
 class Linked(msgspec.Struct, kw_only=True):
+    """`links`: recorded; `unlinked`: recorded to hold no more."""
+
     links: int = 0
+    unlinked: int = 0
     position: int = 0
 
 
@@ -37,12 +40,16 @@ async def link(view: View, recording: Recording, reach: Reach, position: int = 0
         linked.position = await to_thread.run_sync(record_copies, recording, clone, possible) or linked.position
         await reach(linked.position)
     for _ in range(ROUNDS):
-        found = await missing_links(view, recording.repository)
-        if not found:
+        found = await differing_links(view, recording.repository)
+        if not (found.missing or found.stale):
             break
-        linked.position = await to_thread.run_sync(record_links, recording, found)
-        linked.links += len(found)
+        for kind, links in ((ChangesUnlinked, found.stale), (ChangesLinked, found.missing)):
+            position = await to_thread.run_sync(record_links, recording, kind, links, found.since)
+            linked.position = max(position, linked.position)
+        linked.links += len(found.missing)
+        linked.unlinked += len(found.stale)
         await reach(linked.position)
-        if len(found) < LINKS_LIMIT and all(one.source is not LinkSource.COPY for one in found):
+        copies = any(one.source is LinkSource.COPY for one in found.missing)
+        if not (copies or found.stale or len(found.missing) == LINKS_LIMIT):
             break  # nothing else follows from what was just found
     return linked

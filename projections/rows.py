@@ -14,15 +14,9 @@ from domain.statements import Statement
 from domain.terms import TermsVersion
 from domain.text import FieldValue
 from domain.tickets import LinkKind, Priority, Visibility, ticket_key
-from domain.traceability.repositories import (
-    ChangeKind,
-    LinkSource,
-    Provider,
-    Tracker,
-)
-from domain.traceability.requests import (
-    RequestState,
-)
+from domain.traceability.findings import LinkSource
+from domain.traceability.repositories import ChangeKind, Provider, Tracker
+from domain.traceability.requests import RequestState
 from domain.webhooks import DisabledBecause, WebhookAudience, WebhookFilter
 from domain.work import (
     TIMER_LIMIT,

@@ -38,17 +38,18 @@ from domain.tickets import (
     TicketWatched,
     Visibility,
 )
-from domain.traceability.links import Link
-from domain.traceability.releases import Deployment, Release
-from domain.traceability.repositories import (
+from domain.traceability.findings import (
+    Batch,
     ChangesLinked,
+    ChangesUnlinked,
+    CommitsIntroduced,
     CommitsPushed,
     CommitsRecorded,
     CopiesFound,
-    MainlineAdvanced,
-    Repository,
-    WebhookSecretSet,
 )
+from domain.traceability.links import Link
+from domain.traceability.releases import Deployment, Release
+from domain.traceability.repositories import Repository, WebhookSecretSet
 from domain.traceability.requests import MergeRequest
 from domain.views import View as SavedView
 from domain.webhooks import WebhookEvent, Webhooks
@@ -141,6 +142,7 @@ _PATHS = {
         ("favourites", "favourites"),
     ),
     Ticket: _paths(*TICKET_PATHS),
+    Batch: _paths(("repository", "repository")),
     Repository: _paths(
         ("key", "key"),
         ("name", "name"),
@@ -359,11 +361,11 @@ def _data(event: DomainEvent) -> Any:
             return {"commits": len(found), "first": found[0].sha, "last": found[-1].sha}
         case WebhookSecretSet():
             return {}
-        case MainlineAdvanced(head=head, introduced=found, anew=anew):
-            return {"head": head, "introduced": len(found), "anew": anew}
+        case CommitsIntroduced(introduced=found):
+            return {"mainline": len(found), "first": found[0].by, "last": found[-1].by}
         case CopiesFound(copies=found):
             return {"copies": len(found)}
-        case ChangesLinked(links=found):
+        case ChangesLinked(links=found) | ChangesUnlinked(links=found):
             return {"links": len(found)}
         case _:
             return event

@@ -12,17 +12,22 @@ import msgspec
 from psycopg import sql
 from psycopg.types.json import Json
 
+from domain.traceability.findings import (
+    CONFIDENCE,
+    ChangesLinked,
+    ChangesUnlinked,
+    CommitsIntroduced,
+    CommitsPushed,
+    CommitsRecorded,
+    CopiesFound,
+    Finding,
+    LinkSource,
+)
 from domain.traceability.links import LinkAdded, LinkConfirmed, LinkEvent, LinkRejected, Verdict
 from domain.traceability.references import Mention
 from domain.traceability.releases import Deployment, Release
 from domain.traceability.repositories import (
-    CONFIDENCE,
     ChangeKind,
-    ChangesLinked,
-    CommitsPushed,
-    CommitsRecorded,
-    CopiesFound,
-    LinkSource,
     MainlineAdvanced,
     Provider,
     Repository,
@@ -202,12 +207,14 @@ def fold(write: Writes, changes: Sequence[Change]) -> None:
         match change.envelope.event:
             case CommitsRecorded() | CommitsPushed() as event:
                 _commits(write, change, event)
-            case MainlineAdvanced() as event:
-                _mainline(write, change, event)
+            case CommitsIntroduced() as event:
+                _introductions(write, change, event)
             case CopiesFound() as event:
                 _copies(write, change, event)
             case ChangesLinked() as event:
                 _links(write, change, event)
+            case ChangesUnlinked() as event:
+                _unlinked(write, change, event)
             case LinkAdded() | LinkConfirmed() | LinkRejected() as event:
                 _verdict(write, change, event)
             case MergeRequestReviewed() as event:
@@ -237,13 +244,13 @@ _SHOWN = RepositoryDefined | MainlineAdvanced | WebhookSecretSet | WebhookSecret
 """What changes the row of a repository."""
 
 
-def _of(change: Change) -> tuple[UUID, UUID]:
-    """Workspace and repository, of an event of a repository."""
-    return change.envelope.workspace, change.envelope.originator_id
+def _of(change: Change, event: Finding) -> tuple[UUID, UUID]:
+    """Workspace and repository."""
+    return change.envelope.workspace, event.repository
 
 
 def _commits(write: Writes, change: Change, event: CommitsRecorded | CommitsPushed) -> None:
-    workspace, repository = _of(change)
+    workspace, repository = _of(change, event)
     texts = event.texts if isinstance(event.texts, dict) else {}
     rows: list[dict[str, Any]] = []
     for commit in event.commits:
@@ -308,15 +315,15 @@ def _mention(mention: Mention) -> tuple[str, str, int]:
 
 
 def _copies(write: Writes, change: Change, event: CopiesFound) -> None:
-    of, position = _of(change), change.envelope.position
+    of, position = _of(change, event), change.envelope.position
     write.execute(_COPIES, _columns([(*of, one.sha, one.origin, position) for one in event.copies]))
 
 
-def _mainline(write: Writes, change: Change, event: MainlineAdvanced) -> None:
-    workspace, repository = _of(change)
+def _introductions(write: Writes, change: Change, event: CommitsIntroduced) -> None:
+    workspace, repository = _of(change, event)
     position = change.envelope.position
     if event.anew:
-        write.execute("delete from introduction where repository = %s", (repository,))
+        write.execute("delete from introduction where repository = %s and position < %s", (repository, position))
     rows = [
         (workspace, repository, sha, one.by, position, position * PLACES + n)
         for n, one in enumerate(event.introduced)
@@ -335,7 +342,7 @@ select * from unnest(%s::uuid[], %s::uuid[], %s::text[], %s::text[], %s::bigint[
 
 
 def _links(write: Writes, change: Change, event: ChangesLinked) -> None:
-    workspace, repository = _of(change)
+    workspace, repository = _of(change, event)
     envelope = change.envelope
     rows = [
         (
@@ -345,6 +352,23 @@ def _links(write: Writes, change: Change, event: ChangesLinked) -> None:
         for one in event.links
     ]
     write.execute(_LINKS, _columns(rows))
+
+
+def _unlinked(write: Writes, change: Change, event: ChangesUnlinked) -> None:
+    position = change.envelope.position
+    rows = [
+        (event.repository, one.kind.value, one.change, one.ticket, one.source.value, position) for one in event.links
+    ]
+    write.execute(_UNLINKS, _columns(rows))
+
+
+_UNLINKS = """
+update change_link l set closed_position = u.position
+  from unnest(%s::uuid[], %s::text[], %s::text[], %s::uuid[], %s::text[], %s::bigint[])
+    as u (repository, kind, change, ticket, source, position)
+ where l.repository = u.repository and l.kind = u.kind and l.change = u.change and l.ticket = u.ticket
+   and l.source = u.source and l.closed_position is null and l.position < u.position
+"""
 
 
 def _verdict(write: Writes, change: Change, event: LinkEvent) -> None:
@@ -410,7 +434,7 @@ def _repository(write: Writes, change: Change, state: Repository) -> None:
         " default_branch = excluded.default_branch, trackers = excluded.trackers, trailers = excluded.trailers,"
         " mainline = excluded.mainline, secured = excluded.secured",
         (
-            *_of(change),
+            *(change.envelope.workspace, change.envelope.originator_id),
             *(state.key, state.name, state.provider.value, state.url, list(state.paths), state.default_branch),
             *(Json(state.trackers, dumps=msgspec.json.encode), list(state.trailers), state.mainline),
             state.secret is not None,

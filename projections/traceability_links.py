@@ -1,4 +1,5 @@
-"""What follows from a repository's graph and merge requests, from what texts name, and is not linked yet.
+"""What follows from a repository's graph and merge requests, from what texts name, and is not linked yet; and what is
+linked, and follows no more.
 
 Asked of the read model as a whole, so that nothing depends on what came first: a tracker that was mapped, a ticket that
 was imported, a request that was recorded after its commits make up for the links that they should have had.
@@ -8,8 +9,11 @@ from collections.abc import Collection
 from typing import LiteralString
 from uuid import UUID
 
+import msgspec
+
+from domain.traceability.findings import FoundLink, LinkSource
 from domain.traceability.references import Mention
-from domain.traceability.repositories import ChangeKind, FoundLink, LinkSource
+from domain.traceability.repositories import ChangeKind
 from projections.reading import View
 
 LINKS_LIMIT = 20_000
@@ -166,25 +170,53 @@ found as (
            where workspace = %(workspace)s and repository = %(repository)s and reverts is not null) c
     join whole h on h.change = c.origin
 )
-select distinct on (f.kind, f.change, f.ticket, f.source) f.kind, f.change, f.ticket, f.source, f.evidence
-  from found f
- where not exists (
-   select from change_link l
-    where l.repository = %(repository)s and l.kind = f.kind and l.change = f.change and l.ticket = f.ticket
-      and l.source = f.source)
- order by f.kind, f.change, f.ticket, f.source, f.evidence
- limit 20000
+(select distinct on (f.kind, f.change, f.ticket, f.source) true, f.kind, f.change, f.ticket, f.source, f.evidence
+   from found f
+  where not exists (
+    select from change_link l
+     where l.repository = %(repository)s and l.kind = f.kind and l.change = f.change and l.ticket = f.ticket
+       and l.source = f.source and l.closed_position is null)
+  order by f.kind, f.change, f.ticket, f.source, f.evidence
+  limit 20000)
+union all
+(select false, l.kind, l.change, l.ticket, l.source, l.evidence
+   from change_link l
+  where l.workspace = %(workspace)s and l.repository = %(repository)s and l.closed_position is null
+    and l.source <> 'PERSON'
+    and (l.kind, l.change, l.ticket, l.source) not in (select kind, change, ticket, source from found)
+  order by l.kind, l.change, l.ticket, l.source
+  limit 20000)
 """
 
 
-async def missing_links(view: View, repository: UUID) -> list[FoundLink]:
-    """Links that follow from what is known and are not recorded: 20,000 at once, at most. Copies of what
-    is only just found to be a copy come when that is recorded."""
+class Differing(msgspec.Struct, frozen=True, kw_only=True):
+    """Between what follows from what is known, and what is recorded: 20,000 of each at once, at most. What depends on
+    these in turn (copies of copies) differs when they are recorded. `since`: when a link was taken back last."""
+
+    missing: list[FoundLink]
+    stale: list[FoundLink]
+    since: int
+
+
+async def differing_links(view: View, repository: UUID) -> Differing:
     rows = await view.fetch(_FOUND, {"repository": repository})
-    return [
-        FoundLink(kind=ChangeKind(kind), change=change, ticket=ticket, source=LinkSource(source), evidence=evidence)
-        for kind, change, ticket, source, evidence in rows
+    [(since,)] = await view.fetch(
+        "select coalesce(max(closed_position), 0) from change_link"
+        " where workspace = %(workspace)s and repository = %(repository)s and source <> 'PERSON'",
+        {"repository": repository},
+    )
+    links = [
+        (
+            missing,
+            FoundLink(kind=ChangeKind(kind), change=change, ticket=ticket, source=LinkSource(source), evidence=why),
+        )
+        for missing, kind, change, ticket, source, why in rows
     ]
+    return Differing(
+        missing=[link for missing, link in links if missing],
+        stale=[link for missing, link in links if not missing],
+        since=since,
+    )
 
 
 async def requests_of_commits(view: View, repository: UUID) -> list[tuple[str, int]]:

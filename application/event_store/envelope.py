@@ -15,6 +15,7 @@ from domain.services import Service, ServiceEvent
 from domain.statements import Numbers, StatementNumbered
 from domain.teams import Team, TeamEvent
 from domain.tickets import Ticket, TicketEvent
+from domain.traceability.findings import Batch, Finding
 from domain.traceability.links import Link, LinkEvent
 from domain.traceability.releases import Deployment, Release, ReleaseEvent
 from domain.traceability.repositories import Repository, RepositoryEvent
@@ -37,6 +38,7 @@ DomainEvent = (
     | TimerEvent
     | WorkEvent
     | RepositoryEvent
+    | Finding
     | RequestEvent
     | ReleaseEvent
     | LinkEvent
@@ -57,6 +59,7 @@ State = (
     | Timer
     | WorkEntry
     | Repository
+    | Batch
     | MergeRequest
     | Release
     | Deployment

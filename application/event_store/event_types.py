@@ -26,7 +26,7 @@ from domain import (
     workflows,
 )
 from domain.text import PASSING, SEALED
-from domain.traceability import links, releases, repositories, requests
+from domain.traceability import findings, links, releases, repositories, requests
 
 Upcaster = Callable[[dict[str, Any], Cause], dict[str, Any]]
 """Of an event's fields, texts opened, and of what its envelope says of its cause."""
@@ -137,6 +137,7 @@ EVENT_TYPES: Mapping[str, EventType] = {
         *_types(work.evolve_timer, work.TimerEvent),
         *_types(work.evolve, work.WorkEvent),
         *_types(repositories.evolve, repositories.RepositoryEvent),
+        *_types(findings.evolve, findings.Finding),
         *_types(requests.evolve, requests.RequestEvent),
         *_types(releases.evolve, releases.ReleaseEvent),
         *_types(links.evolve, links.LinkEvent),

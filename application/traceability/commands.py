@@ -1,24 +1,22 @@
 """Commands to repositories, to merge requests, and to links between changes and tickets."""
 
-from collections.abc import Callable, Sequence
 from uuid import UUID, uuid5
 
 from application.event_store.envelope import Stream
 from application.event_store.streams import EventStore
-from application.handling import Context, Decision, Outcome, execute, now, state_in
+from application.handling import Context, Decision, Outcome, execute, new_id, now, state_in
 from domain.access import may, may_scan
 from domain.errors import Forbidden, RepositoryNotFound, TicketNotFound
 from domain.tickets import Ticket
-from domain.traceability import links, releases, repositories, requests
+from domain.traceability import findings, links, releases, repositories, requests
+from domain.traceability.findings import RecordPush
 from domain.traceability.links import Link, LinkCommand
 from domain.traceability.releases import Deployment, RecordRelease, Release, ReleaseCommand
 from domain.traceability.repositories import (
     ChangeKind,
     DefineRepository,
-    RecordPush,
     Repository,
     RepositoryCommand,
-    RepositoryEvent,
     SetWebhookSecret,
 )
 from domain.traceability.requests import MergeRequest, RequestCommand
@@ -51,7 +49,7 @@ def handle(
     if isinstance(command, DefineRepository):
         return _define(store, context, command)
     if isinstance(command, SetWebhookSecret):
-        return _to_repository(store, context, command, lambda state: repositories.secure(state, command))
+        return _secure(store, context, command)
     if isinstance(command, RequestCommand):
         return _record(store, context, command)
     if isinstance(command, ReleaseCommand):
@@ -65,22 +63,23 @@ def receive(store: EventStore, context: Context, command: RequestCommand | Relea
         return handle(store, context, command)
     if not may_scan(context.actor):
         raise Forbidden("record pushes")
-    return _to_repository(store, context, command, lambda _: repositories.push(command))
+
+    def decide(loaded: dict[UUID, Stream]) -> Decision:
+        if state_in(loaded, command.repository, Repository) is None:
+            raise RepositoryNotFound(command.repository)
+        return Decision(events=findings.push(command), occurred_at=context.occurred_at or now())
+
+    return execute(store, context, command, new_id(), [command.repository], decide)
 
 
-def _to_repository(
-    store: EventStore,
-    context: Context,
-    command: SetWebhookSecret | RecordPush,
-    decide: Callable[[Repository], Sequence[RepositoryEvent]],
-) -> Outcome:
-    def decided(loaded: dict[UUID, Stream]) -> Decision:
+def _secure(store: EventStore, context: Context, command: SetWebhookSecret) -> Outcome:
+    def decide(loaded: dict[UUID, Stream]) -> Decision:
         state = state_in(loaded, command.repository, Repository)
         if state is None:
             raise RepositoryNotFound(command.repository)
-        return Decision(events=decide(state), occurred_at=context.occurred_at or now())
+        return Decision(events=repositories.secure(state, command), occurred_at=context.occurred_at or now())
 
-    return execute(store, context, command, command.repository, [], decided)
+    return execute(store, context, command, command.repository, [], decide)
 
 
 def _release(store: EventStore, context: Context, command: ReleaseCommand) -> Outcome:

@@ -16,8 +16,9 @@ from application.traceability.scanning import as_line
 from application.traceability.signatures import Headers
 from domain.errors import InvalidValue
 from domain.traceability import references
+from domain.traceability.findings import Commit, RecordPush
 from domain.traceability.releases import DeploymentOutcome, RecordDeployment, RecordRelease, ReleaseCommand
-from domain.traceability.repositories import Commit, Provider, RecordPush, Repository
+from domain.traceability.repositories import Provider, Repository
 from domain.traceability.requests import (
     RecordMergeRequest,
     RecordReview,

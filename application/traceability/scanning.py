@@ -5,6 +5,7 @@ nothing new reads nothing. Two at once do no harm: what is recorded twice is one
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -14,23 +15,16 @@ import msgspec
 
 from application.event_store.envelope import Stream
 from application.event_store.streams import EventStore
-from application.handling import Context, Decision, execute, now, state_in
+from application.handling import Context, Decision, Further, execute, new_id, now, state_in
 from application.traceability.commands import handle, release_stream
 from application.traceability.git import Git, GitCommit, GitTag
 from domain import text
 from domain.access import may_scan
 from domain.errors import Forbidden, RepositoryNotFound
-from domain.traceability import references, repositories
+from domain.traceability import findings, references
+from domain.traceability.findings import Commit, CopiesFound, Copy, Finding, Introduction
 from domain.traceability.releases import RecordRelease, Release
-from domain.traceability.repositories import (
-    Commit,
-    CopiesFound,
-    Copy,
-    Introduction,
-    MainlineAdvanced,
-    Repository,
-    RepositoryEvent,
-)
+from domain.traceability.repositories import Repository, RepositoryEvent
 
 COMMITS_AT_ONCE = 500
 """Of one event: large enough to be quick, small enough to be read again beside thousands of others."""
@@ -38,6 +32,7 @@ INTRODUCTIONS_AT_ONCE = 2_000
 COPIES_AT_ONCE = 500
 
 T = TypeVar("T")
+Told = tuple[RepositoryEvent, Finding]
 Progress = Callable[[int, int], None]
 """Told how many commits are recorded, and how many there are to record."""
 
@@ -60,7 +55,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Recording:
-    """Appends what was found to one repository's stream. Raises Forbidden, RepositoryNotFound."""
+    """Appends what was found in one repository. Raises Forbidden, RepositoryNotFound."""
 
     def __init__(self, store: EventStore, context: Context, repository: UUID) -> None:
         if not may_scan(context.actor):
@@ -75,18 +70,22 @@ class Recording:
             raise RepositoryNotFound(self.repository)
         return state
 
-    def append(
-        self, found: Found, decide: Callable[[Repository], Sequence[RepositoryEvent]], command: UUID | None = None
-    ) -> int:
-        """Returns the position after it. Raises Refused, StoreUnavailable."""
+    def append(self, found: Found, decide: Callable[[Repository, UUID], Told | None]) -> int:
+        """What is recorded of the repository itself, and the portion that tells of it, whose id the decision is given.
+        Returns the position after both. Raises Refused, StoreUnavailable."""
+        batch = new_id()
 
         def decided(loaded: dict[UUID, Stream]) -> Decision:
             state = state_in(loaded, self.repository, Repository)
             assert state is not None, "a repository is never taken back"
-            return Decision(events=decide(state), occurred_at=now())
+            told = decide(state, batch)
+            if told is None:
+                return Decision(events=[], occurred_at=now())
+            event, finding = told
+            further = [Further(stream=batch, before=None, events=[finding])]
+            return Decision(events=[event], occurred_at=now(), further=further)
 
-        context = msgspec.structs.replace(self._context, command_id=command)
-        return execute(self._store, context, found, self.repository, [], decided).position
+        return execute(self._store, self._context, found, self.repository, [], decided).position
 
     def record_tags(self, tags: Sequence[GitTag]) -> int:
         """Those that are new or stand elsewhere. Returns the position after them, 0 if there are none."""
@@ -102,9 +101,11 @@ class Recording:
                 position = handle(self._store, self._context, command).position
         return position
 
-    def append_all(self, found: Found, event: RepositoryEvent, command: UUID | None = None) -> int:
-        """An event that is true whatever happened meanwhile."""
-        return self.append(found, lambda _: [event], command)
+    def tell(self, found: Found, event: Finding, command: UUID | None = None) -> int:
+        """What is true whatever happened meanwhile. Returns the position after it. Raises Refused, StoreUnavailable."""
+        context = msgspec.structs.replace(self._context, command_id=command)
+        decision = Decision(events=[event], occurred_at=now())
+        return execute(self._store, context, found, new_id(), [], lambda _: decision, new=True).position
 
 
 def scan(recording: Recording, path: Path, progress: Progress = lambda done, total: None) -> Scanned:
@@ -143,7 +144,7 @@ def record_copies(recording: Recording, path: Path, possible: Sequence[tuple[str
     position = 0
     for batch in batches(copies, COPIES_AT_ONCE):
         found = Found(first=batch[0].sha, last=batch[-1].sha, count=len(batch))
-        position = recording.append_all(found, CopiesFound(copies=tuple(batch)))
+        position = recording.tell(found, CopiesFound(repository=recording.repository, copies=tuple(batch)))
     return position
 
 
@@ -153,7 +154,7 @@ def _record(recording: Recording, state: Repository, batch: Sequence[GitCommit])
         one.sha: (as_line(one.author), as_line(one.email), as_line(one.message.partition("\n")[0])) for one in batch
     }
     found = Found(first=batch[0].sha, last=batch[-1].sha, count=len(batch))
-    return recording.append(found, lambda state: repositories.record(state, commits, texts))
+    return recording.append(found, lambda state, id_: findings.record(state, recording.repository, commits, texts, id_))
 
 
 def _as_commit(one: GitCommit, state: Repository) -> Commit:
@@ -182,11 +183,16 @@ def _advance(recording: Recording, git: Git, head: str, scanned: Scanned) -> Non
     scanned.anew = before is not None and start is None
     anew = scanned.anew
     for batch in batches(introductions(git, head, start), INTRODUCTIONS_AT_ONCE):
-        event = MainlineAdvanced(head=batch[-1].by, introduced=tuple(batch), anew=anew)
         found = Found(first=batch[0].by, last=batch[-1].by, count=len(batch))
-        scanned.position = recording.append_all(found, event)
+        scanned.position = recording.append(
+            found, partial(_introduced, id_=recording.repository, introduced=batch, anew=anew)
+        )
         scanned.introduced += sum(1 + len(one.commits) for one in batch)
         anew = False
+
+
+def _introduced(_: Repository, batch: UUID, *, id_: UUID, introduced: Sequence[Introduction], anew: bool) -> Told:
+    return findings.introduce(id_, introduced, batch, anew=anew)
 
 
 def _goes_on(git: Git, before: str, head: str) -> bool:

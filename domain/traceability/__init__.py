@@ -1,5 +1,5 @@
 """Traceability: which changes of code stand behind a ticket, and which ticket behind a change.
 
-repositories: what a repository is, and what was found in it; requests: merge requests; references: what texts name;
-links: what people say of a link.
+repositories: what a repository is; findings: what was found in it; requests: merge requests; references: what texts
+name; links: what people say of a link.
 """

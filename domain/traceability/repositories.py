@@ -1,14 +1,12 @@
-"""A repository: how it is defined, and what was found in it: commits, the way of its main branch, links to tickets.
+"""A repository: how it is defined, how far its history and its main branch were followed, what signs its webhooks.
 
-Commits are recorded parents first, so that what is recorded is closed under parents and its tips say all of it: a scan
-goes on from them, wherever it was interrupted and whatever was pushed meanwhile.
+What was found on the way is told in portions beside it: domain/traceability/findings.py.
 """
 
 import re
-from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, assert_never
+from typing import assert_never
 from uuid import UUID
 
 import msgspec
@@ -16,8 +14,8 @@ from msgspec.structs import replace
 
 from domain import text
 from domain.errors import InvalidValue
-from domain.text import PASSING, SEALED, FreeText
-from domain.traceability.references import OWN_PREFIX, Mention
+from domain.text import FreeText
+from domain.traceability.references import OWN_PREFIX
 
 TRACKERS_LIMIT = 20
 TRAILERS_LIMIT = 10
@@ -28,9 +26,6 @@ _SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _URL = re.compile(r"https?://[^\s/@]+/\S+")
 _PREFIX = re.compile(r"[#!]|[A-Z][A-Z0-9]{0,15}-")
 _TRAILER = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}")
-
-Texts = Annotated[dict[str, Sequence[str]] | str, msgspec.Meta(extra={SEALED: True, PASSING: True})]
-"""Of commits by their hash: author's name, author's address, subject. The `str` is the sealed form."""
 
 
 class Provider(StrEnum):
@@ -56,69 +51,9 @@ class Tracker(msgspec.Struct, frozen=True, kw_only=True):
     until: datetime | None = None
 
 
-class Commit(msgspec.Struct, frozen=True, kw_only=True):
-    """`reverts`, `picked`: the commit that it takes back or repeats, by its own message."""
-
-    sha: str
-    parents: tuple[str, ...]
-    authored_at: datetime
-    committed_at: datetime
-    mentions: tuple[Mention, ...] = ()
-    reverts: str | None = None
-    picked: str | None = None
-
-
-class Introduction(msgspec.Struct, frozen=True):
-    """A commit of the main branch, and those that were reachable from it first."""
-
-    by: str
-    commits: tuple[str, ...] = ()
-
-
-class Copy(msgspec.Struct, frozen=True):
-    """Two commits that make the same change (`git patch-id`), as a rebase or a cherry-pick leaves behind."""
-
-    sha: str
-    origin: str
-
-
 class ChangeKind(StrEnum):
     COMMIT = "COMMIT"
     REQUEST = "REQUEST"
-
-
-class LinkSource(StrEnum):
-    """Why a change is thought to belong to a ticket; what a person says outweighs all."""
-
-    PERSON = "PERSON"
-    TRAILER = "TRAILER"
-    REQUEST = "REQUEST"
-    MERGE = "MERGE"
-    COPY = "COPY"
-    BRANCH = "BRANCH"
-    TEXT = "TEXT"
-
-
-CONFIDENCE = {
-    LinkSource.PERSON: 100,
-    LinkSource.TRAILER: 95,
-    LinkSource.REQUEST: 90,
-    LinkSource.MERGE: 85,
-    LinkSource.COPY: 75,
-    LinkSource.BRANCH: 60,
-    LinkSource.TEXT: 40,
-}
-"""In percent."""
-
-
-class FoundLink(msgspec.Struct, frozen=True, kw_only=True):
-    """`change`: a commit's hash, or a request's number. `evidence`: what was found, where."""
-
-    kind: ChangeKind
-    change: str
-    ticket: UUID
-    source: LinkSource
-    evidence: str
 
 
 # ---- events
@@ -134,35 +69,24 @@ class RepositoryDefined(msgspec.Struct, frozen=True, kw_only=True):
     trailers: tuple[str, ...]
 
 
-class CommitsRecorded(msgspec.Struct, frozen=True, kw_only=True):
-    """Parents first."""
+class HistoryRecorded(msgspec.Struct, frozen=True, kw_only=True):
+    """Commits were found, and are told of in `batch`, a stream of findings. `tips`: those of them that are no other's
+    parent; `passed`: tips before, which are one's parent now."""
 
-    commits: tuple[Commit, ...]
-    texts: Texts
-
-
-class CommitsPushed(msgspec.Struct, frozen=True, kw_only=True):
-    """As a provider told at once, without parents: a scan completes them."""
-
-    commits: tuple[Commit, ...]
-    texts: Texts
+    batch: UUID
+    commits: int
+    tips: tuple[str, ...]
+    passed: tuple[str, ...]
 
 
 class MainlineAdvanced(msgspec.Struct, frozen=True, kw_only=True):
-    """The main branch came to `head`. `introduced`: by its first parents, oldest first. `anew`: its history was
-    replaced, so what it had introduced before no longer holds."""
+    """The main branch came to `head`. What it introduced is told in `batch`, a stream of findings. `anew`: its history
+    was replaced, so what it had introduced before no longer holds."""
 
+    batch: UUID
     head: str
-    introduced: tuple[Introduction, ...]
+    introduced: int
     anew: bool = False
-
-
-class CopiesFound(msgspec.Struct, frozen=True, kw_only=True):
-    copies: tuple[Copy, ...]
-
-
-class ChangesLinked(msgspec.Struct, frozen=True, kw_only=True):
-    links: tuple[FoundLink, ...]
 
 
 class WebhookSecretSet(msgspec.Struct, frozen=True, kw_only=True):
@@ -175,16 +99,7 @@ class WebhookSecretRemoved(msgspec.Struct, frozen=True, kw_only=True):
     """Deliveries are refused from then on."""
 
 
-RepositoryEvent = (
-    RepositoryDefined
-    | CommitsRecorded
-    | CommitsPushed
-    | MainlineAdvanced
-    | CopiesFound
-    | ChangesLinked
-    | WebhookSecretSet
-    | WebhookSecretRemoved
-)
+RepositoryEvent = RepositoryDefined | HistoryRecorded | MainlineAdvanced | WebhookSecretSet | WebhookSecretRemoved
 
 
 # ---- commands
@@ -211,14 +126,6 @@ class SetWebhookSecret(msgspec.Struct, frozen=True, kw_only=True):
 
 
 RepositoryCommand = DefineRepository | SetWebhookSecret
-
-
-class RecordPush(msgspec.Struct, frozen=True, kw_only=True):
-    """Commits that a provider says were pushed."""
-
-    repository: UUID
-    commits: tuple[Commit, ...]
-    texts: dict[str, Sequence[str]]
 
 
 # ---- state
@@ -257,22 +164,6 @@ def define(repository: Repository | None, command: DefineRepository) -> list[Rep
     return [defined]
 
 
-def record(repository: Repository, commits: Sequence[Commit], texts: dict[str, Sequence[str]]) -> list[RepositoryEvent]:
-    """Those that are not its tips already. Raises InvalidValue."""
-    new = tuple(commit for commit in commits if commit.sha not in repository.tips)
-    for commit in new:
-        for one in (commit.sha, *commit.parents):
-            sha(one)
-    return [CommitsRecorded(commits=new, texts={one.sha: texts[one.sha] for one in new})] if new else []
-
-
-def push(command: RecordPush) -> list[RepositoryEvent]:
-    """Raises InvalidValue."""
-    for commit in command.commits:
-        sha(commit.sha)
-    return [CommitsPushed(commits=command.commits, texts=command.texts)] if command.commits else []
-
-
 def secure(repository: Repository, command: SetWebhookSecret) -> list[RepositoryEvent]:
     """Raises InvalidValue."""
     secret = command.secret
@@ -291,18 +182,14 @@ def evolve(repository: Repository | None, event: RepositoryEvent, at: datetime) 
         return _defined(repository, event)
     assert repository is not None, "a repository's first event is RepositoryDefined"
     match event:
-        case CommitsRecorded(commits=commits):
-            parents = {parent for commit in commits for parent in commit.parents}
-            recorded = {commit.sha for commit in commits}
-            return replace(repository, tips=(repository.tips | recorded) - parents)
+        case HistoryRecorded(tips=tips, passed=passed):
+            return replace(repository, tips=(repository.tips - set(passed)) | set(tips))
         case MainlineAdvanced(head=head):
             return replace(repository, mainline=head)
         case WebhookSecretSet(secret=secret):
             return replace(repository, secret=secret)
         case WebhookSecretRemoved():
             return replace(repository, secret=None)
-        case CommitsPushed() | CopiesFound() | ChangesLinked():
-            return repository
         case _:
             assert_never(event)
 

@@ -138,11 +138,11 @@ def test_a_scan_beside_a_server_links_what_it_finds(
     assert agent.ask(CHANGES, t=ticket["id"], least=99)["changes"]["totalCount"] == 0
     [repository_row] = admin.ask("{ repositories { nodes { mainline commitCount } } }")["nodes"]
     assert repository_row == {"mainline": sha, "commitCount": 1}
-    types = 'types: ["CommitsRecorded", "MainlineAdvanced", "ChangesLinked"]'
+    types = 'types: ["CommitsRecorded", "CommitsIntroduced", "ChangesLinked"]'
     told = admin.ask(f"{{ events({types}) {{ nodes {{ type channel data }} }} }}")["nodes"]
     assert [(one["type"], one["channel"]) for one in told] == [
         ("CommitsRecorded", "scan"),
-        ("MainlineAdvanced", "scan"),
+        ("CommitsIntroduced", "scan"),
         ("ChangesLinked", "scan"),
     ]
     assert told[0]["data"] == {"commits": 1, "first": sha, "last": sha}

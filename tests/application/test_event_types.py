@@ -30,6 +30,7 @@ PASSING = [kind for kind in EVENT_TYPES.values() if kind.kept != kind.sealed[kin
 FIRST_EVENTS = {
     "domain.tickets": "TicketOpened",
     "domain.traceability.repositories": "RepositoryDefined",
+    "domain.traceability.findings": "CopiesFound",
     "domain.traceability.requests": "MergeRequestOpened",
 }
 """Of streams that have texts which no state keeps."""

@@ -64,18 +64,18 @@ from domain.tickets import (
     WatchTicket,
 )
 from domain.tickets import Priority as Priorities
-from domain.traceability.links import AddChangeLink
-from domain.traceability.references import Mention, MentionSource
-from domain.traceability.releases import RecordDeployment, RecordRelease
-from domain.traceability.repositories import (
+from domain.traceability.findings import (
     Commit,
+    CommitsIntroduced,
     CommitsRecorded,
     CopiesFound,
     Copy,
-    DefineRepository,
     Introduction,
-    MainlineAdvanced,
 )
+from domain.traceability.links import AddChangeLink
+from domain.traceability.references import Mention, MentionSource
+from domain.traceability.releases import RecordDeployment, RecordRelease
+from domain.traceability.repositories import DefineRepository
 from domain.traceability.requests import RecordMergeRequest, RecordReview, ReviewVerdict
 from domain.views import FavouriteView, SaveView
 from domain.webhooks import DefineWebhook, Webhook, WebhookAudience, WebhookFilter
@@ -190,9 +190,10 @@ def _trace(company: Company, context: Context, ticket: UUID) -> None:
     ]
     texts: dict[str, Sequence[str]] = {one.sha: ("Anna", "anna@example.org", "Subject") for one in commits}
     found = Found(first=first, last=merge, count=3)
-    recording.append_all(found, CommitsRecorded(commits=tuple(commits), texts=texts))
-    recording.append_all(found, MainlineAdvanced(head=merge, introduced=(Introduction(merge, (first, second)),)))
-    recording.append_all(found, CopiesFound(copies=(Copy(second, first),)))
+    introduced = (Introduction(merge, (first, second)),)
+    recording.tell(found, CommitsRecorded(repository=repository, commits=tuple(commits), texts=texts))
+    recording.tell(found, CommitsIntroduced(repository=repository, introduced=introduced))
+    recording.tell(found, CopiesFound(repository=repository, copies=(Copy(second, first),)))
     request = RecordMergeRequest(repository=repository, number=1, title="Title")
     traceability.handle(company.store, context, request)
     review = RecordReview(repository=repository, number=1, verdict=ReviewVerdict.APPROVED)

@@ -18,8 +18,9 @@ from application.traceability.scanning import Recording, Scanned, scan
 from application.workspaces import Workspace, operator
 from domain.access import Actor, Scope
 from domain.errors import Forbidden, InvalidValue, RepositoryNotFound, TicketNotFound
+from domain.traceability.findings import CommitsIntroduced, CommitsRecorded
 from domain.traceability.links import AddChangeLink
-from domain.traceability.repositories import CommitsRecorded, DefineRepository, MainlineAdvanced
+from domain.traceability.repositories import DefineRepository, HistoryRecorded, MainlineAdvanced
 from domain.traceability.requests import RecordMergeRequest
 from tests.application.recording import Company
 from tests.gitting import ANNA, BORIS, Work
@@ -39,8 +40,18 @@ def recording(store: EventStore, workspace: Workspace) -> Recording:
 
 @pytest.fixture
 def events(store: EventStore, workspace: Workspace, recording: Recording) -> Callable[[], list[Envelope]]:
-    """Of the repository, as they are stored."""
-    return lambda: cast("list[Envelope]", list(store.workspace(workspace.id).events.get(recording.repository)))
+    """Of the repository, each with the portion that tells of it, as they are stored."""
+    stored = store.workspace(workspace.id).events
+
+    def all_of_it() -> list[Envelope]:
+        found: list[Envelope] = []
+        for envelope in cast("list[Envelope]", list(stored.get(recording.repository))):
+            found.append(envelope)
+            if isinstance(envelope.event, HistoryRecorded | MainlineAdvanced):
+                found += cast("list[Envelope]", list(stored.get(envelope.event.batch)))
+        return found
+
+    return all_of_it
 
 
 def recorded(events: list[Envelope]) -> list[str]:
@@ -50,7 +61,7 @@ def recorded(events: list[Envelope]) -> list[str]:
 def introduced(events: list[Envelope]) -> dict[str, str]:
     found: dict[str, str] = {}
     for stored in events:
-        if isinstance(stored.event, MainlineAdvanced):
+        if isinstance(stored.event, CommitsIntroduced):
             if stored.event.anew:
                 found = {}
             found |= {sha: one.by for one in stored.event.introduced for sha in (one.by, *one.commits)}

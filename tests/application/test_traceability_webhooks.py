@@ -12,8 +12,9 @@ import pytest
 from application.traceability.deliveries import commands_of, delivery_of
 from application.traceability.signatures import is_signed, verify
 from domain.errors import InvalidValue
+from domain.traceability.findings import RecordPush
 from domain.traceability.releases import DeploymentOutcome, RecordDeployment, RecordRelease
-from domain.traceability.repositories import Provider, RecordPush, Repository
+from domain.traceability.repositories import Provider, Repository
 from domain.traceability.requests import RecordMergeRequest, RecordReview, RequestState, ReviewVerdict
 from tests.domain.given import an_id
 

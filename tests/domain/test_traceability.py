@@ -7,15 +7,13 @@ import pytest
 from msgspec.structs import replace
 
 from domain.errors import FieldRequired, InvalidValue
-from domain.traceability import links, references, repositories, requests
+from domain.traceability import findings, links, references, repositories, requests
+from domain.traceability.findings import Commit, Introduction
 from domain.traceability.links import AddChangeLink, ConfirmChangeLink, LinkAdded, LinkRejected, RejectChangeLink
 from domain.traceability.references import MENTIONS_LIMIT, MentionSource
 from domain.traceability.repositories import (
     ChangeKind,
-    Commit,
-    CommitsRecorded,
     DefineRepository,
-    MainlineAdvanced,
     Provider,
     Repository,
     RepositoryDefined,
@@ -40,7 +38,7 @@ from tests.domain.given import an_id
 
 A, B, C = "a" * 40, "b" * 40, "c" * 40
 AT = datetime(2026, 3, 2, 9, tzinfo=UTC)
-REPOSITORY, TICKET = an_id(7), an_id(8)
+REPOSITORY, TICKET, BATCH = an_id(7), an_id(8), an_id(9)
 
 
 def named(message: str, *trailers: str) -> list[tuple[str, str]]:
@@ -166,14 +164,21 @@ def test_what_is_recorded_is_said_by_its_tips() -> None:
     state = shop()
     for commits in ([commit(A)], [commit(B, A), commit(C, A)]):
         texts = {one.sha: ("Anna", "anna@example.org", "Subject") for one in commits}
-        [event] = repositories.record(state, commits, dict(texts))
-        assert isinstance(event, CommitsRecorded)
+        told = findings.record(state, REPOSITORY, commits, dict(texts), BATCH)
+        assert told is not None
+        event, found = told
+        assert (event.batch, event.commits, found.commits) == (BATCH, len(commits), tuple(commits))
         state = repositories.evolve(state, event, AT)
     assert state.tips == {B, C}
-    assert repositories.record(state, [commit(B, A)], {B: ("", "", "")}) == []
+    assert findings.record(state, REPOSITORY, [commit(B, A)], {B: ("", "", "")}, BATCH) is None
     with pytest.raises(InvalidValue):
-        repositories.record(state, [commit("short")], {"short": ("", "", "")})
-    assert repositories.evolve(state, MainlineAdvanced(head=B, introduced=()), AT).mainline == B
+        findings.record(state, REPOSITORY, [commit("short")], {"short": ("", "", "")}, BATCH)
+
+
+def test_the_main_branch_is_followed_to_the_last_that_it_introduced() -> None:
+    advanced, introduced = findings.introduce(REPOSITORY, [Introduction(A), Introduction(B, (C,))], BATCH, anew=True)
+    assert (advanced.head, advanced.introduced, advanced.anew, introduced.anew) == (B, 3, True, True)
+    assert repositories.evolve(shop(), advanced, AT).mainline == B
 
 
 # ---- merge requests
