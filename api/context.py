@@ -25,6 +25,7 @@ from projections import (
     merging,
     parking,
     participants,
+    ratings,
     search,
     spans,
     tickets,
@@ -46,6 +47,7 @@ from projections.rows import (
     HighlightPart,
     LinkRow,
     PersonRow,
+    RatingRow,
     RepositoryRow,
     ServiceRow,
     SpanRow,
@@ -116,6 +118,8 @@ class Loaders:
         self.work_counts = loader_by(view, work.counts_of_tickets)
         self.worked_seconds = loader_by(view, work.worked_seconds)
         self.overlapping = loader(lambda ids: work.overlapping(view, ids))
+        self.ratings = loader_by(view, ratings.ratings)
+        self.rating_counts = loader_by(view, ratings.rating_counts)
         self.hand_overs = loader_by(view, hand_overs.hand_overs)
         self.hand_over_counts = loader_by(view, hand_overs.hand_over_counts)
         self.highlights = loader_by(view, search.highlights)
@@ -166,6 +170,8 @@ class Loaders:
     work_counts: DataLoader[Asked, int]
     worked_seconds: DataLoader[Asked, int | None]
     overlapping: DataLoader[UUID, bool | None]
+    ratings: DataLoader[Asked, Page[RatingRow]]
+    rating_counts: DataLoader[Asked, int]
     hand_overs: DataLoader[Asked, Page[HandOverRow]]
     hand_over_counts: DataLoader[Asked, int]
     highlights: DataLoader[Asked, list[HighlightPart] | None]

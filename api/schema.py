@@ -31,6 +31,7 @@ from api.participants import ParticipantMutations
 from api.people import PeopleMutations, PeopleQueries
 from api.ranking import RankingMutations
 from api.reports import ReportQueries
+from api.ratings import RatingMutations
 from api.rows import Rows
 from api.scalars import SCALARS
 from api.search import SearchQueries
@@ -92,6 +93,7 @@ class Mutation(
     CommentMutations,
     ParticipantMutations,
     HandOverMutations,
+    RatingMutations,
     LinkMutations,
     MergingMutations,
     OffshootMutations,

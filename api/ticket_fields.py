@@ -23,6 +23,7 @@ from api.links import Link
 from api.paging import Connection, ConnectionRow, page_ask
 from api.people import Person, people, person
 from api.prefetch import at_last, found, prefetch, then
+from api.ratings import Rating
 from api.scalars import Position
 from api.services import Service, service
 from api.spans import Span
@@ -49,6 +50,7 @@ from projections.rows import (
     HandOverRow,
     LinkRow,
     PersonRow,
+    RatingRow,
     SpanRow,
     TicketDetails,
     TicketRow,
@@ -201,6 +203,15 @@ async def _hand_overs(
     loaders, id_, moment = info.context.loaders, ticket.id, ticket.moment
     page = await loaders.hand_overs.load((id_, page_ask(first, after), moment))
     return ConnectionRow(page, lambda: loaders.hand_over_counts.load((id_, moment)))
+
+
+async def _ratings(
+    ticket: Parent[TicketRow], info: Info, first: int | None = UNSET, after: str | None = UNSET
+) -> ConnectionRow[RatingRow]:
+    """What its requester says of what came of it, one for each time that it was closed; oldest first."""
+    loaders, id_, moment = info.context.loaders, ticket.id, ticket.moment
+    page = await loaders.ratings.load((id_, page_ask(first, after), moment))
+    return ConnectionRow(page, lambda: loaders.rating_counts.load((id_, moment)))
 
 
 async def _watchers(
@@ -432,6 +443,7 @@ class Ticket(Node):
     links: Connection[Link] = by(_links)
     merged_into: "Ticket | None" = by(_merged_into, reads=("id", "moment"))
     hand_overs: Connection[HandOver] = by(_hand_overs)
+    ratings: Connection[Rating] = by(_ratings)
     watchers: Connection[Person] = by(_watchers)
     comments: Connection[Comment] = by(_comments)
     comment_count: int = by(_comment_count, reads=("id", "number", "moment"))

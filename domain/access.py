@@ -148,7 +148,7 @@ def may(actor: Actor, command: type[Command] | Command, ticket: "Requested | Non
     whether any such command may be given; with the command itself, whether this one may."""
     kind = command if isinstance(command, type) else type(command)
     if actor.has(*_ALLOWED[kind]):
-        return True
+        return kind is not tickets.RateTicket or ticket is None or _own(actor, ticket) or may_act_for_others(actor)
     if not actor.has(Scope.REQUESTER):
         return False
     if kind is tickets.OpenTicket:
@@ -161,6 +161,8 @@ def may(actor: Actor, command: type[Command] | Command, ticket: "Requested | Non
         return isinstance(command, type) or _public(command)
     if kind in (tickets.EditComment, tickets.WithdrawComment):
         return True  # if the comment is theirs: `may_change`
+    if kind is tickets.RateTicket:
+        return True
     if kind in (tickets.WatchTicket, tickets.UnwatchTicket):
         return isinstance(command, type) or _for_themselves(actor, command)
     return False

@@ -37,6 +37,7 @@ class ErrorCode(StrEnum):
     COMMAND_ID_REUSED = "COMMAND_ID_REUSED"
     TRANSITION_NOT_ALLOWED = "TRANSITION_NOT_ALLOWED"
     TICKET_CLOSED = "TICKET_CLOSED"
+    TICKET_OPEN = "TICKET_OPEN"
     TICKET_MERGED = "TICKET_MERGED"
     FIELD_REQUIRED = "FIELD_REQUIRED"
     REASON_REQUIRED = "REASON_REQUIRED"
@@ -302,6 +303,13 @@ class Forbidden(Refused):
         super().__init__(f"Your token does not allow you to {what}.", (field,) if field else None)
 
 
+class RatesOnlyAsRequester(Refused):
+    code = ErrorCode.FORBIDDEN
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"{key} is rated by its requester, or by a manager on behalf of them.", ("ticket",))
+
+
 class Conflict(Refused):
     code = ErrorCode.CONFLICT
 
@@ -341,6 +349,13 @@ class TicketIsClosed(Refused):
 
     def __init__(self, key: str) -> None:
         super().__init__(f"{key} is closed. Reopen it first: move it to an open status.", ("ticket",))
+
+
+class TicketIsOpen(Refused):
+    code = ErrorCode.TICKET_OPEN
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"{key} is open. What came of a ticket is rated once it is closed.", ("ticket",))
 
 
 class TicketIsMerged(Refused):

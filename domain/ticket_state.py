@@ -108,9 +108,17 @@ class Comment(msgspec.Struct, frozen=True, kw_only=True):
 NOTHING_SAID: Talk[Comment] = Talk()
 
 
+class Rating(msgspec.Struct, frozen=True, kw_only=True):
+    """What the requester says of a result, from 1 to 5. `closed_at`: of the closing whose result it is."""
+
+    score: int
+    comment: str | None
+    closed_at: datetime
+
+
 class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     """`version`: number of events. `last_at`: occurred_at of the last dated event; later ones are never
-    before it. `comments`: in the order they were written."""
+    before it. `comments`: in the order they were written. `rating`: the last one."""
 
     number: int
     version: int
@@ -143,6 +151,7 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     attachments: tuple[Attachment, ...] = ()
     links: tuple[Link, ...] = ()
     merged: Merge | None = None
+    rating: Rating | None = None
     ranked: str | None = None
 
     @property

@@ -27,6 +27,7 @@ from domain import (
     opening,
     participants,
     ranking,
+    ratings,
     text,
     transitions,
 )
@@ -92,6 +93,7 @@ from domain.participants import (
     WatchTicket,
 )
 from domain.ranking import Place, RankTicket, TicketRanked
+from domain.ratings import RateTicket, TicketRated
 from domain.text import FieldValue, FreeText, SealedFields
 from domain.ticket_state import (
     Link,
@@ -136,9 +138,10 @@ TicketEvent = (
     | MergeEvent
     | CommentEvent
     | AttachmentEvent
+    | TicketRated
 )
 
-UNDATED = (CommentAdded, CommentEdited, CommentWithdrawn, FileAttached)
+UNDATED = (CommentAdded, CommentEdited, CommentWithdrawn, FileAttached, TicketRated)
 """Events that may be dated before the ticket's last change, because no span depends on them."""
 
 
@@ -155,6 +158,7 @@ CommandToTicket = (
     | MergingCommand
     | CommentCommand
     | AttachmentCommand
+    | RateTicket
 )
 TicketCommand = OpenTicket | OffshootCommand | CommandToTicket
 
@@ -187,6 +191,8 @@ def occurred_at(ticket: Ticket | None, events: list[TicketEvent], around: Surrou
 def _not_before(ticket: Ticket, event: TicketEvent, last: datetime) -> datetime:
     if isinstance(event, CommentEvent):
         return comments.not_before(ticket, event)
+    if isinstance(event, TicketRated):
+        return event.closed_at
     return ticket.opened_at if isinstance(event, UNDATED) else last
 
 
@@ -224,6 +230,8 @@ def decide(ticket: Ticket | None, command: TicketCommand, around: Surroundings) 
         return [*links.decide(ticket, command, around)]
     if isinstance(command, AttachmentCommand):
         return [*attachments.decide(ticket, command, around)]
+    if isinstance(command, RateTicket):
+        return [*ratings.decide(ticket, command, around)]
     return [*comments.decide(ticket, command, around)]
 
 
@@ -243,7 +251,9 @@ def possible(ticket: Ticket, command: type[CommandToTicket | OffshootCommand]) -
     """Whether the ticket's state, apart from anybody's rights, accepts such a command now."""
     if ticket.merged is not None:
         return issubclass(command, TO_MERGED) and command is not MergeTickets
-    return command is not UnmergeTicket and not (ticket.closed and command in _ONLY_WHILE_OPEN)
+    if command is UnmergeTicket:
+        return False
+    return command is not RateTicket if not ticket.closed else command not in _ONLY_WHILE_OPEN
 
 
 _ONLY_WHILE_OPEN = frozenset[type[CommandToTicket | OffshootCommand]](
@@ -278,4 +288,6 @@ def evolve(ticket: Ticket | None, event: TicketEvent, at: datetime) -> Ticket:
         return merging.evolve(ticket, event, at)
     if isinstance(event, TicketRanked):
         return ranking.evolve(ticket, event, at)
+    if isinstance(event, TicketRated):
+        return ratings.evolve(ticket, event, at)
     return hierarchy.evolve(ticket, event, at)

@@ -11,6 +11,7 @@ from projections import (
     links,
     parking,
     projection,
+    ratings,
     search,
     spans,
     tickets,
@@ -38,6 +39,7 @@ PROJECTIONS: tuple[Projection, ...] = (
     contracts.PROJECTION,
     webhooks.PROJECTION,
     billing.PROJECTION,
+    ratings.PROJECTION,
 )
 
 TOGETHER: tuple[tuple[Projection, ...], ...] = (
@@ -59,6 +61,7 @@ TICKET_READ_MODELS = (
     "traceability",
     "hand_overs",
     "contracts",
+    "ratings",
 )
 """What a ticket is shown from."""
 

@@ -121,6 +121,16 @@ class HandOverRow(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None
 
 
+class RatingRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody says of a ticket's result, 1 to 5. `closed_at`: of the closing whose result it is."""
+
+    score: int
+    comment: str | None
+    rated_by: UUID
+    rated_at: datetime
+    closed_at: datetime
+
+
 class AttachmentRow(msgspec.Struct, frozen=True, kw_only=True):
     """`content`: where it lies."""
 

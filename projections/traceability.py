@@ -80,6 +80,14 @@ create table code_commit (
   scanned       boolean not null, -- else a provider told of it, without parents
   primary key (repository, sha)
 );
+create index code_commit_author on code_commit (repository, email, authored_at);
+create table code_twin ( -- commits that may make the same change, not compared yet: one author wrote both at one second
+  workspace   uuid not null,
+  repository  uuid not null,
+  sha         text not null,
+  origin      text not null, -- the earlier one
+  primary key (repository, sha, origin)
+);
 create table merge_parent ( -- of merges, all but the first
   workspace   uuid not null,
   repository  uuid not null,
@@ -186,7 +194,8 @@ create index repository_key on repository (workspace, key);
 create index introduction_place on introduction (repository, place);
 create index introduction_by on introduction (repository, by_sha);
 create index code_commit_sha on code_commit (workspace, sha text_pattern_ops);
-create index code_commit_author on code_commit (repository, email, authored_at);
+create index code_commit_repeats on code_commit (repository, sha) where picked is not null or reverts is not null;
+create index merge_parent_merge on merge_parent (repository, merge);
 create index code_copy_origin on code_copy (repository, origin);
 create index merge_request_number on merge_request (repository, number);
 create index merge_request_commit on merge_request (repository, merge_commit) where merge_commit is not null;
@@ -273,6 +282,7 @@ def _commits(write: Writes, change: Change, event: CommitsRecorded | CommitsPush
             }
         )
     write.execute(_COMMITS, (msgspec.json.encode(rows).decode(),))
+    write.execute(_TWINS, (repository, [one.sha for one in event.commits]))
     parents = [(workspace, repository, parent, one.sha) for one in event.commits for parent in one.parents[1:]]
     if parents:
         write.execute(_PARENTS, _columns(parents))
@@ -294,6 +304,17 @@ on conflict (repository, sha) do update set position = excluded.position, parent
   authored_at = excluded.authored_at, committed_at = excluded.committed_at, scanned = true
   where excluded.scanned and not code_commit.scanned
 """
+_TWINS = """
+insert into code_twin (workspace, repository, sha, origin)
+select new.workspace, new.repository,
+       case when (other.committed_at, other.sha) < (new.committed_at, new.sha) then new.sha else other.sha end,
+       case when (other.committed_at, other.sha) < (new.committed_at, new.sha) then other.sha else new.sha end
+  from code_commit new
+  join code_commit other on other.repository = new.repository and other.email = new.email
+   and other.authored_at = new.authored_at and other.sha <> new.sha and cardinality(other.parents) < 2
+ where new.repository = %s and new.sha = any(%s) and cardinality(new.parents) < 2
+on conflict do nothing
+"""
 _PARENTS = """
 insert into merge_parent (workspace, repository, parent, merge)
 select * from unnest(%s::uuid[], %s::uuid[], %s::text[], %s::text[]) on conflict do nothing
@@ -303,6 +324,10 @@ insert into change_mention (workspace, repository, kind, change, source, prefix,
 select * from unnest(%s::uuid[], %s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[], %s::int[],
                      %s::timestamptz[])
 on conflict do nothing
+"""
+_COMPARED = """
+delete from code_twin
+ where repository = %s and (sha, origin) in (select * from unnest(%s::text[], %s::text[]))
 """
 _COPIES = """
 insert into code_copy (workspace, repository, sha, origin, position)
@@ -316,7 +341,10 @@ def _mention(mention: Mention) -> tuple[str, str, int]:
 
 def _copies(write: Writes, change: Change, event: CopiesFound) -> None:
     of, position = _of(change, event), change.envelope.position
-    write.execute(_COPIES, _columns([(*of, one.sha, one.origin, position) for one in event.copies]))
+    if event.copies:
+        write.execute(_COPIES, _columns([(*of, one.sha, one.origin, position) for one in event.copies]))
+    compared = [*event.copies, *event.different]
+    write.execute(_COMPARED, (event.repository, [one.sha for one in compared], [one.origin for one in compared]))
 
 
 def _introductions(write: Writes, change: Change, event: CommitsIntroduced) -> None:
@@ -496,6 +524,7 @@ PROJECTION = Projection(
     tables=(
         "repository",
         "code_commit",
+        "code_twin",
         "merge_parent",
         "introduction",
         "code_copy",

@@ -36,7 +36,7 @@ landed as ( -- by which commit of the main branch a merged request came into it
       on own.sha is null
     left join introduction inside
       on own.sha is null and merge.sha is null and inside.repository = q.repository and inside.sha = q.merge_commit
-   where q.workspace = %(workspace)s and q.state = 'MERGED' and {of_repository}
+   where q.workspace = %(workspace)s and q.state = 'MERGED' and q.repository = %(repository)s and {which}
 )
 """
 
@@ -74,6 +74,31 @@ came_by as ( -- which request a commit came by, and how that is known
 """
 )
 
+ALL: LiteralString = "true"
+"""Merge requests of a repository: `which` of them CAME_BY and LANDED are asked for."""
+
+OF_COMMITS: LiteralString = """
+q.id in (
+  with brought as ( -- commits of the main branch by which these may have come
+    select i.by_sha from introduction i where i.repository = %(repository)s and i.sha = any(%(shas)s)
+    union
+    select later.by_sha
+      from code_copy k join introduction i on i.repository = k.repository and i.sha = k.sha
+     cross join lateral (
+       select n.by_sha from introduction n where n.repository = %(repository)s and n.place >= i.place
+          and n.sha = n.by_sha order by n.place limit 250) later
+     where k.repository = %(repository)s and k.sha = any(%(shas)s)
+  )
+  select m.id from brought b join merge_request m on m.repository = %(repository)s and m.merge_commit = b.by_sha
+  union all
+  select m.id from brought b join merge_request m on m.repository = %(repository)s and m.head = b.by_sha
+  union all
+  select m.id from brought b join merge_parent p on p.repository = %(repository)s and p.merge = b.by_sha
+    join merge_request m on m.repository = %(repository)s and m.head = p.parent
+)
+"""
+"""Those by which some commits, `%(shas)s`, may have come: all that CAME_BY needs to know of these."""
+
 _MEANT: LiteralString = """
 select replace(t.external_key, '{{number}}', {mention}.number::text)
   from repository r
@@ -89,7 +114,7 @@ _BY_TEXT: LiteralString = "(m.prefix = t.prefix or m.prefix in (select p || t.pr
 _BY_PROVIDER: LiteralString = "t.prefix = case r.provider when 'GITLAB' then '!' else '#' end"
 
 _FOUND: LiteralString = f"""
-with recursive {CAME_BY.format(of_repository="q.repository = %(repository)s")},
+with recursive {CAME_BY.format(which=ALL)},
 named as ( -- what texts name, as tickets
   select m.kind, m.change, m.source, m.prefix || m.number as name, s.ticket
     from change_mention m
@@ -163,11 +188,10 @@ found as (
    where k.workspace = %(workspace)s and k.repository = %(repository)s
   union all
   select 'COMMIT', c.sha, h.ticket, 'COPY', c.how || left(h.change, 12)
-    from (select sha, picked as origin, 'picked from ' as how from code_commit
-           where workspace = %(workspace)s and repository = %(repository)s and picked is not null
-           union all
-          select sha, reverts, 'reverts ' from code_commit
-           where workspace = %(workspace)s and repository = %(repository)s and reverts is not null) c
+    from (select r.sha, o.origin, o.how from code_commit r
+           cross join lateral (values (r.picked, 'picked from '), (r.reverts, 'reverts ')) o (origin, how)
+           where r.workspace = %(workspace)s and r.repository = %(repository)s
+             and (r.picked is not null or r.reverts is not null)) c
     join whole h on h.change = c.origin
 )
 (select distinct on (f.kind, f.change, f.ticket, f.source) true, f.kind, f.change, f.ticket, f.source, f.evidence
@@ -222,8 +246,7 @@ async def differing_links(view: View, repository: UUID) -> Differing:
 async def requests_of_commits(view: View, repository: UUID) -> list[tuple[str, int]]:
     """Commits of the main branch, and by which merge request each came."""
     rows = await view.fetch(
-        f"with recursive {CAME_BY.format(of_repository='q.repository = %(repository)s')}"
-        " select sha, number from came_by order by number, sha",
+        f"with recursive {CAME_BY.format(which=ALL)} select sha, number from came_by order by number, sha",
         {"repository": repository},
     )
     return [(sha, number) for sha, number in rows]
@@ -232,7 +255,7 @@ async def requests_of_commits(view: View, repository: UUID) -> list[tuple[str, i
 async def stacked_requests(view: View, repository: UUID) -> list[tuple[str, int, int]]:
     """Merge requests that were merged into the branch of another: by which commit, which one, inside which."""
     rows = await view.fetch(
-        f"with {LANDED.format(of_repository='q.repository = %(repository)s')}"
+        f"with {LANDED.format(which=ALL)}"
         " select inner_.by_sha, inner_.number, outer_.number from landed inner_"
         "   join landed outer_ on outer_.by_sha = inner_.by_sha and outer_.how <> 'stacked'"
         "  where inner_.how = 'stacked' order by inner_.number",
@@ -264,22 +287,12 @@ async def tickets_named(view: View, repository: UUID, mentions: Collection[Menti
 
 
 async def possible_copies(view: View, repository: UUID) -> list[tuple[str, str]]:
-    """Commits that may make the same change as an earlier one: of the same author, written at the same second."""
+    """Commits that may make the same change as an earlier one, and were not compared yet: 20,000 at most."""
     rows = await view.fetch(
-        "with twice as ("
-        "  select email, authored_at from code_commit"
-        "   where workspace = %(workspace)s and repository = %(repository)s and cardinality(parents) < 2"
-        "   group by email, authored_at having count(*) > 1)"
-        " select later.sha, earlier.sha from twice t"
-        "  join code_commit later on later.repository = %(repository)s and later.email = t.email"
-        "   and later.authored_at = t.authored_at and cardinality(later.parents) < 2"
-        "  join code_commit earlier on earlier.repository = %(repository)s and earlier.email = t.email"
-        "   and earlier.authored_at = t.authored_at and cardinality(earlier.parents) < 2"
-        "   and (earlier.committed_at, earlier.sha) < (later.committed_at, later.sha)"
-        " where later.workspace = %(workspace)s and earlier.workspace = %(workspace)s"
-        "   and not exists (select from code_copy k where k.repository = %(repository)s and k.sha = later.sha"
-        "                    and k.origin = earlier.sha)"
-        " order by later.position, later.sha, earlier.sha limit 20000",
+        "select t.sha, t.origin from code_twin t"
+        "  join code_commit later on later.repository = t.repository and later.sha = t.sha"
+        " where t.workspace = %(workspace)s and t.repository = %(repository)s"
+        " order by later.position, t.sha, t.origin limit 20000",
         {"repository": repository},
     )
     return [(sha, origin) for sha, origin in rows]

@@ -11,7 +11,7 @@ from projections.filters import PageAsk
 from projections.reading import Listing, Page, View, count, page
 from projections.rows import CodeChangeRow, DeliveryMonthRow
 from projections.traceability import CHANGE_COLUMNS, DETAILS, code_change
-from projections.traceability_links import CAME_BY
+from projections.traceability_links import ALL, CAME_BY
 
 
 class ChangeGap(StrEnum):
@@ -46,7 +46,7 @@ _LACKS: dict[ChangeGap, LiteralString] = {
     ),
 }
 _REVIEWED: LiteralString = f"""
-with recursive {CAME_BY.format(of_repository="q.repository = %(repository)s")},
+with recursive {CAME_BY.format(which=ALL)},
 reviewed as (
   select b.sha, v.verdict from came_by b
     join merge_request q on q.repository = b.repository and q.number = b.number

@@ -16,7 +16,7 @@ from domain.traceability.repositories import ChangeKind
 from projections.reading import View
 from projections.rows import CodeChangeRow, ReleaseRow, TraceNodeRow, TraceStepRow, TraceVia
 from projections.traceability import CHANGE_COLUMNS, CHANGE_WIDTH, DETAILS, EFFECTIVE, code_change
-from projections.traceability_links import CAME_BY
+from projections.traceability_links import CAME_BY, OF_COMMITS
 
 CHANGES_LIMIT = 1_000
 """Of one answer; a release with more says that it is cut short."""
@@ -137,14 +137,15 @@ async def of_release(view: View, repository: UUID, tag: str) -> Trace:
 
 _IN_RELEASE: LiteralString = """
 select i.repository, 'COMMIT', i.sha, now()
-  from release r
-  join introduction head on head.repository = r.repository and head.sha = r.commit_sha
-  join introduction i on i.repository = r.repository and i.place <= head.place
-   and i.place > coalesce((
-     select max(earlier.place) from release e
-       join introduction earlier on earlier.repository = e.repository and earlier.sha = e.commit_sha
-      where e.repository = r.repository and earlier.place < head.place), -1)
- where r.workspace = %(workspace)s and r.id = %(release)s
+  from (select r.repository, head.place,
+               coalesce((
+                 select max(earlier.place) from release e
+                   join introduction earlier on earlier.repository = e.repository and earlier.sha = e.commit_sha
+                  where e.repository = r.repository and earlier.place < head.place), -1) as before
+          from release r join introduction head on head.repository = r.repository and head.sha = r.commit_sha
+         where r.workspace = %(workspace)s and r.id = %(release)s
+        offset 0) r -- worked out once, not for each commit
+  join introduction i on i.repository = r.repository and i.place > r.before and i.place <= r.place
  order by i.place, i.sha limit %(most)s
 """
 
@@ -204,20 +205,27 @@ async def _details(view: View, source: LiteralString, arguments: dict[str, Any])
 async def _requests_of_commits(trace: Trace) -> None:
     for repository in {one[0] for one in trace.commits()}:
         shas = [name for of, _, name in trace.commits() if of == repository]
-        await _came_by(trace, repository, "b.sha = any(%(shas)s)", {"shas": shas})
+        await _came_by(trace, repository, shas)
 
 
 async def _commits_of_requests(trace: Trace) -> None:
+    """Those that it may have brought; whether another request did is asked of them."""
     for repository, _, number in trace.changes():
-        await _came_by(trace, repository, "b.number = %(number)s", {"number": int(number)})
+        rows = await trace.view.fetch(
+            f"with recursive {CAME_BY.format(which='q.number = %(number)s')} select b.sha from came_by b"
+            " order by b.sha limit %(most)s",
+            {"repository": repository, "number": int(number), "most": LINKS_LIMIT},
+        )
+        await _came_by(trace, repository, [sha for (sha,) in rows], int(number))
 
 
-async def _came_by(trace: Trace, repository: UUID, which: LiteralString, arguments: dict[str, Any]) -> None:
+async def _came_by(trace: Trace, repository: UUID, shas: Sequence[str], number: int | None = None) -> None:
+    """`number`: of the one request that is asked about."""
     rows = await trace.view.fetch(
-        f"with recursive {CAME_BY.format(of_repository='q.repository = %(repository)s')}"
-        f" select b.sha, b.number, b.source, b.evidence from came_by b where {which}"
-        f" order by b.number, b.sha limit %(most)s",
-        {"repository": repository, "most": LINKS_LIMIT, **arguments},
+        f"with recursive {CAME_BY.format(which=OF_COMMITS)}"
+        " select b.sha, b.number, b.source, b.evidence from came_by b where b.sha = any(%(shas)s)"
+        " and (%(number)s::integer is null or b.number = %(number)s) order by b.number, b.sha limit %(most)s",
+        {"repository": repository, "shas": shas, "number": number, "most": LINKS_LIMIT},
     )
     wanted = {("COMMIT", row[0]) for row in rows} | {("REQUEST", str(row[1])) for row in rows}
     found = await _details(

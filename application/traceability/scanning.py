@@ -131,20 +131,26 @@ def scan(recording: Recording, path: Path, progress: Progress = lambda done, tot
 
 
 def record_copies(recording: Recording, path: Path, possible: Sequence[tuple[str, str]]) -> int:
-    """`possible`: pairs of a commit and an earlier one of the same author and time. Records those that make the same
-    change; returns the position after that, 0 if there are none. Raises Refused, StoreUnavailable."""
+    """`possible`: pairs of a commit and an earlier one of the same author and time. Records which of them make the same
+    change, where the clone has both; returns the position after that, 0 if there are none. Raises Refused,
+    StoreUnavailable."""
     if not possible:
         return 0
-    patches = Git(path).patch_ids(dict.fromkeys(sha for pair in possible for sha in pair))
-    copies = [
-        Copy(sha, origin)
-        for sha, origin in possible
-        if patches.get(sha) is not None and patches.get(sha) == patches.get(origin)
-    ]
+    git = Git(path)
+    there = frozenset(git.existing(dict.fromkeys(sha for pair in possible for sha in pair)))
+    compared = [Copy(sha, origin) for sha, origin in possible if {sha, origin} <= there]
+    patches = git.patch_ids(dict.fromkeys(sha for one in compared for sha in (one.sha, one.origin)))
     position = 0
-    for batch in batches(copies, COPIES_AT_ONCE):
-        found = Found(first=batch[0].sha, last=batch[-1].sha, count=len(batch))
-        position = recording.tell(found, CopiesFound(repository=recording.repository, copies=tuple(batch)))
+    for batch in batches(compared, COPIES_AT_ONCE):
+        same = {
+            one: patches.get(one.sha) is not None and patches.get(one.sha) == patches.get(one.origin) for one in batch
+        }
+        event = CopiesFound(
+            repository=recording.repository,
+            copies=tuple(one for one in batch if same[one]),
+            different=tuple(one for one in batch if not same[one]),
+        )
+        position = recording.tell(Found(first=batch[0].sha, last=batch[-1].sha, count=len(batch)), event)
     return position
 
 

@@ -111,8 +111,11 @@ class CommitsIntroduced(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CopiesFound(msgspec.Struct, frozen=True, kw_only=True):
+    """Of commits that one author wrote at one second. `different`: those of them that are no copies."""
+
     repository: UUID
     copies: tuple[Copy, ...]
+    different: tuple[Copy, ...] = ()
 
 
 class ChangesLinked(msgspec.Struct, frozen=True, kw_only=True):

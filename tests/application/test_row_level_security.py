@@ -58,9 +58,11 @@ from domain.tickets import (
     LinkTickets,
     MergeTickets,
     OpenTicket,
+    RateTicket,
     SetParent,
     SetPriority,
     TransferTicket,
+    TransitionTicket,
     WatchTicket,
 )
 from domain.tickets import Priority as Priorities
@@ -143,6 +145,9 @@ def _fill(database: Database, company: Company) -> None:
     _attach(company, child)
     company.give(WatchTicket(ticket=child))
     company.give(TransferTicket(ticket=parent, team=team))
+    rated = company.ticket("Rated", requester=requester)
+    company.give(TransitionTicket(ticket=rated, status="closed"))
+    company.give(RateTicket(ticket=rated, score=5, comment="Fast"), on_behalf_of=requester)
     company.give(MergeTickets(ticket=company.ticket("Twin"), into=child))
     company.give(LinkTickets(ticket=child, kind=LinkKind.RELATES, other=parent))
     company.give(SetPriority(ticket=child, priority=Priorities.NORMAL), command_id=uuid4())  # changes nothing

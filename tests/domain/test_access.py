@@ -82,6 +82,7 @@ WORK: list[access.Command] = [
     tickets.WatchTicket(ticket=TICKET, person=ANNA),
     tickets.UnwatchTicket(ticket=TICKET, person=ANNA),
 ]
+RATE = tickets.RateTicket(ticket=TICKET, score=5)
 HOURS: list[access.Command] = [
     work.StartTimer(ticket=TICKET),
     work.SwitchTimer(ticket=TICKET),
@@ -110,7 +111,9 @@ CONTRACTS: list[access.Command] = [
     contracts.EndContract(contract=an_id(72), last_day=START.date()),
     statements.ClosePeriod(contract=an_id(72), until=START.date()),
 ]
-OF_REQUESTERS = tickets.CommentCommand | tickets.AttachFile | tickets.WatchTicket | tickets.UnwatchTicket
+OF_REQUESTERS = (
+    tickets.CommentCommand | tickets.AttachFile | tickets.WatchTicket | tickets.UnwatchTicket | tickets.RateTicket
+)
 """What a requester may do with their own tickets."""
 
 CATALOGUES: list[access.Command] = [
@@ -169,7 +172,7 @@ DEFINITIONS: list[access.Command] = [
     repositories.DefineRepository(key="shop", name="Shop"),
     repositories.SetWebhookSecret(repository=an_id(6), secret=None),
 ]
-EVERYTHING = [*WORK, *HOURS, *VIEWS, *CHANGES, *CATALOGUES, *CONTRACTS, *LIMITS, *REQUESTS, *DEFINITIONS]
+EVERYTHING = [RATE, *WORK, *HOURS, *VIEWS, *CHANGES, *CATALOGUES, *CONTRACTS, *LIMITS, *REQUESTS, *DEFINITIONS]
 
 THEIRS = tickets.evolve(None, OPENED, START)  # Boris asked for it
 NOBODYS = msgspec.structs.replace(THEIRS, requester=None)
@@ -254,6 +257,14 @@ def test_a_requester_gives_no_other_command_even_to_their_own_ticket() -> None:
         if not isinstance(command, tickets.OpenTicket | OF_REQUESTERS):
             assert not access.may(who, command, THEIRS)
             assert not access.may(who, type(command), THEIRS)
+
+
+def test_a_result_is_rated_by_its_requester_or_by_who_acts_for_others() -> None:
+    assert access.may(actor(Scope.REQUESTER), RATE, THEIRS)
+    assert not access.may(actor(Scope.REQUESTER), RATE, NOBODYS)
+    assert access.may(actor(Scope.AGENT), RATE, THEIRS)
+    assert not access.may(actor(Scope.AGENT), RATE, NOBODYS)
+    assert access.may(actor(Scope.MANAGER), RATE, NOBODYS)
 
 
 def test_a_requester_watches_their_own_tickets_and_for_nobody_else() -> None:

@@ -18,6 +18,7 @@ from domain.tickets import (
     LinkKind,
     LinkTickets,
     Priority,
+    RateTicket,
     SetPriority,
     TransferTicket,
     TransitionTicket,
@@ -76,7 +77,7 @@ def some_history(world: World) -> None:
     opened_before: list[UUID] = []
     webhooks.handle(world.store, context, DefineWebhook(url="https://example.org"), "whsec_eA==")
     for n in range(12):
-        opened = world.open(f"Ticket {n}", "TASK", hour(n), assignee=anna, fields={"n": n})
+        opened = world.open(f"Ticket {n}", "TASK", hour(n), assignee=anna, requester=anna, fields={"n": n})
         world.do(TransitionTicket(ticket=opened, status="in_progress"), hour(n))
         for m in range(n % 4):
             world.do(AddComment(ticket=opened, body=f"{m}"), hour(n + m))
@@ -98,6 +99,7 @@ def some_history(world: World) -> None:
         if n % 3 == 0:
             world.do(UnwatchTicket(ticket=opened, person=anna), hour(n + 6))
             world.do(TransitionTicket(ticket=opened, status="done"), hour(n + 6))
+            world.do(RateTicket(ticket=opened, score=1 + n % 5), hour(n + 7), on_behalf_of=anna)
 
 
 def session(world: World, *extra: Projection) -> Session:
