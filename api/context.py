@@ -30,7 +30,8 @@ from projections import (
     spans,
     tickets,
     timeline,
-    traceability,
+    traceability_changes,
+    traceability_repositories,
     views,
     webhooks,
     work,
@@ -127,10 +128,10 @@ class Loaders:
         self.history_counts = loader_by(view, timeline.history_counts)
         self.spans = loader_by(view, spans.spans)
         self.span_counts = loader_by(view, spans.span_counts)
-        self.repositories = loader(lambda ids: traceability.repositories_by_ids(view, ids))
-        self.commit_counts = loader(lambda ids: traceability.commit_counts(view, ids))
-        self.changes_of = loader_by(view, traceability.changes_of)
-        self.change_counts = loader_by(view, traceability.change_counts)
+        self.repositories = loader(lambda ids: traceability_repositories.repositories_by_ids(view, ids))
+        self.commit_counts = loader(lambda ids: traceability_repositories.commit_counts(view, ids))
+        self.changes_of = loader_by(view, traceability_changes.changes_of)
+        self.change_counts = loader_by(view, traceability_changes.change_counts)
         self.members = loader_by(view, directory.members)
         self.member_counts = loader_by(view, directory.member_counts)
 

@@ -20,7 +20,7 @@ from domain.traceability.links import AddChangeLink, ConfirmChangeLink, RejectCh
 from domain.traceability.releases import DeploymentOutcome, RecordDeployment, RecordRelease
 from domain.traceability.repositories import ChangeKind, DefineRepository, Provider, SetWebhookSecret
 from domain.traceability.requests import RecordMergeRequest, RecordReview, RequestState, ReviewVerdict
-from projections import traceability
+from projections import traceability_repositories
 from projections.rows import CodeChangeRow, RepositoryRow, TicketChangeRow
 
 for _enum in (Provider, ChangeKind, LinkSource, RequestState, ReviewVerdict, DeploymentOutcome):
@@ -87,8 +87,8 @@ async def _repositories(
     must_read_all(info)
     await once_passed(info, min_position, "traceability")
     view = info.context.view
-    page = await traceability.repositories(view, page_ask(first, after))
-    return ConnectionRow(page, lambda: traceability.repository_count(view))
+    page = await traceability_repositories.repositories(view, page_ask(first, after))
+    return ConnectionRow(page, lambda: traceability_repositories.repository_count(view))
 
 
 @strawberry.type

@@ -17,7 +17,7 @@ from api.ticket_fields import ticket_url
 from api.traceability import CodeChange, Repository
 from application.traceability.clones import blamed
 from domain.traceability import references
-from projections import traceability, traceability_trace
+from projections import traceability_repositories, traceability_trace
 from projections.reading import NOW
 from projections.registry import TICKET_READ_MODELS
 from projections.rows import ReleaseRow, RepositoryRow, TicketRow, TraceNodeRow, TraceVia
@@ -196,7 +196,7 @@ async def _check_messages(info: Info, repository: str, messages: list[str]) -> l
     if len(messages) > MESSAGES_LIMIT:
         raise Failure(BAD_USER_INPUT, f"At most {MESSAGES_LIMIT} messages are checked at once.")
     view = info.context.view
-    found = await traceability.repository_by_key(view, repository)
+    found = await traceability_repositories.repository_by_key(view, repository)
     if found is None:
         raise Failure(BAD_USER_INPUT, f"There is no repository {repository[:80]!r} here.")
     named = [references.mentions(message, found.trailers) for message in messages]

@@ -9,7 +9,6 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from psycopg import sql
 from psycopg.types.json import Json
 
 from domain.traceability.findings import (
@@ -29,10 +28,8 @@ from domain.traceability.releases import Deployment, Release
 from domain.traceability.repositories import (
     ChangeKind,
     MainlineAdvanced,
-    Provider,
     Repository,
     RepositoryDefined,
-    Tracker,
     WebhookSecretRemoved,
     WebhookSecretSet,
 )
@@ -41,12 +38,8 @@ from domain.traceability.requests import (
     MergeRequestOpened,
     MergeRequestRetitled,
     MergeRequestReviewed,
-    RequestState,
 )
-from projections.filters import PageAsk
 from projections.projection import Change, Projection
-from projections.reading import Listing, Moment, Page, View, count, counts_of, page, pages_of
-from projections.rows import CodeChangeRow, RepositoryRow, TicketChangeRow
 from projections.writing import Writes
 
 DDL = """
@@ -545,144 +538,3 @@ PROJECTION = Projection(
         "release": ("title",),
     },
 )
-
-
-# ---- queries
-
-_REPOSITORY = sql.SQL(
-    "r.id, r.key, r.name, r.provider, r.url, r.default_branch, r.trackers, r.trailers, r.mainline, r.secured"
-)
-
-
-def _repository_row(row: Sequence[Any]) -> RepositoryRow:
-    return RepositoryRow(
-        id=row[0],
-        key=row[1],
-        name=row[2],
-        provider=Provider(row[3]),
-        url=row[4],
-        default_branch=row[5],
-        trackers=msgspec.convert(row[6], list[Tracker]),
-        trailers=row[7],
-        mainline=row[8],
-        webhook_secured=row[9],
-    )
-
-
-_REPOSITORIES = Listing(
-    columns=_REPOSITORY,
-    source=sql.SQL("from repository r where r.workspace = %(workspace)s"),
-    keys=(("r.key", "text"),),
-    row=_repository_row,
-)
-
-
-async def repositories(view: View, ask: PageAsk) -> Page[RepositoryRow]:
-    """By key. Raises BadInput."""
-    return await page(view, _REPOSITORIES, ask)
-
-
-async def repository_count(view: View) -> int:
-    return await count(view, _REPOSITORIES)
-
-
-async def repositories_by_ids(view: View, ids: Sequence[UUID]) -> dict[UUID, RepositoryRow]:
-    rows = await view.fetch(
-        sql.SQL("select {} from repository r where r.workspace = %(workspace)s and r.id = any(%(ids)s)").format(
-            _REPOSITORY
-        ),
-        {"ids": list(ids)},
-    )
-    return {row[0]: _repository_row(row) for row in rows}
-
-
-async def repository_by_key(view: View, key: str) -> RepositoryRow | None:
-    query = sql.SQL("select {} from repository r where r.workspace = %(workspace)s and lower(r.key) = lower(%(key)s)")
-    rows = await view.fetch(query.format(_REPOSITORY), {"key": key})
-    return _repository_row(rows[0]) if rows else None
-
-
-async def commit_counts(view: View, repositories: Sequence[UUID]) -> dict[UUID, int]:
-    rows = await view.fetch(
-        "select repository, count(*) from code_commit where workspace = %(workspace)s"
-        " and repository = any(%(repositories)s) group by repository",
-        {"repositories": list(repositories)},
-    )
-    return dict(rows)
-
-
-async def changes_of(
-    view: View, tickets: Sequence[UUID], least: int, ask: PageAsk, moment: Moment
-) -> dict[UUID, Page[TicketChangeRow]]:
-    """Of each of these tickets, oldest first, those linked with `least` percent of confidence or more; a requester sees
-    none. Raises BadInput."""
-    return await pages_of(view, tickets, _changes(view, least, moment), ask)
-
-
-async def change_counts(view: View, tickets: Sequence[UUID], least: int, moment: Moment) -> dict[UUID, int]:
-    return await counts_of(view, tickets, _changes(view, least, moment))
-
-
-EFFECTIVE = """
-select l.repository, l.kind, l.change, l.ticket, max(l.confidence) as confidence, min(l.linked_at) as linked_at,
-       (array_agg(l.source order by l.confidence desc, l.position))[1] as source,
-       (array_agg(l.evidence order by l.confidence desc, l.position))[1] as evidence
-  from change_link l
- where l.workspace = %(workspace)s and {which}
-   and (%(as_of_position)s::bigint is null or l.position <= %(as_of_position)s)
-   and (l.closed_position is null or l.closed_position > %(as_of_position)s::bigint)
- group by l.repository, l.kind, l.change, l.ticket
-having bool_and(l.verdict is distinct from 'REJECTED')
-"""
-"""Links that hold, the strongest evidence of each: what a person rejected is none, whatever was found."""
-
-DETAILS = """
-  left join code_commit c on e.kind = 'COMMIT' and c.repository = e.repository and c.sha = e.change
-  left join merge_request q
-    on q.repository = e.repository and q.number = case e.kind when 'REQUEST' then e.change::integer end
-"""
-"""Of a change that a row `e` names."""
-
-CHANGE_COLUMNS = "e.repository, e.kind, e.change, coalesce(c.subject, q.title), c.author, {at}, q.state"
-CHANGE_WIDTH = 7
-
-
-def code_change(row: Sequence[Any]) -> CodeChangeRow:
-    """Of CHANGE_COLUMNS."""
-    return CodeChangeRow(
-        repository=row[0],
-        kind=ChangeKind(row[1]),
-        name=row[2],
-        title=row[3],
-        author=row[4],
-        at=row[5],
-        state=None if row[6] is None else RequestState(row[6]),
-    )
-
-
-_AT = "coalesce(c.committed_at, q.opened_at, e.linked_at)"
-
-
-def _changes(view: View, least: int, moment: Moment) -> Listing[TicketChangeRow]:
-    readable = "true" if view.actor.reads_all else "false"
-    return Listing(
-        columns=sql.SQL(CHANGE_COLUMNS.format(at=_AT) + ", e.source, e.confidence, e.evidence, e.linked_at"),
-        source=sql.SQL(
-            f"from ({EFFECTIVE.format(which='l.ticket = parent.id')}) e {DETAILS} where {readable}"
-            f" and e.confidence >= %(least)s and (%(as_of_time)s::timestamptz is null or {_AT} <= %(as_of_time)s)"
-        ),
-        keys=((_AT, "timestamptz"), ("e.repository", "uuid"), ("e.kind", "text"), ("e.change", "text")),
-        row=_ticket_change,
-        arguments={"least": least, "as_of_position": moment.position, "as_of_time": moment.occurred_at},
-    )
-
-
-def _ticket_change(row: Sequence[Any]) -> TicketChangeRow:
-    source, confidence, evidence, linked_at = row[CHANGE_WIDTH:]
-    return TicketChangeRow(
-        change=code_change(row),
-        source=LinkSource(source),
-        confidence=confidence,
-        evidence=evidence,
-        linked_at=linked_at,
-    )

@@ -10,7 +10,7 @@ from psycopg import sql
 from projections.filters import PageAsk
 from projections.reading import Listing, Page, View, count, page
 from projections.rows import CodeChangeRow, DeliveryMonthRow
-from projections.traceability import CHANGE_COLUMNS, DETAILS, code_change
+from projections.traceability_changes import CHANGE_COLUMNS, DETAILS, code_change
 from projections.traceability_links import ALL, CAME_BY
 
 

@@ -15,7 +15,7 @@ from domain.traceability.releases import DeploymentOutcome
 from domain.traceability.repositories import ChangeKind
 from projections.reading import View
 from projections.rows import CodeChangeRow, ReleaseRow, TraceNodeRow, TraceStepRow, TraceVia
-from projections.traceability import CHANGE_COLUMNS, CHANGE_WIDTH, DETAILS, EFFECTIVE, code_change
+from projections.traceability_changes import CHANGE_COLUMNS, CHANGE_WIDTH, DETAILS, EFFECTIVE, code_change
 from projections.traceability_links import CAME_BY, OF_COMMITS
 
 CHANGES_LIMIT = 1_000

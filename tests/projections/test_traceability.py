@@ -18,7 +18,7 @@ from domain.traceability.links import AddChangeLink, ConfirmChangeLink, LinkComm
 from domain.traceability.repositories import ChangeKind, DefineRepository, Provider, Tracker
 from domain.traceability.requests import RecordMergeRequest, RequestState
 from domain.workflows import defaults
-from projections import traceability
+from projections import traceability, traceability_changes
 from projections.filters import PageAsk
 from projections.reading import NOW, Moment
 from projections.rebuild import rebuild
@@ -76,8 +76,8 @@ def links_of(
 ) -> dict[str, str]:
     """By the change's name: why it is linked."""
     who = actor or world.admin
-    page = world.of_as(who, ticket, traceability.changes_of, least, PAGE, moment)
-    assert world.of_as(who, ticket, traceability.change_counts, least, moment) == len(page.nodes)
+    page = world.of_as(who, ticket, traceability_changes.changes_of, least, PAGE, moment)
+    assert world.of_as(who, ticket, traceability_changes.change_counts, least, moment) == len(page.nodes)
     return {one.change.name: one.source.value for one in page.nodes}
 
 
@@ -104,7 +104,7 @@ def test_a_trailer_and_a_text_link_commits(world: World, work: Work, shop: Trace
     assert shop.scan() == 2
     assert links_of(world, ticket) == {trailer: "TRAILER", text: "TEXT"}
     assert links_of(world, ticket, least=50) == {trailer: "TRAILER"}
-    [one, _] = world.of(ticket, traceability.changes_of, 0, PAGE, NOW).nodes
+    [one, _] = world.of(ticket, traceability_changes.changes_of, 0, PAGE, NOW).nodes
     assert (one.confidence, one.evidence, one.change.title) == (95, f"trailer {name}", "Form")
     assert shop.scan() == 0
 
@@ -185,7 +185,9 @@ def test_a_cherry_pick_and_a_revert_belong_to_what_they_repeat(
     assert found == {fix: "TRAILER", silent: "TRAILER", told: "TRAILER"}
     world.project()
     [of_revert] = [
-        one for one in world.of(ticket, traceability.changes_of, 0, PAGE, NOW).nodes if one.change.name == revert
+        one
+        for one in world.of(ticket, traceability_changes.changes_of, 0, PAGE, NOW).nodes
+        if one.change.name == revert
     ]
     assert of_revert.evidence == f"reverts {fix[:12]}"
 
@@ -339,7 +341,7 @@ def test_requesters_see_no_changes(world: World, work: Work, shop: Traced) -> No
 def test_changes_are_as_of_a_moment(world: World, work: Work, shop: Traced, ticket: UUID, name: str) -> None:
     first, second = work.commit(name), work.commit(f"Again {name}")
     shop.scan()
-    at = world.of(ticket, traceability.changes_of, 0, PAGE, NOW).nodes[0].change.at
+    at = world.of(ticket, traceability_changes.changes_of, 0, PAGE, NOW).nodes[0].change.at
     assert links_of(world, ticket, world.moment(occurred_at=at)) == {first: "TEXT"}
     assert set(links_of(world, ticket, world.moment(occurred_at=world.moment_now()))) == {first, second}
 
