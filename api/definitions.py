@@ -75,6 +75,9 @@ class DefineRoleInput(CommandInput):
     name: str
     workflow: str
     requires: list[str] | None = UNSET
+    expects_change: bool = strawberry.field(
+        default=False, description="Tickets that are done without a change of code are told by ticketGaps."
+    )
 
 
 @strawberry.input(description="Refused with IN_USE while a role or open tickets use it. Defining it anew revives it.")
@@ -209,7 +212,11 @@ async def _dry_run(info: Info, input: DefineWorkflowInput, command: DefineWorkfl
 
 async def define_role(info: Info, input: DefineRoleInput) -> Done:
     role = workflows.Role(
-        key=input.key, name=input.name, workflow=input.workflow, requires=tuple(given(input.requires) or ())
+        key=input.key,
+        name=input.name,
+        workflow=input.workflow,
+        requires=tuple(given(input.requires) or ()),
+        expects_change=input.expects_change,
     )
     return await perform(info, input, DefineRole(role=role), handle)
 

@@ -53,6 +53,7 @@ NAMED_BY: Mapping[str, Kind] = {
     "repository": Kind.REPOSITORY,
     "webhook": Kind.WEBHOOK,
     "mentions": Kind.PERSON,
+    "tickets": Kind.TICKET,
     "comment": Kind.COMMENT,
     "in_reply_to": Kind.COMMENT,
     "upload": Kind.UPLOAD,

@@ -41,6 +41,7 @@ from api.teams import TeamMutations, TeamQueries
 from api.tickets import TicketMutations, TicketQueries
 from api.traceability import TraceabilityMutations, TraceabilityQueries
 from api.traceability_quality import QualityQueries
+from api.traceability_releases import ReleaseMutations, ReleaseQueries
 from api.traceability_trace import TraceQueries
 from api.viewer import ViewerQueries
 from api.views import ViewMutations, ViewQueries
@@ -74,6 +75,7 @@ class Query(
     WorkQueries,
     TraceabilityQueries,
     TraceQueries,
+    ReleaseQueries,
     ClientQueries,
     ContractQueries,
     QualityQueries,
@@ -106,6 +108,7 @@ class Mutation(
     ViewMutations,
     WorkMutations,
     TraceabilityMutations,
+    ReleaseMutations,
     ClientMutations,
     ContractMutations,
     WebhookMutations,

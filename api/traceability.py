@@ -2,7 +2,8 @@
 
 from collections.abc import Awaitable
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
 
 import strawberry
 from strawberry import ID, UNSET, Parent
@@ -16,12 +17,16 @@ from api.scalars import Position
 from application.traceability.commands import handle
 from domain.traceability import repositories as domain
 from domain.traceability.findings import LinkSource
-from domain.traceability.links import AddChangeLink, ConfirmChangeLink, RejectChangeLink
+from domain.traceability.links import AddChangeLink, ConfirmChangeLink, LinkCommand, RejectChangeLink
 from domain.traceability.releases import DeploymentOutcome, RecordDeployment, RecordRelease
 from domain.traceability.repositories import ChangeKind, DefineRepository, Provider, SetWebhookSecret
 from domain.traceability.requests import RecordMergeRequest, RecordReview, RequestState, ReviewVerdict
 from projections import traceability_repositories
-from projections.rows import CodeChangeRow, RepositoryRow, TicketChangeRow
+from projections.reading import NOW
+from projections.rows import CodeChangeRow, RepositoryRow, TicketChangeRow, TicketRow
+
+if TYPE_CHECKING:
+    from api.ticket_fields import Ticket
 
 for _enum in (Provider, ChangeKind, LinkSource, RequestState, ReviewVerdict, DeploymentOutcome):
     strawberry.enum(_enum)
@@ -91,9 +96,17 @@ async def _repositories(
     return ConnectionRow(page, lambda: traceability_repositories.repository_count(view))
 
 
+async def _repository_by_key(info: Info, key: str, min_position: Position | None = UNSET) -> RepositoryRow | None:
+    """Not for requesters."""
+    must_read_all(info)
+    await once_passed(info, min_position, "traceability")
+    return await traceability_repositories.repository_by_key(info.context.view, key)
+
+
 @strawberry.type
 class TraceabilityQueries:
     repositories: Connection[Repository] = by(_repositories)
+    repository: Repository | None = by(_repository_by_key)
 
 
 # ---- changes
@@ -191,7 +204,8 @@ async def _repository_after(done: Parent[Done], info: Info) -> RepositoryRow | N
     """As it is after the command; null if the read model has not come that far within 2 s."""
     if done.outcome is None or not await wait_until_readable(info, done.outcome, "traceability"):
         return None
-    return await info.context.loaders.repositories.load(done.outcome.stream)
+    id_: UUID = getattr(done.command, "repository", done.outcome.stream)
+    return await info.context.loaders.repositories.load(id_)
 
 
 @strawberry.type
@@ -257,9 +271,19 @@ class RejectChangeLinkInput(ChangeLinkInput):
     pass
 
 
+async def _ticket_after(done: Parent[Done], info: Info) -> TicketRow | None:
+    """With its changes as they are after the command; null if the read model has not come that far within 2 s."""
+    command = done.command
+    if done.outcome is None or not isinstance(command, LinkCommand):
+        return None
+    if not await wait_until_readable(info, done.outcome, "traceability"):
+        return None
+    return await info.context.loaders.tickets.load((command.ticket, NOW))
+
+
 @strawberry.type
 class ChangeLinkPayload(Payload):
-    pass
+    ticket: Annotated["Ticket", strawberry.lazy("api.ticket_fields")] | None = by(_ticket_after)
 
 
 async def add_change_link(info: Info, input: AddChangeLinkInput) -> Done:
@@ -303,11 +327,6 @@ class RecordReviewInput(CommandInput):
     at: datetime | None = UNSET
 
 
-@strawberry.type
-class MergeRequestPayload(Payload):
-    pass
-
-
 async def record_merge_request(info: Info, input: RecordMergeRequestInput) -> Done:
     """Its changes are linked with the next scan, or at once where a webhook brings it."""
     return await perform(info, input, RecordMergeRequest, handle)
@@ -336,11 +355,6 @@ class RecordDeploymentInput(CommandInput):
     at: datetime | None = UNSET
 
 
-@strawberry.type
-class ReleasePayload(Payload):
-    pass
-
-
 async def record_release(info: Info, input: RecordReleaseInput) -> Done:
     return await perform(info, input, RecordRelease, handle)
 
@@ -353,10 +367,10 @@ async def record_deployment(info: Info, input: RecordDeploymentInput) -> Done:
 class TraceabilityMutations:
     define_repository: RepositoryPayload = by(define_repository)
     set_webhook_secret: RepositoryPayload = by(set_webhook_secret)
-    record_release: ReleasePayload = by(record_release)
-    record_deployment: ReleasePayload = by(record_deployment)
+    record_release: RepositoryPayload = by(record_release)
+    record_deployment: RepositoryPayload = by(record_deployment)
     add_change_link: ChangeLinkPayload = by(add_change_link)
     confirm_change_link: ChangeLinkPayload = by(confirm_change_link)
     reject_change_link: ChangeLinkPayload = by(reject_change_link)
-    record_merge_request: MergeRequestPayload = by(record_merge_request)
-    record_review: MergeRequestPayload = by(record_review)
+    record_merge_request: RepositoryPayload = by(record_merge_request)
+    record_review: RepositoryPayload = by(record_review)

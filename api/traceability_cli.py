@@ -2,6 +2,8 @@
 
 import asyncio
 import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID
 
@@ -19,6 +21,7 @@ from application.event_store.database import Database, Role
 from application.event_store.streams import EventStore
 from application.handling import Context
 from application.traceability.commands import repository_stream
+from application.traceability.lines import SECONDS, count_lines
 from application.traceability.scanning import Recording, Scanned, scan
 from application.workspaces import operator
 from domain.access import Actor
@@ -53,6 +56,7 @@ def trace() -> None:
 
 trace.add_command(traceability_client.line_command)
 trace.add_command(traceability_client.check_command)
+trace.add_command(traceability_client.attach_command)
 
 
 @trace.command("scan")
@@ -77,16 +81,49 @@ def scan_command(clone: Path, key: str, workspace: str | None) -> None:
     click.echo(f"New commits: {scanned.commits:,}, new links: {linked.links:,}.{anew}{withdrawn}")
 
 
+@trace.command("lines")
+@click.argument("clone", type=click.Path(path_type=Path))
+@click.option("--repository", "key", required=True, help="Its key, as defineRepository gave it.")
+@click.option("--workspace", help="Its key; may be left out where there is only one.")
+@click.option("--seconds", type=click.FloatRange(min=0), default=SECONDS, show_default=True, help="Then it stops.")
+def lines_command(clone: Path, key: str, workspace: str | None, seconds: float) -> None:
+    """Count, for each commit, the lines at the head of CLONE's main branch that are from it.
+
+    Scan it first. Only files that have changed since the last time are looked into; when the time is over, the next
+    run goes on.
+    """
+    try:
+        with open_database(home()) as database, EventStore(database) as store:
+            chosen = choose_workspace(database, workspace)
+            id_ = repository_stream(chosen.id, key)
+            recording = Recording(store, Context(actor=operator(chosen.id), channel="scan"), id_)
+            kept = home() / "lines" / f"{id_}.json"
+            with _bar("Counting") as told:
+                counted = count_lines(recording, clone, kept, seconds, told)
+    except KeyboardInterrupt:
+        click.echo("Interrupted; nothing was recorded.", err=True)
+        sys.exit(INTERRUPTED)
+    left = f" There was no time for {counted.left:,} files; run it again to go on." if counted.left else ""
+    click.echo(f"Lines: {counted.lines:,} in {counted.files:,} files; skipped: {counted.skipped:,}.{left}")
+
+
+@contextmanager
+def _bar(what: str) -> Generator[Callable[[int, int], None]]:
+    """A progress bar on standard error, where that is a terminal."""
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        task = bars.add_task("", total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total)
+
+
 def scan_clone(
     database: Database, store: EventStore, actor: Actor, repository: UUID, clone: Path
 ) -> tuple[Scanned, Linked]:
     """With a progress bar on standard error. Raises Refused, StoreUnavailable, ReadModelBehind."""
     recording = Recording(store, Context(actor=actor, channel="scan"), repository)
-    columns = (TextColumn("Scanning"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
-        task = bars.add_task("", total=None)
-        scanned = scan(recording, clone, lambda done, total: bars.update(task, completed=done, total=total))
+    with _bar("Scanning") as told:
+        scanned = scan(recording, clone, told)
         linked = asyncio.run(_link(database, actor, recording, scanned, clone))
     return scanned, linked
 

@@ -66,7 +66,8 @@ def _refusal(error: urllib.error.HTTPError) -> dict[str, Any]:
 _TRACE = """query($sha: String!) { trace(of: {commit: {sha: $sha}}) {
   requests { key title url requester { name } }
   tickets { key title }
-  nodes { release { tag environments } change { kind name title author at } }
+  nodes { release { tag environments } change { kind name title author at } work { seconds entries people }
+    statement { number since until amount currency } rating { score comment } }
   steps { via confidence evidence from { ...Named } to { ...Named } }
 } }
 fragment Named on TraceNode { change { kind name } ticket { key } }"""
@@ -118,6 +119,22 @@ def _told(sha: str, lines: int | None, trace: dict[str, Any]) -> list[str]:
     for release in (node["release"] for node in trace["nodes"] if node["release"]):
         runs = f", runs in {', '.join(release['environments'])}" if release["environments"] else ""
         told.append(f"  released with {release['tag']}{runs}")
+    return [*told, *_costs(trace["nodes"])]
+
+
+def _costs(nodes: list[dict[str, Any]]) -> list[str]:
+    told: list[str] = []
+    for work in (node["work"] for node in nodes if node["work"]):
+        hours, minutes = divmod(work["seconds"] // 60, 60)
+        told.append(f"  hours: {hours}:{minutes:02} in {work['entries']} entries by {work['people']} people")
+    for stated in (node["statement"] for node in nodes if node["statement"]):
+        name = "not closed yet" if stated["number"] is None else f"statement {stated['number']}"
+        told.append(
+            f"  charged: {stated['amount']} {stated['currency']}, {name} ({stated['since']} to {stated['until']})"
+        )
+    for rating in (node["rating"] for node in nodes if node["rating"]):
+        comment = f": {rating['comment']}" if rating["comment"] else ""
+        told.append(f"  rated {rating['score']} of 5{comment}")
     return told
 
 
@@ -126,6 +143,34 @@ def _name(node: dict[str, Any]) -> str:
     if change is not None:
         return change["name"][:12] if change["kind"] == "COMMIT" else f"request {change['name']}"
     return node["ticket"]["key"] if node["ticket"] is not None else ""
+
+
+# ---- attach
+
+_FIND = "query($k: String!) { repository(key: $k) { id } }"
+_ATTACH = """mutation($i: AttachProvenanceInput!) { attachProvenance(input: $i) {
+  artifacts { name digest commit } userErrors { message } } }"""
+
+
+@click.command("attach")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--repository", envvar=REPOSITORY_VARIABLE, help=f"Its key here; {REPOSITORY_VARIABLE} names it, too.")
+def attach_command(file: Path, repository: str | None) -> None:
+    """Tie what was built to its commit: FILE is an in-toto statement with SLSA provenance, plain or in an envelope."""
+    if not repository:
+        raise CannotAsk(f"Say which repository this is: --repository, or {REPOSITORY_VARIABLE}.")
+    try:
+        provenance = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CannotAsk(f"{file}: {getattr(error, 'strerror', None) or 'it is no text'}.") from None
+    found = ask(_FIND, k=repository)
+    if found is None:
+        raise CannotAsk(f"There is no repository {repository!r} here.")
+    attached = ask(_ATTACH, i={"repository": found["id"], "provenance": provenance})
+    if refusals := attached["userErrors"]:
+        raise CannotAsk(refusals[0]["message"])
+    for one in attached["artifacts"]:
+        click.echo(f"{one['digest']} {one['name']} was built of {one['commit'][:12]}")
 
 
 # ---- check

@@ -31,6 +31,9 @@ def _role_active(role: Parent[workflows.Role], info: Info) -> bool:
 class Role:
     key: str
     name: str
+    expects_change: bool = strawberry.field(
+        description="Who is done in this role has changed some code; else it is a gap."
+    )
     active: bool = by(_role_active)
 
 

@@ -12,7 +12,7 @@ import msgspec
 from domain import clients, contracts, people, services, statements, teams, tickets, views, webhooks, work, workflows
 from domain.comments import ChangeOfComment
 from domain.tickets import Ticket
-from domain.traceability import links, releases, repositories, requests
+from domain.traceability import artifacts, links, releases, repositories, requests
 
 
 class Scope(StrEnum):
@@ -83,6 +83,8 @@ Command = (
     | links.LinkCommand
     | requests.RequestCommand
     | releases.ReleaseCommand
+    | releases.PromiseCommand
+    | artifacts.AttachProvenance
     | clients.ClientCommand
     | contracts.ContractCommand
     | contracts.BindContract
@@ -139,6 +141,9 @@ _ALLOWED: dict[type[Command], tuple[Scope, ...]] = {
     requests.RecordReview: _HEADS,
     releases.RecordRelease: _HEADS,
     releases.RecordDeployment: _HEADS,
+    releases.PromiseTickets: _STAFF,
+    releases.WithdrawPromise: _STAFF,
+    artifacts.AttachProvenance: _HEADS,
     repositories.SetWebhookSecret: (Scope.ADMIN,),
 }
 

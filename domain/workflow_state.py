@@ -117,12 +117,14 @@ class Workflow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Role(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`requires`: ticket fields that a ticket must have to take this role."""
+    """`requires`: ticket fields that a ticket must have to take this role. `expects_change`: who is done in this role
+    has changed some code; where there is none, it is told as a gap, and nothing is refused."""
 
     key: str
     name: str
     workflow: str
     requires: tuple[str, ...] = ()
+    expects_change: bool = False
 
 
 class WipLimit(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,6 +1,7 @@
 """What queries return: the rows that the GraphQL types of the same names show."""
 
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -515,6 +516,61 @@ class TraceVia(StrEnum):
     TEXT = "TEXT"
     PARENT = "PARENT"
     RELEASE = "RELEASE"
+    ARTIFACT = "ARTIFACT"
+    CONTRACT = "CONTRACT"
+    WORK = "WORK"
+    STATEMENT = "STATEMENT"
+    RATING = "RATING"
+
+
+class ArtifactRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What was built of a commit. `signatures`: of its provenance, not verified here."""
+
+    repository: UUID
+    digest: str
+    commit: str
+    name: str
+    builder: str | None
+    signatures: int
+    built_at: datetime
+
+
+class TracedWorkRow(msgspec.Struct, frozen=True, kw_only=True):
+    """All work on one ticket. `contract`: under which it counts, where it does under one."""
+
+    ticket: UUID
+    contract: UUID | None
+    entries: int
+    seconds: int
+    people: int
+    since: datetime
+    until: datetime
+
+
+class TracedStatementRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What one ticket comes to in a statement. `number`: None while its days are not closed. Seconds; money without
+    tax."""
+
+    contract: UUID
+    number: int | None
+    since: date
+    until: date
+    lines: int
+    seconds: int
+    billed: int
+    amount: Decimal
+    currency: str
+
+
+class TraceEnvironmentRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Where changes run. `first_at`: the first deployment that has one of them; `all_at`: the first that has all;
+    `last_at`: the last one that has any."""
+
+    repository: UUID
+    environment: str
+    first_at: datetime
+    all_at: datetime | None
+    last_at: datetime
 
 
 class TraceNodeRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -523,6 +579,30 @@ class TraceNodeRow(msgspec.Struct, frozen=True, kw_only=True):
     change: CodeChangeRow | None = None
     ticket: UUID | None = None
     release: ReleaseRow | None = None
+    artifact: ArtifactRow | None = None
+    contract: UUID | None = None
+    work: TracedWorkRow | None = None
+    statement: TracedStatementRow | None = None
+    rating: RatingRow | None = None
+
+
+class ReleaseNotesSection(msgspec.Struct, frozen=True, kw_only=True):
+    role: str
+    service: UUID | None
+    tickets: list[UUID]
+
+
+class ReleaseNotesRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What a release brings, as tickets. `fulfilled`: first requests of which nothing is left to release; `partly`: the
+    others that it has something of; `missing`: promised, and not wholly in it."""
+
+    release: ReleaseRow | None
+    sections: list[ReleaseNotesSection]
+    fulfilled: list[UUID]
+    partly: list[UUID]
+    promised: list[UUID]
+    missing: list[UUID]
+    cut: bool
 
 
 class TraceStepRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -531,6 +611,64 @@ class TraceStepRow(msgspec.Struct, frozen=True, kw_only=True):
     via: TraceVia
     confidence: int
     evidence: str
+
+
+class GapMonthRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Commits of a month, as 2026-03, and how many of them lack what. Those without review are released."""
+
+    month: str
+    commits: int
+    no_ticket: int
+    no_release: int
+    no_review: int
+
+
+class LineOriginsRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Lines at a repository's head, and how many of them are from commits that belong to a ticket. `skipped`: files
+    that were not looked into."""
+
+    head: str
+    counted_at: datetime
+    files: int
+    skipped: int
+    lines: int
+    traced: int
+
+    @property
+    def share(self) -> float | None:
+        return self.traced / self.lines if self.lines else None
+
+
+class TicketGapRow(msgspec.Struct, frozen=True, kw_only=True):
+    """`at`: when it was closed, or worked on last. `seconds`: of that work."""
+
+    ticket: UUID
+    at: datetime
+    seconds: int
+
+
+class TicketGapMonthRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Tickets, whose role expects a change, that were done in a month, and how many of them have none; seconds of those
+    that were worked on last in that month, and of those among them that have no change."""
+
+    month: str
+    done: int
+    no_change: int
+    worked_seconds: int
+    seconds_without_change: int
+
+
+class QualityPairRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A closed first request, one change that was made for it or for its part `ticket`, and how the requester liked
+    what came of it."""
+
+    request: UUID
+    closed_at: datetime
+    ticket: UUID | None
+    change: CodeChangeRow | None
+    confidence: int | None
+    evidence: str | None
+    rating: RatingRow | None
 
 
 class DeliveryMonthRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -38,6 +38,7 @@ from domain.tickets import (
     TicketWatched,
     Visibility,
 )
+from domain.traceability.artifacts import Artifact
 from domain.traceability.findings import (
     Batch,
     ChangesLinked,
@@ -46,9 +47,10 @@ from domain.traceability.findings import (
     CommitsPushed,
     CommitsRecorded,
     CopiesFound,
+    LinesCounted,
 )
 from domain.traceability.links import Link
-from domain.traceability.releases import Deployment, Release
+from domain.traceability.releases import Deployment, Promise, Release, ReleaseFollowed
 from domain.traceability.repositories import Repository, WebhookSecretSet
 from domain.traceability.requests import MergeRequest
 from domain.views import View as SavedView
@@ -143,6 +145,8 @@ _PATHS = {
     ),
     Ticket: _paths(*TICKET_PATHS),
     Batch: _paths(("repository", "repository")),
+    Artifact: _paths(("digest", "digest"), ("commits", "commits")),
+    Promise: _paths(("tag", "tag"), ("tickets", "tickets")),
     Repository: _paths(
         ("key", "key"),
         ("name", "name"),
@@ -357,6 +361,10 @@ def _data(event: DomainEvent) -> Any:
     match event:
         case CommitsRecorded(commits=found):
             return {"commits": len(found), "first": found[0].sha, "last": found[-1].sha}
+        case LinesCounted(head=head, lines=found, files=files, skipped=skipped):
+            return {"head": head, "lines": sum(found.values()), "files": files, "skipped": skipped}
+        case ReleaseFollowed(commit=head, base=base, commits=found):
+            return {"commit": head, "base": base, "beside": len(found)}
         case CommitsPushed(commits=found):
             return {"commits": len(found), "first": found[0].sha, "last": found[-1].sha}
         case WebhookSecretSet():

@@ -20,11 +20,11 @@ from domain.traceability.findings import (
     CommitsRecorded,
     CopiesFound,
     Finding,
+    LinesCounted,
     LinkSource,
 )
 from domain.traceability.links import LinkAdded, LinkConfirmed, LinkEvent, LinkRejected, Verdict
 from domain.traceability.references import Mention
-from domain.traceability.releases import Deployment, Release
 from domain.traceability.repositories import (
     ChangeKind,
     MainlineAdvanced,
@@ -35,12 +35,14 @@ from domain.traceability.repositories import (
 )
 from domain.traceability.requests import (
     MergeRequest,
+    MergeRequestMerged,
     MergeRequestOpened,
     MergeRequestRetitled,
     MergeRequestReviewed,
 )
+from projections import traceability_lines, traceability_releases
 from projections.projection import Change, Projection
-from projections.writing import Writes
+from projections.writing import Writes, columns
 
 DDL = """
 create table repository (
@@ -110,7 +112,8 @@ create table merge_request (
   id            uuid primary key,
   repository    uuid not null,
   number        integer not null,
-  position      bigint not null,
+  position      bigint not null, -- at which it was opened
+  merged_position bigint,
   title         text not null,
   branch        text,
   target        text,
@@ -131,27 +134,6 @@ create table merge_request_review (
   reviewer     text,
   reviewed_at  timestamptz not null,
   primary key (request, version)
-);
-create table release (
-  workspace     uuid not null,
-  id            uuid primary key,
-  repository    uuid not null,
-  position      bigint not null,
-  tag           text not null,
-  commit_sha    text,
-  title         text,
-  published_at  timestamptz not null
-);
-create table deployment (
-  workspace    uuid not null,
-  id           uuid primary key,
-  repository   uuid not null,
-  position     bigint not null,
-  number       text not null,
-  environment  text not null,
-  commit_sha   text not null,
-  outcome      text not null,
-  finished_at  timestamptz not null
 );
 create table change_mention (
   workspace   uuid not null,
@@ -193,8 +175,6 @@ create index code_copy_origin on code_copy (repository, origin);
 create index merge_request_number on merge_request (repository, number);
 create index merge_request_commit on merge_request (repository, merge_commit) where merge_commit is not null;
 create index merge_request_head on merge_request (repository, head) where head is not null;
-create index release_of_repository on release (repository, published_at);
-create index deployment_of_repository on deployment (repository, finished_at);
 create index change_mention_prefix on change_mention (workspace, prefix, number);
 create index change_link_ticket on change_link (workspace, ticket);
 """
@@ -205,6 +185,8 @@ create index change_link_ticket on change_link (workspace, ticket);
 
 def fold(write: Writes, changes: Sequence[Change]) -> None:
     last: dict[UUID, Change] = {}
+    opened: dict[UUID, int] = {}
+    merged: dict[UUID, int] = {}
     for change in changes:
         match change.envelope.event:
             case CommitsRecorded() | CommitsPushed() as event:
@@ -223,21 +205,22 @@ def fold(write: Writes, changes: Sequence[Change]) -> None:
                 _review(write, change, event)
             case MergeRequestOpened() | MergeRequestRetitled() as event:
                 _mentioned(write, change, event.mentions)
+                opened.setdefault(change.envelope.originator_id, change.envelope.position)
+            case MergeRequestMerged():
+                merged.setdefault(change.envelope.originator_id, change.envelope.position)
+            case LinesCounted() as event:
+                traceability_lines.fold(write, change, event)
             case _:
-                pass
-        one_row = isinstance(change.after, MergeRequest | Release | Deployment)
-        if one_row or isinstance(change.envelope.event, _SHOWN):
+                traceability_releases.fold(write, change)
+        if isinstance(change.after, MergeRequest) or isinstance(change.envelope.event, _SHOWN):
             last[change.envelope.originator_id] = change
     for change in last.values():
         match change.after:
             case Repository():
                 _repository(write, change, change.after)
             case MergeRequest():
-                _request(write, change, change.after)
-            case Release():
-                _release(write, change, change.after)
-            case Deployment():
-                _deployment(write, change, change.after)
+                id_ = change.envelope.originator_id
+                _request(write, change, change.after, (opened.get(id_, 0), merged.get(id_)))
             case _:
                 pass
 
@@ -278,14 +261,14 @@ def _commits(write: Writes, change: Change, event: CommitsRecorded | CommitsPush
     write.execute(_TWINS, (repository, [one.sha for one in event.commits]))
     parents = [(workspace, repository, parent, one.sha) for one in event.commits for parent in one.parents[1:]]
     if parents:
-        write.execute(_PARENTS, _columns(parents))
+        write.execute(_PARENTS, columns(parents))
     mentions = [
         (workspace, repository, ChangeKind.COMMIT.value, one.sha, *_mention(mention), one.committed_at)
         for one in event.commits
         for mention in one.mentions
     ]
     if mentions:
-        write.execute(_MENTIONS, _columns(mentions))
+        write.execute(_MENTIONS, columns(mentions))
 
 
 ERASED = "[erased]"
@@ -335,7 +318,7 @@ def _mention(mention: Mention) -> tuple[str, str, int]:
 def _copies(write: Writes, change: Change, event: CopiesFound) -> None:
     of, position = _of(change, event), change.envelope.position
     if event.copies:
-        write.execute(_COPIES, _columns([(*of, one.sha, one.origin, position) for one in event.copies]))
+        write.execute(_COPIES, columns([(*of, one.sha, one.origin, position) for one in event.copies]))
     compared = [*event.copies, *event.different]
     write.execute(_COMPARED, (event.repository, [one.sha for one in compared], [one.origin for one in compared]))
 
@@ -350,7 +333,7 @@ def _introductions(write: Writes, change: Change, event: CommitsIntroduced) -> N
         for n, one in enumerate(event.introduced)
         for sha in (one.by, *one.commits)
     ]
-    write.execute(_INTRODUCTIONS, _columns(rows))
+    write.execute(_INTRODUCTIONS, columns(rows))
 
 
 PLACES = 10_000
@@ -372,7 +355,7 @@ def _links(write: Writes, change: Change, event: ChangesLinked) -> None:
         )
         for one in event.links
     ]
-    write.execute(_LINKS, _columns(rows))
+    write.execute(_LINKS, columns(rows))
 
 
 def _unlinked(write: Writes, change: Change, event: ChangesUnlinked) -> None:
@@ -380,7 +363,7 @@ def _unlinked(write: Writes, change: Change, event: ChangesUnlinked) -> None:
     rows = [
         (event.repository, one.kind.value, one.change, one.ticket, one.source.value, position) for one in event.links
     ]
-    write.execute(_UNLINKS, _columns(rows))
+    write.execute(_UNLINKS, columns(rows))
 
 
 _UNLINKS = """
@@ -406,7 +389,7 @@ def _verdict(write: Writes, change: Change, event: LinkEvent) -> None:
         *(envelope.workspace, *pair, source.value, CONFIDENCE[source]),
         *("said by a person", verdict.value, person, envelope.occurred_at, envelope.position),
     )
-    write.execute(_LINKS, _columns([row]))
+    write.execute(_LINKS, columns([row]))
 
 
 _LINKS = """
@@ -426,7 +409,7 @@ def _mentioned(write: Writes, change: Change, mentions: Sequence[Mention]) -> No
     write.execute("delete from change_mention where repository = %s and kind = %s and change = %s", of)
     rows = [(change.envelope.workspace, *of, *_mention(one), request.opened_at) for one in mentions]
     if rows:
-        write.execute(_MENTIONS, _columns(rows))
+        write.execute(_MENTIONS, columns(rows))
 
 
 def _review(write: Writes, change: Change, event: MergeRequestReviewed) -> None:
@@ -463,53 +446,23 @@ def _repository(write: Writes, change: Change, state: Repository) -> None:
     )
 
 
-def _request(write: Writes, change: Change, state: MergeRequest) -> None:
+def _request(write: Writes, change: Change, state: MergeRequest, positions: tuple[int, int | None]) -> None:
+    """`positions`: at which it was opened and merged, if it was in this batch."""
     envelope = change.envelope
     write.execute(
-        "insert into merge_request (workspace, id, repository, number, position, title, branch, target, head, state,"
-        " merge_commit, opened_at, merged_at, closed_at, reviews)"
-        " values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) on conflict (id) do update set"
-        " position = excluded.position, title = excluded.title, branch = excluded.branch, target = excluded.target,"
-        " head = excluded.head,"
+        "insert into merge_request (workspace, id, repository, number, position, merged_position, title, branch,"
+        " target, head, state, merge_commit, opened_at, merged_at, closed_at, reviews)"
+        " values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) on conflict (id) do update set"
+        " merged_position = coalesce(merge_request.merged_position, excluded.merged_position),"
+        " title = excluded.title, branch = excluded.branch, target = excluded.target, head = excluded.head,"
         " state = excluded.state, merge_commit = excluded.merge_commit, merged_at = excluded.merged_at,"
         " closed_at = excluded.closed_at, reviews = excluded.reviews",
         (
-            *(envelope.workspace, envelope.originator_id, state.repository, state.number, envelope.position),
+            *(envelope.workspace, envelope.originator_id, state.repository, state.number, *positions),
             *(state.title, state.branch, state.target, state.head, state.state.value, state.merge_commit),
             *(state.opened_at, state.merged_at, state.closed_at, state.reviews),
         ),
     )
-
-
-def _release(write: Writes, change: Change, state: Release) -> None:
-    envelope = change.envelope
-    write.execute(
-        "insert into release (workspace, id, repository, position, tag, commit_sha, title, published_at)"
-        " values (%s, %s, %s, %s, %s, %s, %s, %s) on conflict (id) do update set position = excluded.position,"
-        " commit_sha = excluded.commit_sha",
-        (
-            *(envelope.workspace, envelope.originator_id, state.repository, envelope.position),
-            *(state.tag, state.commit, state.title, state.published_at),
-        ),
-    )
-
-
-def _deployment(write: Writes, change: Change, state: Deployment) -> None:
-    envelope = change.envelope
-    write.execute(
-        "insert into deployment (workspace, id, repository, position, number, environment, commit_sha, outcome,"
-        " finished_at) values (%s, %s, %s, %s, %s, %s, %s, %s, %s) on conflict (id) do update set"
-        " position = excluded.position, environment = excluded.environment, commit_sha = excluded.commit_sha,"
-        " outcome = excluded.outcome, finished_at = excluded.finished_at",
-        (
-            *(envelope.workspace, envelope.originator_id, state.repository, envelope.position, state.number),
-            *(state.environment, state.commit, state.outcome.value, state.finished_at),
-        ),
-    )
-
-
-def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)]
 
 
 PROJECTION = Projection(
@@ -523,13 +476,13 @@ PROJECTION = Projection(
         "code_copy",
         "merge_request",
         "merge_request_review",
-        "release",
-        "deployment",
+        *traceability_releases.TABLES,
+        *traceability_lines.TABLES,
         "change_mention",
         "change_link",
     ),
-    ddl=DDL,
-    indexes=INDEXES,
+    ddl=DDL + traceability_releases.DDL + traceability_lines.DDL,
+    indexes=INDEXES + traceability_releases.INDEXES,
     fold=fold,
     personal={
         "code_commit": ("author", "email", "subject"),

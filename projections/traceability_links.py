@@ -77,6 +77,12 @@ came_by as ( -- which request a commit came by, and how that is known
 ALL: LiteralString = "true"
 """Merge requests of a repository: `which` of them CAME_BY and LANDED are asked for."""
 
+THEN: LiteralString = """
+(%(as_of_position)s::bigint is null or q.merged_position <= %(as_of_position)s)
+ and (%(as_of_time)s::timestamptz is null or q.merged_at <= %(as_of_time)s)
+"""
+"""Those that had been merged at a moment."""
+
 OF_COMMITS: LiteralString = """
 q.id in (
   with brought as ( -- commits of the main branch by which these may have come

@@ -1,7 +1,8 @@
-"""The chain from a change of code to who asked for it, and back: every step with its evidence.
+"""The chain from a change of code to who asked for it, and back: every step with its evidence, as of any moment.
 
 commit -> merge request -> ticket -> its parents, up to the first request; commit -> the first release that has it, and
-where that runs. From a ticket the other way, with what was split off it.
+where that runs; ticket -> hours -> statements, and what the requester says of it. From a ticket, a contract and a
+release the other way, with what was split off.
 """
 
 from collections.abc import Sequence
@@ -9,18 +10,26 @@ from typing import Any, LiteralString
 from uuid import UUID
 
 import msgspec
+from psycopg import sql
 
 from domain.errors import InvalidValue
-from domain.traceability.releases import DeploymentOutcome
+from domain.traceability import artifacts
 from domain.traceability.repositories import ChangeKind
-from projections.reading import View
-from projections.rows import CodeChangeRow, ReleaseRow, TraceNodeRow, TraceStepRow, TraceVia
+from projections import spans, traceability_costs, traceability_releases
+from projections.reading import NOW, Moment, View
+from projections.rows import ArtifactRow, CodeChangeRow, ReleaseRow, TraceNodeRow, TraceStepRow, TraceVia
 from projections.traceability_changes import CHANGE_COLUMNS, CHANGE_WIDTH, DETAILS, EFFECTIVE, code_change
-from projections.traceability_links import CAME_BY, OF_COMMITS
+from projections.traceability_links import CAME_BY, OF_COMMITS, THEN
 
+HOLDS: LiteralString = (
+    "(%(as_of_position)s::bigint is null and {0}.closed_position is null or {0}.position <= %(as_of_position)s"
+    " and ({0}.closed_position is null or {0}.closed_position > %(as_of_position)s))"
+)
+"""Of rows that are closed when others take their place: as of a position."""
 CHANGES_LIMIT = 1_000
 """Of one answer; a release with more says that it is cut short."""
 LINKS_LIMIT = 5_000
+TICKETS_LIMIT = 1_000
 DEPTH = 32
 """Of parents, and of what was split off."""
 
@@ -32,15 +41,20 @@ class Trace(msgspec.Struct):
     """What was found so far: nodes once each, steps between them. `cut`: there is more."""
 
     view: View
+    moment: Moment = NOW
     steps: list[TraceStepRow] = msgspec.field(default_factory=list[TraceStepRow])
     cut: bool = False
     _changes: dict[Key, TraceNodeRow] = msgspec.field(default_factory=dict[Key, TraceNodeRow])
     _tickets: dict[UUID, TraceNodeRow] = msgspec.field(default_factory=dict[UUID, TraceNodeRow])
-    _releases: dict[UUID, TraceNodeRow] = msgspec.field(default_factory=dict[UUID, TraceNodeRow])
+    _others: dict[Any, TraceNodeRow] = msgspec.field(default_factory=dict[Any, TraceNodeRow])
 
     @property
     def nodes(self) -> list[TraceNodeRow]:
-        return [*self._changes.values(), *self._tickets.values(), *self._releases.values()]
+        return [*self._changes.values(), *self._tickets.values(), *self._others.values()]
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return {"as_of_position": self.moment.position, "as_of_time": self.moment.occurred_at}
 
     def ticket(self, id_: UUID) -> TraceNodeRow:
         return self._tickets.setdefault(id_, TraceNodeRow(ticket=id_))
@@ -49,7 +63,17 @@ class Trace(msgspec.Struct):
         return self._changes.setdefault((row.repository, row.kind.value, row.name), TraceNodeRow(change=row))
 
     def release(self, row: ReleaseRow) -> TraceNodeRow:
-        return self._releases.setdefault(row.id, TraceNodeRow(release=row))
+        return self._others.setdefault(row.id, TraceNodeRow(release=row))
+
+    def artifact(self, row: ArtifactRow) -> TraceNodeRow:
+        return self._others.setdefault((row.repository, row.digest, row.commit), TraceNodeRow(artifact=row))
+
+    def contract(self, id_: UUID) -> TraceNodeRow:
+        return self._others.setdefault(id_, TraceNodeRow(contract=id_))
+
+    def other(self, node: TraceNodeRow) -> TraceNodeRow:
+        """One that nothing else leads to."""
+        return self._others.setdefault(len(self._others), node)
 
     def known(self, key: Key) -> TraceNodeRow:
         return self._changes[key]
@@ -70,9 +94,9 @@ class Trace(msgspec.Struct):
 # ---- where a trace begins
 
 
-async def of_commit(view: View, sha: str, repository: UUID | None = None) -> Trace:
+async def of_commit(view: View, sha: str, repository: UUID | None = None, moment: Moment = NOW) -> Trace:
     """By its hash, or the beginning of it that no other has. Raises InvalidValue."""
-    trace = Trace(view)
+    trace = Trace(view, moment)
     if not 7 <= len(sha) <= 64 or any(one not in "0123456789abcdef" for one in sha):
         raise InvalidValue("A commit is named by 7 to 64 hexadecimal digits of its hash.", ("commit", "sha"))
     rows = await _details(
@@ -90,8 +114,8 @@ async def of_commit(view: View, sha: str, repository: UUID | None = None) -> Tra
     return trace
 
 
-async def of_request(view: View, repository: UUID, number: int) -> Trace:
-    trace = Trace(view)
+async def of_request(view: View, repository: UUID, number: int, moment: Moment = NOW) -> Trace:
+    trace = Trace(view, moment)
     rows = await _details(
         view,
         "select q.repository, 'REQUEST', q.number::text, q.opened_at from merge_request q"
@@ -105,49 +129,53 @@ async def of_request(view: View, repository: UUID, number: int) -> Trace:
     return trace
 
 
-async def of_ticket(view: View, ticket: UUID) -> Trace:
-    """With what was split off it, and the changes of all of that."""
-    trace = Trace(view)
-    trace.ticket(ticket)
-    await _down(trace)
-    for row in await _links(view, "l.ticket = any(%(tickets)s)", {"tickets": trace.tickets()}):
-        change = trace.change(code_change(row[:CHANGE_WIDTH]))
-        _linked(trace, trace.ticket(row[CHANGE_WIDTH]), change, row)
-    await _up(trace)
-    await _released(trace)
+async def of_artifact(view: View, digest: str, moment: Moment = NOW) -> Trace:
+    """By its digest, as `sha256:…`. Raises InvalidValue."""
+    trace = Trace(view, moment)
+    await _artifacts(trace, "a.digest = %(digest)s", {"digest": artifacts.digest(digest)})
+    await _forward(trace)
     return trace
 
 
-async def of_release(view: View, repository: UUID, tag: str) -> Trace:
-    """What came into the main branch since the release before it."""
-    trace = Trace(view)
-    releases = await _releases(
-        view, "r.repository = %(repository)s and r.tag = %(tag)s", {"repository": repository, "tag": tag}
+async def of_ticket(view: View, ticket: UUID, moment: Moment = NOW) -> Trace:
+    """With what was split off it, and the changes of all of that."""
+    trace = Trace(view, moment)
+    trace.ticket(ticket)
+    await _backward(trace)
+    return trace
+
+
+async def of_contract(view: View, contract: UUID, moment: Moment = NOW) -> Trace:
+    """With the tickets that are bound to it, and those whose work counts under it."""
+    trace = Trace(view, moment)
+    rows = await view.fetch(
+        "select ticket, 'bound to it' from ticket_contract where workspace = %(workspace)s and contract = %(contract)s"
+        " union"
+        " select w.ticket, 'work counts under it' from billed_work w"
+        f"  where w.workspace = %(workspace)s and w.contract = %(contract)s and {HOLDS.format('w')}"
+        "    and (%(as_of_time)s::timestamptz is null or w.started_at <= %(as_of_time)s)"
+        " order by 1, 2 limit %(most)s",
+        {"contract": contract, "most": TICKETS_LIMIT + 1, **trace.arguments},
     )
-    for release in releases:
-        trace.release(release)
-        for row in await _details(view, _IN_RELEASE, {"release": release.id, "most": CHANGES_LIMIT + 1}):
-            if len(trace.changes()) >= CHANGES_LIMIT:
-                trace.cut = True
-                break
+    trace.cut = len(rows) > TICKETS_LIMIT
+    for ticket, evidence in rows[:TICKETS_LIMIT]:
+        trace.step(trace.contract(contract), trace.ticket(ticket), TraceVia.CONTRACT, 100, evidence)
+    if rows:
+        await _backward(trace)
+    return trace
+
+
+async def of_release(view: View, repository: UUID, tag: str, moment: Moment = NOW) -> Trace:
+    """What came with it first."""
+    trace = Trace(view, moment)
+    for release in await traceability_releases.by_tag(view, repository, tag, moment):
+        rows = await _details(view, *traceability_releases.brought(release, CHANGES_LIMIT + 1, moment))
+        trace.cut = len(rows) > CHANGES_LIMIT
+        for row in rows[:CHANGES_LIMIT]:
             trace.step(trace.release(release), trace.change(row), TraceVia.RELEASE, 100, f"first in {release.tag}")
+        trace.release(release)
     await _forward(trace, released=False)
     return trace
-
-
-_IN_RELEASE: LiteralString = """
-select i.repository, 'COMMIT', i.sha, now()
-  from (select r.repository, head.place,
-               coalesce((
-                 select max(earlier.place) from release e
-                   join introduction earlier on earlier.repository = e.repository and earlier.sha = e.commit_sha
-                  where e.repository = r.repository and earlier.place < head.place), -1) as before
-          from release r join introduction head on head.repository = r.repository and head.sha = r.commit_sha
-         where r.workspace = %(workspace)s and r.id = %(release)s
-        offset 0) r -- worked out once, not for each commit
-  join introduction i on i.repository = r.repository and i.place > r.before and i.place <= r.place
- order by i.place, i.sha limit %(most)s
-"""
 
 
 # ---- steps
@@ -156,13 +184,25 @@ select i.repository, 'COMMIT', i.sha, now()
 async def _forward(trace: Trace, *, released: bool = True) -> None:
     """From changes to tickets and their parents, and to releases."""
     await _requests_of_commits(trace)
-    changes = trace.changes()
-    for row in await _links(trace.view, _AMONG, _asked(changes)):
+    for row in await _links(trace, _AMONG, _asked(trace.changes())):
         change = trace.change(code_change(row[:CHANGE_WIDTH]))
         _linked(trace, change, trace.ticket(row[CHANGE_WIDTH]), row)
     await _up(trace)
     if released:
         await _released(trace)
+    await traceability_costs.walk(trace)
+
+
+async def _backward(trace: Trace) -> None:
+    """From tickets to what was split off them, to changes and to releases."""
+    await _down(trace)
+    for row in await _links(trace, "l.ticket = any(%(tickets)s)", {"tickets": trace.tickets()}):
+        change = trace.change(code_change(row[:CHANGE_WIDTH]))
+        _linked(trace, trace.ticket(row[CHANGE_WIDTH]), change, row)
+    await _up(trace)
+    await _released(trace)
+    await _artifacts_of_commits(trace)
+    await traceability_costs.walk(trace)
 
 
 _AMONG: LiteralString = (
@@ -184,13 +224,17 @@ def _linked(trace: Trace, source: TraceNodeRow, target: TraceNodeRow, row: Seque
     trace.step(source, target, TraceVia(via), confidence, evidence)
 
 
-async def _links(view: View, which: LiteralString, arguments: dict[str, Any]) -> list[Any]:
-    columns: LiteralString = CHANGE_COLUMNS.format(at="coalesce(c.committed_at, q.opened_at, e.linked_at)")
-    return await view.fetch(
-        f"select {columns}, e.ticket, e.source, e.confidence, e.evidence"
-        f" from ({EFFECTIVE.format(which=which)}) e {DETAILS} order by 6, 3, e.ticket limit %(most)s",
-        {"as_of_position": None, "most": LINKS_LIMIT, **arguments},
+async def _links(trace: Trace, which: LiteralString, arguments: dict[str, Any]) -> list[Any]:
+    at: LiteralString = "coalesce(c.committed_at, q.opened_at, e.linked_at)"
+    rows = await trace.view.fetch(
+        f"select {CHANGE_COLUMNS.format(at=at)}, e.ticket, e.source, e.confidence, e.evidence"
+        f" from ({EFFECTIVE.format(which=which)}) e {DETAILS}"
+        f" where (%(as_of_time)s::timestamptz is null or {at} <= %(as_of_time)s)"
+        " order by 6, 3, e.ticket limit %(most)s",
+        {"most": LINKS_LIMIT + 1, **trace.arguments, **arguments},
     )
+    trace.cut |= len(rows) > LINKS_LIMIT
+    return rows[:LINKS_LIMIT]
 
 
 async def _details(view: View, source: LiteralString, arguments: dict[str, Any]) -> list[CodeChangeRow]:
@@ -200,6 +244,12 @@ async def _details(view: View, source: LiteralString, arguments: dict[str, Any])
         f"select {columns} from ({source}) e (repository, kind, change, at) {DETAILS} order by 6, 3", arguments
     )
     return [code_change(row) for row in rows]
+
+
+_NAMED: LiteralString = (
+    "select w.repository, w.kind, w.change, now() from unnest(%(repositories)s::uuid[], %(kinds)s::text[],"
+    " %(names)s::text[]) w (repository, kind, change)"
+)
 
 
 async def _requests_of_commits(trace: Trace) -> None:
@@ -212,9 +262,9 @@ async def _commits_of_requests(trace: Trace) -> None:
     """Those that it may have brought; whether another request did is asked of them."""
     for repository, _, number in trace.changes():
         rows = await trace.view.fetch(
-            f"with recursive {CAME_BY.format(which='q.number = %(number)s')} select b.sha from came_by b"
+            f"with recursive {CAME_BY.format(which='q.number = %(number)s and ' + THEN)} select b.sha from came_by b"
             " order by b.sha limit %(most)s",
-            {"repository": repository, "number": int(number), "most": LINKS_LIMIT},
+            {"repository": repository, "number": int(number), "most": LINKS_LIMIT, **trace.arguments},
         )
         await _came_by(trace, repository, [sha for (sha,) in rows], int(number))
 
@@ -222,52 +272,54 @@ async def _commits_of_requests(trace: Trace) -> None:
 async def _came_by(trace: Trace, repository: UUID, shas: Sequence[str], number: int | None = None) -> None:
     """`number`: of the one request that is asked about."""
     rows = await trace.view.fetch(
-        f"with recursive {CAME_BY.format(which=OF_COMMITS)}"
+        f"with recursive {CAME_BY.format(which=OF_COMMITS + ' and ' + THEN)}"
         " select b.sha, b.number, b.source, b.evidence from came_by b where b.sha = any(%(shas)s)"
         " and (%(number)s::integer is null or b.number = %(number)s) order by b.number, b.sha limit %(most)s",
-        {"repository": repository, "shas": shas, "number": number, "most": LINKS_LIMIT},
+        {"repository": repository, "shas": shas, "number": number, "most": LINKS_LIMIT, **trace.arguments},
     )
     wanted = {("COMMIT", row[0]) for row in rows} | {("REQUEST", str(row[1])) for row in rows}
-    found = await _details(
-        trace.view,
-        "select w.repository, w.kind, w.change, now() from unnest(%(repositories)s::uuid[], %(kinds)s::text[],"
-        " %(names)s::text[]) w (repository, kind, change)",
-        _asked([(repository, kind, name) for kind, name in sorted(wanted)]),
-    )
+    found = await _details(trace.view, _NAMED, _asked([(repository, kind, name) for kind, name in sorted(wanted)]))
     known = {(row.kind.value, row.name): row for row in found}
-    for sha, number, via, evidence in rows:
-        commit, request = trace.change(known["COMMIT", sha]), trace.change(known["REQUEST", str(number)])
-        trace.step(commit, request, TraceVia(via), 100 if via == "MERGE" else 75, evidence)
+    for sha, request, via, evidence in rows:
+        source, target = trace.change(known["COMMIT", sha]), trace.change(known["REQUEST", str(request)])
+        trace.step(source, target, TraceVia(via), 100 if via == "MERGE" else 75, evidence)
 
 
 async def _up(trace: Trace) -> None:
     """To the parents, up to the first request."""
+    there, arguments = spans.at(trace.moment)
     rows = await trace.view.fetch(
-        "with recursive line (ticket, parent, depth) as ("
-        "  select s.ticket, s.parent, 1 from span s where s.workspace = %(workspace)s and s.closed_position is null"
-        "     and s.ticket = any(%(tickets)s) and s.parent is not null"
-        "  union all"
-        "  select s.ticket, s.parent, l.depth + 1 from line l join span s on s.workspace = %(workspace)s"
-        "     and s.closed_position is null and s.ticket = l.parent and s.parent is not null and l.depth < %(depth)s)"
-        " select distinct ticket, parent from line order by ticket, parent",
-        {"tickets": trace.tickets(), "depth": DEPTH, "most": CHANGES_LIMIT},
+        sql.SQL(
+            "with recursive line (ticket, parent, depth) as ("
+            "  select s.ticket, s.parent, 1 from span s where s.workspace = %(workspace)s and {there}"
+            "     and s.ticket = any(%(tickets)s) and s.parent is not null"
+            "  union all"
+            "  select s.ticket, s.parent, l.depth + 1 from line l join span s on s.workspace = %(workspace)s"
+            "     and {there} and s.ticket = l.parent and s.parent is not null and l.depth < %(depth)s)"
+            " select distinct ticket, parent from line order by ticket, parent"
+        ).format(there=there),
+        {"tickets": trace.tickets(), "depth": DEPTH, **arguments},
     )
     for ticket, parent in rows:
         trace.step(trace.ticket(ticket), trace.ticket(parent), TraceVia.PARENT, 100, "is a part of it")
 
 
 async def _down(trace: Trace) -> None:
+    there, arguments = spans.at(trace.moment)
     rows = await trace.view.fetch(
-        "with recursive line (ticket, parent, depth) as ("
-        "  select s.ticket, s.parent, 1 from span s where s.workspace = %(workspace)s and s.closed_position is null"
-        "     and s.parent = any(%(tickets)s)"
-        "  union all"
-        "  select s.ticket, s.parent, l.depth + 1 from line l join span s on s.workspace = %(workspace)s"
-        "     and s.closed_position is null and s.parent = l.ticket and l.depth < %(depth)s)"
-        " select distinct ticket from line limit %(most)s",
-        {"tickets": trace.tickets(), "depth": DEPTH, "most": CHANGES_LIMIT},
+        sql.SQL(
+            "with recursive line (ticket, depth) as ("
+            "  select s.ticket, 1 from span s where s.workspace = %(workspace)s and {there}"
+            "     and s.parent = any(%(tickets)s)"
+            "  union all"
+            "  select s.ticket, l.depth + 1 from line l join span s on s.workspace = %(workspace)s"
+            "     and {there} and s.parent = l.ticket and l.depth < %(depth)s)"
+            " select distinct ticket from line limit %(most)s"
+        ).format(there=there),
+        {"tickets": trace.tickets(), "depth": DEPTH, "most": TICKETS_LIMIT + 1, **arguments},
     )
-    for (ticket,) in rows:
+    trace.cut |= len(rows) > TICKETS_LIMIT
+    for (ticket,) in rows[:TICKETS_LIMIT]:
         trace.ticket(ticket)
 
 
@@ -275,37 +327,35 @@ async def _released(trace: Trace) -> None:
     """The first release that has each commit, if there is one."""
     for repository in {one[0] for one in trace.commits()}:
         shas = [name for of, _, name in trace.commits() if of == repository]
-        rows = await trace.view.fetch(_FIRST_RELEASE, {"repository": repository, "shas": shas})
-        releases = await _releases(trace.view, "r.id = any(%(ids)s)", {"ids": list({row[1] for row in rows})})
-        known = {row.id: row for row in releases}
-        for sha, release in rows:
+        first = await traceability_releases.first_with(trace.view, repository, shas, trace.moment)
+        for sha, release in first:
             commit = trace.known((repository, "COMMIT", sha))
-            trace.step(commit, trace.release(known[release]), TraceVia.RELEASE, 100, f"first in {known[release].tag}")
+            trace.step(commit, trace.release(release), TraceVia.RELEASE, 100, f"first in {release.tag}")
 
 
-_FIRST_RELEASE: LiteralString = """
-select i.sha, first.id
-  from introduction i
-  join lateral (
-    select r.id from release r
-      join introduction head on head.repository = r.repository and head.sha = r.commit_sha
-     where r.repository = i.repository and head.place >= i.place
-     order by head.place, r.published_at, r.id limit 1) first on true
- where i.workspace = %(workspace)s and i.repository = %(repository)s and i.sha = any(%(shas)s)
- order by i.place, i.sha
-"""
+async def _artifacts_of_commits(trace: Trace) -> None:
+    for repository in {one[0] for one in trace.commits()}:
+        shas = [name for of, _, name in trace.commits() if of == repository]
+        await _artifacts(
+            trace,
+            "a.repository = %(repository)s and a.commit_sha = any(%(shas)s)",
+            {"repository": repository, "shas": shas},
+        )
 
 
-async def _releases(view: View, which: LiteralString, arguments: dict[str, Any]) -> list[ReleaseRow]:
-    """With the environments to which a commit that has it was deployed last, and went well."""
-    rows = await view.fetch(
-        "select r.id, r.repository, r.tag, r.commit_sha, r.title, r.published_at,"
-        " coalesce((select array_agg(distinct d.environment order by d.environment) from deployment d"
-        "   join introduction there on there.repository = d.repository and there.sha = d.commit_sha"
-        "   join introduction head on head.repository = r.repository and head.sha = r.commit_sha"
-        "  where d.repository = r.repository and d.outcome = %(succeeded)s and there.place >= head.place), '{}')"
-        f" from release r where r.workspace = %(workspace)s and {which} order by r.published_at, r.tag",
-        {"succeeded": DeploymentOutcome.SUCCEEDED.value, **arguments},
-    )
-    names = ("id", "repository", "tag", "commit", "title", "published_at", "environments")
-    return [ReleaseRow(**dict(zip(names, row, strict=True))) for row in rows]
+async def _artifacts(trace: Trace, which: LiteralString, arguments: dict[str, Any]) -> None:
+    """Both ways: from what was built to what it was built of."""
+    found = await traceability_releases.artifacts(trace.view, which, {**arguments, **trace.arguments})
+    keys = [(row.repository, "COMMIT", row.commit) for row in found]
+    rows = await _details(trace.view, _NAMED, _asked(list(dict.fromkeys(keys))))
+    commits = {(row.repository, row.name): row for row in rows}
+    for row in found:
+        builder = f" by {row.builder}" if row.builder else ""
+        signed = f", {row.signatures} signatures, not verified here" if row.signatures else ", unsigned"
+        trace.step(
+            trace.artifact(row),
+            trace.change(commits[row.repository, row.commit]),
+            TraceVia.ARTIFACT,
+            100,
+            f"provenance{builder}{signed}",
+        )

@@ -32,6 +32,11 @@ class Writes(Protocol):
         """Whatever else it takes; in the order given."""
 
 
+def columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
+    """As `unnest` takes them. Of at least one row."""
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
 class Inserts:
     """Writes to tables that readers see."""
 

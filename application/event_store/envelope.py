@@ -15,9 +15,10 @@ from domain.services import Service, ServiceEvent
 from domain.statements import Numbers, StatementNumbered
 from domain.teams import Team, TeamEvent
 from domain.tickets import Ticket, TicketEvent
+from domain.traceability.artifacts import Artifact, ArtifactBuilt
 from domain.traceability.findings import Batch, Finding
 from domain.traceability.links import Link, LinkEvent
-from domain.traceability.releases import Deployment, Release, ReleaseEvent
+from domain.traceability.releases import Deployment, Promise, PromiseEvent, Release, ReleaseEvent
 from domain.traceability.repositories import Repository, RepositoryEvent
 from domain.traceability.requests import MergeRequest, RequestEvent
 from domain.views import View, ViewEvent
@@ -41,6 +42,8 @@ DomainEvent = (
     | Finding
     | RequestEvent
     | ReleaseEvent
+    | PromiseEvent
+    | ArtifactBuilt
     | LinkEvent
     | ClientEvent
     | ContractEvent
@@ -62,6 +65,8 @@ State = (
     | Batch
     | MergeRequest
     | Release
+    | Promise
+    | Artifact
     | Deployment
     | Link
     | Client

@@ -26,7 +26,7 @@ from domain import (
     workflows,
 )
 from domain.text import PASSING, SEALED
-from domain.traceability import findings, links, releases, repositories, requests
+from domain.traceability import artifacts, findings, links, releases, repositories, requests
 
 Upcaster = Callable[[dict[str, Any], Cause], dict[str, Any]]
 """Of an event's fields, texts opened, and of what its envelope says of its cause."""
@@ -89,12 +89,17 @@ def _sharing_nothing(merged: dict[str, Any], _: Cause) -> dict[str, Any]:
     return {**merged, "shared": [], "shared_watchers": []}
 
 
+def _expecting_no_change(defined: dict[str, Any], _: Cause) -> dict[str, Any]:
+    return {**defined, "role": {**defined["role"], "expects_change": False}}
+
+
 FORMER: Mapping[type[DomainEvent], tuple[Former, ...]] = {
     tickets.CommentAdded: (Former(("body",), _with_its_author),),
     tickets.TicketMerged: (Former((), _sharing_nothing),),
     workflows.WorkflowDefined: (Former((), _asking_no_reasons),),
     workflows.WipLimitSet: (Former((), _of_one_person),),
     workflows.WipLimitRemoved: (Former((), _of_one_person),),
+    workflows.RoleDefined: (Former((), _expecting_no_change),),
 }
 """All versions before the last, the first of them first."""
 
@@ -140,6 +145,8 @@ EVENT_TYPES: Mapping[str, EventType] = {
         *_types(findings.evolve, findings.Finding),
         *_types(requests.evolve, requests.RequestEvent),
         *_types(releases.evolve, releases.ReleaseEvent),
+        *_types(releases.evolve_promise, releases.PromiseEvent),
+        *_types(artifacts.evolve, artifacts.ArtifactBuilt),
         *_types(links.evolve, links.LinkEvent),
         *_types(clients.evolve, clients.ClientEvent),
         *_types(contracts.evolve, contracts.ContractEvent),

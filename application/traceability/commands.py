@@ -4,14 +4,15 @@ from uuid import UUID, uuid5
 
 from application.event_store.envelope import Stream
 from application.event_store.streams import EventStore
-from application.handling import Context, Decision, Outcome, execute, new_id, now, state_in
+from application.handling import Context, Decision, Further, Outcome, execute, new_id, now, state_in
 from domain.access import may, may_scan
 from domain.errors import Forbidden, RepositoryNotFound, TicketNotFound
 from domain.tickets import Ticket
-from domain.traceability import findings, links, releases, repositories, requests
+from domain.traceability import artifacts, findings, links, releases, repositories, requests
+from domain.traceability.artifacts import Artifact, AttachProvenance
 from domain.traceability.findings import RecordPush
 from domain.traceability.links import Link, LinkCommand
-from domain.traceability.releases import Deployment, RecordRelease, Release, ReleaseCommand
+from domain.traceability.releases import Deployment, Promise, PromiseCommand, RecordRelease, Release, ReleaseCommand
 from domain.traceability.repositories import (
     ChangeKind,
     DefineRepository,
@@ -41,7 +42,9 @@ def link_stream(repository: UUID, kind: ChangeKind, change: str, ticket: UUID) -
 
 
 def handle(
-    store: EventStore, context: Context, command: RepositoryCommand | LinkCommand | RequestCommand | ReleaseCommand
+    store: EventStore,
+    context: Context,
+    command: RepositoryCommand | LinkCommand | RequestCommand | ReleaseCommand | PromiseCommand | AttachProvenance,
 ) -> Outcome:
     """Raises Refused, StoreUnavailable."""
     if not may(context.actor, command):
@@ -54,6 +57,10 @@ def handle(
         return _record(store, context, command)
     if isinstance(command, ReleaseCommand):
         return _release(store, context, command)
+    if isinstance(command, PromiseCommand):
+        return _promise(store, context, command)
+    if isinstance(command, AttachProvenance):
+        return _attach(store, context, command)
     return _link(store, context, command)
 
 
@@ -93,6 +100,55 @@ def _release(store: EventStore, context: Context, command: ReleaseCommand) -> Ou
         return Decision(events=releases.decide(state, command, at), occurred_at=at)
 
     return execute(store, context, command, id_, [command.repository], decide)
+
+
+def _promise(store: EventStore, context: Context, command: PromiseCommand) -> Outcome:
+    id_ = uuid5(command.repository, f"promise:{command.tag}")
+
+    def decide(loaded: dict[UUID, Stream]) -> Decision:
+        if state_in(loaded, command.repository, Repository) is None:
+            raise RepositoryNotFound(command.repository)
+        there = frozenset(one for one in command.tickets if state_in(loaded, one, Ticket) is not None)
+        events = releases.promise(state_in(loaded, id_, Promise), command, there)
+        return Decision(events=events, occurred_at=context.occurred_at or now())
+
+    return execute(store, context, command, id_, [command.repository, *command.tickets], decide)
+
+
+def artifact_stream(repository: UUID, digest: str) -> UUID:
+    return uuid5(repository, f"artifact:{digest}")
+
+
+def _attach(store: EventStore, context: Context, command: AttachProvenance) -> Outcome:
+    """All subjects or none; the outcome is that of the first that is new."""
+    workspace = store.workspace(context.actor.workspace)
+    repository = state_in(workspace.load([command.repository]), command.repository, Repository)
+    if repository is None:
+        raise RepositoryNotFound(command.repository)
+    built = {
+        artifact_stream(command.repository, one.digest): one for one in artifacts.read(command.provenance, repository)
+    }
+    known = workspace.load(built)
+    new = [id_ for id_, one in built.items() if one.commit not in _commits(known, id_)]
+    first, *others = new or built
+
+    def decide(loaded: dict[UUID, Stream]) -> Decision:
+        at = context.occurred_at or now()
+        told = {
+            id_: artifacts.decide(state_in(loaded, id_, Artifact), command.repository, built[id_], at)
+            for id_ in (first, *others)
+        }
+        further = [
+            Further(stream=id_, before=loaded.get(id_), events=told[id_]) for id_ in others if told[first] and told[id_]
+        ]
+        return Decision(events=told[first], occurred_at=at, further=further)
+
+    return execute(store, context, command, first, others, decide)
+
+
+def _commits(known: dict[UUID, Stream], id_: UUID) -> tuple[str, ...]:
+    artifact = state_in(known, id_, Artifact)
+    return artifact.commits if artifact is not None else ()
 
 
 def _define(store: EventStore, context: Context, command: DefineRepository) -> Outcome:

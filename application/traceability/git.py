@@ -1,11 +1,13 @@
 """Real git, run on a clone: what commits there are, which way the main branch came, what changes they make."""
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,10 +16,13 @@ from typing import IO
 import msgspec
 
 from domain.errors import InvalidValue
+from domain.traceability.releases import ReleaseFollowed
 
 FIELDS = "%H%x00%P%x00%an%x00%ae%x00%at%x00%ct%x00%B"
 FIELD_COUNT = 7
 BUFFER = 1 << 20
+BESIDE_LIMIT = 2_000
+"""Commits of a release beside the main branch."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _LEFT_OUT = ("refs/stash", "refs/notes/", "refs/original/", "refs/keep-around/", "refs/bisect/", "refs/replace/")
@@ -74,6 +79,11 @@ class Git:
         """Raises InvalidValue for a shallow clone: what it lacks would be taken for what there never was."""
         if self._run("rev-parse", "--is-shallow-repository").strip() == "true":
             raise InvalidValue("This clone is shallow: a part of its history is missing. Run `git fetch --unshallow`.")
+
+    def _must_not_be_cut(self, blamed: str) -> None:
+        """Raises InvalidValue where lines are from commits whose parents a shallow clone lacks: they may be older."""
+        if re.search(r"^boundary$", blamed, re.MULTILINE):  # as a history's first commits are, too
+            self.must_be_whole()
 
     def heads(self) -> list[str]:
         """Commits that refs point at."""
@@ -180,6 +190,32 @@ class Git:
             for line in output:
                 yield tuple(line.decode("ascii").split())
 
+    def line(self, head: str, most: int | None = None) -> list[str]:
+        """First parents, from the beginning to this commit; of the last ones alone, `most` of them."""
+        last = [] if most is None else [f"--max-count={most}"]
+        return self._run("rev-list", "--first-parent", "--reverse", *last, head).split()
+
+    def beside(self, commit: str, line: Sequence[str]) -> ReleaseFollowed:
+        """The last one of a line of first parents that a commit has, and what it has beside it."""
+        if commit in line:
+            return ReleaseFollowed(commit=commit, base=commit, commits=())
+        found = bisect_left(range(len(line)), True, key=lambda n: not self._has(commit, line[n]))
+        base = line[found - 1] if found else None
+        without = _revisions([commit], [base] if base else [])
+        listed = self._run("rev-list", "--topo-order", f"--max-count={BESIDE_LIMIT}", "--stdin", given=without).split()
+        return ReleaseFollowed(commit=commit, base=base, commits=tuple(reversed(listed)))
+
+    def _has(self, head: str, commit: str) -> bool:
+        done = subprocess.run(
+            [*self._command, "merge-base", "--is-ancestor", commit, head],
+            capture_output=True,
+            env=self._environment,
+            check=False,
+        )
+        if done.returncode > 1:
+            raise InvalidValue(_said(done.stderr))
+        return done.returncode == 0
+
     def blame(self, path: str, line: int, revision: str | None = None) -> str:
         """The commit that a line of a file is from; of the file as it stands where no revision is named. Whitespace
         does not count. Raises InvalidValue where there is no such line, or it is not committed yet."""
@@ -191,14 +227,36 @@ class Git:
             if found is None:
                 raise InvalidValue(f"There is no revision {revision[:80]!r} here.", ("revision",))
             at.append(found)
-        sha = self._run("blame", "-w", "--porcelain", f"-L{line},{line}", *at, "--", path).partition(" ")[0]
+        told = self._run("blame", "-w", "--porcelain", f"-L{line},{line}", *at, "--", path)
+        self._must_not_be_cut(told)
+        sha = told.partition(" ")[0]
         if not sha.strip("0"):
             raise InvalidValue(f"Line {line} of {path} is not committed yet.", ("line",))
         return sha
 
-    def blame_all(self, path: str) -> Counter[str]:
-        """How many lines of a file are from each commit; those that are not committed yet left out."""
-        lines = self._run("blame", "-w", "--porcelain", "--", path).splitlines()
+    def files(self, head: str) -> dict[str, tuple[str, int]]:
+        """Content and bytes of each file of a commit; without links and submodules."""
+        found: dict[str, tuple[str, int]] = {}
+        for entry in self._run("ls-tree", "-r", "-l", "-z", "--full-tree", head).split("\0"):
+            about, _, path = entry.partition("\t")
+            mode, kind, blob, size = about.split() if about else ("", "", "", "")
+            if kind == "blob" and mode != "120000":
+                found[path] = blob, int(size)
+        return found
+
+    def texts(self, head: str, files: Mapping[str, tuple[str, int]], limit: int) -> dict[str, str]:
+        """Those of these files that are text, of so many bytes at most, with their content."""
+        listed = self._run("grep", "-I", "-z", "--files-with-matches", "--full-name", "-e", "", head, failing=True)
+        paths = (one.removeprefix(f"{head}:") for one in listed.split("\0") if one)
+        return {path: files[path][0] for path in paths if path in files and files[path][1] <= limit}
+
+    def blame_all(self, path: str, revision: str | None = None) -> Counter[str]:
+        """How many lines of a file are from each commit, as it stands where no revision is named; those that are not
+        committed yet left out."""
+        at = [] if revision is None else [revision]
+        told = self._run("blame", "-w", "--porcelain", *at, "--", path)
+        self._must_not_be_cut(told)
+        lines = told.splitlines()
         heads = (line.split(" ") for line in lines if not line.startswith("\t"))
         shas = (head[0] for head in heads if len(head) in (3, 4) and len(head[0]) in (40, 64) and head[1].isdigit())
         return Counter(sha for sha in shas if sha.strip("0"))

@@ -16,20 +16,28 @@ import msgspec
 from application.event_store.envelope import Stream
 from application.event_store.streams import EventStore
 from application.handling import Context, Decision, Further, execute, new_id, now, state_in
-from application.traceability.commands import handle, release_stream
-from application.traceability.git import Git, GitCommit, GitTag
+from application.traceability.commands import release_stream
+from application.traceability.git import Git, GitCommit
 from domain import text
 from domain.access import may_scan
 from domain.errors import Forbidden, RepositoryNotFound
-from domain.traceability import findings, references
-from domain.traceability.findings import Commit, CopiesFound, Copy, Finding, Introduction
-from domain.traceability.releases import RecordRelease, Release
+from domain.traceability import findings, references, releases
+from domain.traceability.findings import (
+    Commit,
+    CopiesFound,
+    Copy,
+    Finding,
+    Introduction,
+)
+from domain.traceability.releases import RecordRelease, Release, ReleaseFollowed
 from domain.traceability.repositories import Repository, RepositoryEvent
 
 COMMITS_AT_ONCE = 500
 """Of one event: large enough to be quick, small enough to be read again beside thousands of others."""
 INTRODUCTIONS_AT_ONCE = 2_000
 COPIES_AT_ONCE = 500
+NEAR = 1_000
+"""Commits of the main branch among which most new releases are; the others are looked for in all of it."""
 
 T = TypeVar("T")
 Told = tuple[RepositoryEvent, Finding]
@@ -87,19 +95,35 @@ class Recording:
 
         return execute(self._store, self._context, found, self.repository, [], decided).position
 
-    def record_tags(self, tags: Sequence[GitTag]) -> int:
-        """Those that are new or stand elsewhere. Returns the position after them, 0 if there are none."""
-        workspace = self._store.workspace(self._context.actor.workspace)
+    def record_tags(self, git: Git, mainline: str, *, anew: bool) -> int:
+        """Those that are new or stand elsewhere, with what they have beside the main branch; all where that one was
+        replaced. Returns the position after them, 0 if there are none."""
+        tags = git.tags()
         commands = [
             RecordRelease(repository=self.repository, tag=one.name, commit=one.commit, at=one.at) for one in tags
         ]
-        known = workspace.load(release_stream(command) for command in commands)
+        known = self._store.workspace(self._context.actor.workspace).load(map(release_stream, commands))
+        near, line = frozenset(git.line(mainline, NEAR)), list[str]()
         position = 0
         for command in commands:
+            assert command.commit is not None, "a tag stands at a commit"
             release = state_in(known, release_stream(command), Release)
-            if release is None or release.commit != command.commit:
-                position = handle(self._store, self._context, command).position
+            if anew or release is None or not release.commit == release.followed == command.commit:
+                own = command.commit in near
+                line = line or ([] if own else git.line(mainline))
+                position = self.record_release(command, git.beside(command.commit, [command.commit] if own else line))
         return position
+
+    def record_release(self, command: RecordRelease, followed: ReleaseFollowed) -> int:
+        """Returns the position after it. Raises Refused, StoreUnavailable."""
+        id_ = release_stream(command)
+
+        def decided(loaded: dict[UUID, Stream]) -> Decision:
+            at = now()
+            release = state_in(loaded, id_, Release)
+            return Decision(events=[*releases.decide(release, command, at), followed], occurred_at=at)
+
+        return execute(self._store, self._context, command, id_, [self.repository], decided).position
 
     def tell(self, found: Found, event: Finding, command: UUID | None = None) -> int:
         """What is true whatever happened meanwhile. Returns the position after it. Raises Refused, StoreUnavailable."""
@@ -126,7 +150,7 @@ def scan(recording: Recording, path: Path, progress: Progress = lambda done, tot
             scanned.commits += len(batch)
             progress(scanned.commits, total)
     _advance(recording, git, mainline, scanned)
-    scanned.position = recording.record_tags(git.tags()) or scanned.position
+    scanned.position = recording.record_tags(git, mainline, anew=scanned.anew) or scanned.position
     return scanned
 
 

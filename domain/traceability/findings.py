@@ -130,7 +130,19 @@ class ChangesUnlinked(msgspec.Struct, frozen=True, kw_only=True):
     links: tuple[FoundLink, ...]
 
 
-Finding = CommitsRecorded | CommitsPushed | CommitsIntroduced | CopiesFound | ChangesLinked | ChangesUnlinked
+class LinesCounted(msgspec.Struct, frozen=True, kw_only=True):
+    """Of the files at `head`: how many lines are from each commit. A count replaces the ones before."""
+
+    repository: UUID
+    head: str
+    lines: dict[str, int]
+    files: int
+    skipped: int
+
+
+Finding = (
+    CommitsRecorded | CommitsPushed | CommitsIntroduced | CopiesFound | ChangesLinked | ChangesUnlinked | LinesCounted
+)
 
 
 # ---- commands

@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from domain import text
-from domain.errors import FieldRequired
+from domain.errors import FieldRequired, InvalidValue, TicketNotFound
 from domain.text import FreeText
 from domain.traceability.repositories import branch, sha
 
@@ -38,6 +38,15 @@ class ReleaseMoved(msgspec.Struct, frozen=True, kw_only=True):
     commit: str
 
 
+class ReleaseFollowed(msgspec.Struct, frozen=True, kw_only=True):
+    """What its commit has, by git. `base`: the last one of the main branch's own line, None where there is none;
+    `commits`: those beside it, parents first, the last 2,000 at most."""
+
+    commit: str
+    base: str | None
+    commits: tuple[str, ...]
+
+
 class DeploymentFinished(msgspec.Struct, frozen=True, kw_only=True):
     """`number`: of the deployment at its provider."""
 
@@ -49,7 +58,20 @@ class DeploymentFinished(msgspec.Struct, frozen=True, kw_only=True):
     finished_at: datetime
 
 
-ReleaseEvent = ReleasePublished | ReleaseMoved | DeploymentFinished
+class TicketsPromised(msgspec.Struct, frozen=True, kw_only=True):
+    """For a release that may not be there yet."""
+
+    repository: UUID
+    tag: str
+    tickets: tuple[UUID, ...]
+
+
+class PromiseWithdrawn(msgspec.Struct, frozen=True, kw_only=True):
+    tickets: tuple[UUID, ...]
+
+
+ReleaseEvent = ReleasePublished | ReleaseMoved | ReleaseFollowed | DeploymentFinished
+PromiseEvent = TicketsPromised | PromiseWithdrawn
 
 
 # ---- commands
@@ -79,15 +101,38 @@ class RecordDeployment(msgspec.Struct, frozen=True, kw_only=True):
 ReleaseCommand = RecordRelease | RecordDeployment
 
 
+class PromiseTickets(msgspec.Struct, frozen=True, kw_only=True):
+    """That a release will have what these ask for. `tag`: its name, published or not yet."""
+
+    repository: UUID
+    tag: str
+    tickets: tuple[UUID, ...]
+
+
+class WithdrawPromise(msgspec.Struct, frozen=True, kw_only=True):
+    repository: UUID
+    tag: str
+    tickets: tuple[UUID, ...]
+
+
+PromiseCommand = PromiseTickets | WithdrawPromise
+
+PROMISED_LIMIT = 1_000
+"""Tickets of one release."""
+
+
 # ---- state
 
 
 class Release(msgspec.Struct, frozen=True, kw_only=True):
+    """`followed`: the commit of which is known what it has."""
+
     repository: UUID
     tag: str
     commit: str | None
     title: str | None
     published_at: datetime
+    followed: str | None = None
 
 
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,6 +142,14 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     commit: str
     outcome: DeploymentOutcome
     finished_at: datetime
+
+
+class Promise(msgspec.Struct, frozen=True, kw_only=True):
+    """What a release was promised to have, in the order in which it was."""
+
+    repository: UUID
+    tag: str
+    tickets: tuple[UUID, ...] = ()
 
 
 def decide(state: Release | Deployment | None, command: ReleaseCommand, at: datetime) -> list[ReleaseEvent]:
@@ -155,5 +208,34 @@ def evolve(state: Release | Deployment | None, event: ReleaseEvent, at: datetime
         case ReleaseMoved(commit=commit):
             assert isinstance(state, Release), "a release's first event is ReleasePublished"
             return replace(state, commit=commit)
+        case ReleaseFollowed(commit=commit):
+            assert isinstance(state, Release), "a release's first event is ReleasePublished"
+            return replace(state, followed=commit)
         case _:
             assert_never(event)
+
+
+def promise(state: Promise | None, command: PromiseCommand, tickets: frozenset[UUID]) -> list[PromiseEvent]:
+    """`tickets`: those of the command that are there. Raises TicketNotFound, InvalidValue."""
+    known = state.tickets if state is not None else ()
+    asked = tuple(dict.fromkeys(command.tickets))
+    if isinstance(command, WithdrawPromise):
+        gone = tuple(one for one in asked if one in known)
+        return [PromiseWithdrawn(tickets=gone)] if gone else []
+    new = tuple(one for one in asked if one not in known)
+    for one in new:
+        if one not in tickets:
+            raise TicketNotFound(one, "tickets")
+    if len(known) + len(new) > PROMISED_LIMIT:
+        raise InvalidValue(f"At most {PROMISED_LIMIT} tickets are promised for one release.", ("tickets",))
+    if not new:
+        return []
+    return [TicketsPromised(repository=command.repository, tag=branch(command.tag, "tag"), tickets=new)]
+
+
+def evolve_promise(state: Promise | None, event: PromiseEvent, at: datetime) -> Promise:
+    if isinstance(event, TicketsPromised):
+        known = state.tickets if state is not None else ()
+        return Promise(repository=event.repository, tag=event.tag, tickets=(*known, *event.tickets))
+    assert state is not None, "a promise's first event is TicketsPromised"
+    return replace(state, tickets=tuple(one for one in state.tickets if one not in event.tickets))

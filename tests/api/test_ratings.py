@@ -8,7 +8,7 @@ SHOW = "ticket { id viewerCan ratings { totalCount nodes { score comment ratedBy
 def test_a_requester_rates_their_closed_ticket(admin: Client, agent: Client, claire: Client) -> None:
     ticket = claire.open()["id"]
     assert claire.refused("rateTicket", ticket=ticket, score=5) == ("TICKET_OPEN", ["ticket"])
-    closed = admin.done("transitionTicket", SHOW, ticket=ticket, status="closed")
+    closed = admin.done("transitionTicket", SHOW, ticket=ticket, status="done")
     assert "rateTicket" in closed["viewerCan"]
     shown = claire.done("rateTicket", SHOW, ticket=ticket, score=4, comment="Быстро")
     assert "rateTicket" in shown["viewerCan"]
@@ -27,5 +27,5 @@ def test_a_requester_rates_their_closed_ticket(admin: Client, agent: Client, cla
 
 def test_nobody_rates_the_tickets_of_others(admin: Client, claire: Client) -> None:
     ticket = admin.open()["id"]
-    admin.done("transitionTicket", ticket=ticket, status="closed")
+    admin.done("transitionTicket", ticket=ticket, status="done")
     assert claire.refused("rateTicket", ticket=ticket, score=5) == ("TICKET_NOT_FOUND", ["ticket"])

@@ -163,7 +163,8 @@ def test_all_free_text_is_marked_for_sealing() -> None:
         "content",  # where a file lies: a keyed digest
         "name",  # of teams, services and repositories; a person's is sealed
         *("url", "default_branch", "target", "tag", "environment"),  # of repositories
-        *("head", "commit", "change", "number"),  # hashes, numbers
+        *("head", "commit", "base", "change", "number", "digest", "lines"),  # hashes, numbers
+        "builder",  # what built, not who
         *("language", "currency", "time_zone"),
     }
     for kind in EVENT_TYPES.values():

@@ -1,6 +1,7 @@
 """PostgreSQL itself keeps workspaces apart, whatever our own statements forget to ask for."""
 
 import asyncio
+import json
 import re
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
@@ -66,6 +67,7 @@ from domain.tickets import (
     WatchTicket,
 )
 from domain.tickets import Priority as Priorities
+from domain.traceability.artifacts import AttachProvenance
 from domain.traceability.findings import (
     Commit,
     CommitsIntroduced,
@@ -73,10 +75,11 @@ from domain.traceability.findings import (
     CopiesFound,
     Copy,
     Introduction,
+    LinesCounted,
 )
 from domain.traceability.links import AddChangeLink
 from domain.traceability.references import Mention, MentionSource
-from domain.traceability.releases import RecordDeployment, RecordRelease
+from domain.traceability.releases import PromiseTickets, RecordDeployment, RecordRelease, ReleaseFollowed
 from domain.traceability.repositories import DefineRepository
 from domain.traceability.requests import RecordMergeRequest, RecordReview, ReviewVerdict
 from domain.views import FavouriteView, SaveView
@@ -146,7 +149,7 @@ def _fill(database: Database, company: Company) -> None:
     company.give(WatchTicket(ticket=child))
     company.give(TransferTicket(ticket=parent, team=team))
     rated = company.ticket("Rated", requester=requester)
-    company.give(TransitionTicket(ticket=rated, status="closed"))
+    company.give(TransitionTicket(ticket=rated, status="done"))
     company.give(RateTicket(ticket=rated, score=5, comment="Fast"), on_behalf_of=requester)
     company.give(MergeTickets(ticket=company.ticket("Twin"), into=child))
     company.give(LinkTickets(ticket=child, kind=LinkKind.RELATES, other=parent))
@@ -191,7 +194,7 @@ def _trace(company: Company, context: Context, ticket: UUID) -> None:
     at, mention = datetime(2026, 1, 1, tzinfo=UTC), Mention(MentionSource.TEXT, "T-", 1)
     commits = [
         Commit(sha=sha, parents=parents, authored_at=at, committed_at=at, mentions=(mention,))
-        for sha, parents in ((first, ()), (second, ()), (merge, (first, second)))
+        for sha, parents in ((first, ()), (second, ()), (merge, (first, second)), ("4" * 40, ()))
     ]
     texts: dict[str, Sequence[str]] = {one.sha: ("Anna", "anna@example.org", "Subject") for one in commits}
     found = Found(first=first, last=merge, count=3)
@@ -199,11 +202,25 @@ def _trace(company: Company, context: Context, ticket: UUID) -> None:
     recording.tell(found, CommitsRecorded(repository=repository, commits=tuple(commits), texts=texts))
     recording.tell(found, CommitsIntroduced(repository=repository, introduced=introduced))
     recording.tell(found, CopiesFound(repository=repository, copies=(Copy(second, first),)))
+    recording.tell(found, LinesCounted(repository=repository, head=merge, lines={merge: 3}, files=1, skipped=0))
     request = RecordMergeRequest(repository=repository, number=1, title="Title")
     traceability.handle(company.store, context, request)
     review = RecordReview(repository=repository, number=1, verdict=ReviewVerdict.APPROVED)
     traceability.handle(company.store, context, review)
-    traceability.handle(company.store, context, RecordRelease(repository=repository, tag="v1", commit=merge))
+    recording.record_release(
+        RecordRelease(repository=repository, tag="v1", commit=merge),
+        ReleaseFollowed(commit=merge, base=first, commits=(second, merge)),
+    )
+    traceability.handle(company.store, context, PromiseTickets(repository=repository, tag="v1", tickets=(ticket,)))
+    source = {"uri": "git+https://example.org/acme/shop", "digest": {"gitCommit": merge}}
+    provenance = {
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [{"name": "shop.tar", "digest": {"sha256": "a" * 64}}],
+        "predicateType": "https://slsa.dev/provenance/v1",
+        "predicate": {"buildDefinition": {"resolvedDependencies": [source]}},
+    }
+    attached = AttachProvenance(repository=repository, provenance=json.dumps(provenance))
+    traceability.handle(company.store, context, attached)
     deployed = RecordDeployment(repository=repository, number="1", environment="production", commit=merge)
     traceability.handle(company.store, context, deployed)
     link = AddChangeLink(repository=repository, change=merge, ticket=ticket)

@@ -248,6 +248,37 @@ def test_what_cannot_be_scanned_is_said_in_a_sentence(
         scan(recording, work.path)
 
 
+def test_lines_that_are_none_are_said_in_a_sentence(work: Work, tmp_path: Path) -> None:
+    """Of a submodule, of a binary file, beyond the end, of an object that is missing, of a shallow clone."""
+    sha = work.commit("Путь с пробелами", "папка с пробелом/файл ё.txt")
+    binary = work.path / "binary"
+    binary.write_bytes(b"\0\1\2")
+    other = Work(tmp_path / "other")
+    other.commit("Of the submodule")
+    work.git("submodule", "--quiet", "add", str(other.path), "module")
+    last = work.commit("A submodule and a binary file")
+    git = Git(work.path)
+    assert git.blame("папка с пробелом/файл ё.txt", 1) == sha
+    assert git.blame("binary", 1) == last  # which git takes for one line, as it does for every file
+    with pytest.raises(InvalidValue, match="has only 1 line"):
+        git.blame("папка с пробелом/файл ё.txt", 2)
+    for path in ("module", "module/code.txt"):
+        with pytest.raises(InvalidValue, match=r"git cannot read|no such path"):
+            git.blame(path, 1)
+    assert set(git.texts("HEAD", git.files("HEAD"), 1_000)) == {
+        ".gitmodules",
+        "code.txt",
+        "папка с пробелом/файл ё.txt",
+    }
+    work.git("clone", "--quiet", "--depth=1", f"file://{work.path}", str(tmp_path / "shallow"))
+    with pytest.raises(InvalidValue, match="is shallow"):  # all that git can tell is where the clone was cut
+        Git(tmp_path / "shallow").blame("папка с пробелом/файл ё.txt", 1)
+    blob = work.head("HEAD:папка с пробелом/файл ё.txt")
+    (work.path / ".git" / "objects" / blob[:2] / blob[2:]).unlink()
+    with pytest.raises(InvalidValue, match="git cannot read"):
+        git.blame("папка с пробелом/файл ё.txt", 1, "HEAD")
+
+
 def test_two_scans_at_once_record_one_history(
     work: Work, recording: Recording, events: Callable[[], list[Envelope]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

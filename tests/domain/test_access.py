@@ -23,7 +23,7 @@ from domain.access import Actor, Scope
 from domain.custom_fields import Field, FieldType
 from domain.terms import ContractKind, Terms
 from domain.tickets import Visibility
-from domain.traceability import links, releases, repositories, requests
+from domain.traceability import artifacts, links, releases, repositories, requests
 from tests.domain.given import (
     ANNA,
     BORIS,
@@ -140,8 +140,11 @@ CHANGES: list[access.Command] = [
     links.AddChangeLink(**OF_CHANGES),
     links.ConfirmChangeLink(**OF_CHANGES),
     links.RejectChangeLink(**OF_CHANGES),
+    releases.PromiseTickets(repository=an_id(6), tag="v1", tickets=(TICKET,)),
+    releases.WithdrawPromise(repository=an_id(6), tag="v1", tickets=(TICKET,)),
 ]
 REQUESTS: list[access.Command] = [
+    artifacts.AttachProvenance(repository=an_id(6), provenance="{}"),
     requests.RecordMergeRequest(repository=an_id(6), number=1),
     requests.RecordReview(repository=an_id(6), number=1, verdict=requests.ReviewVerdict.APPROVED),
     releases.RecordRelease(repository=an_id(6), tag="v1"),

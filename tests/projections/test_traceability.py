@@ -22,6 +22,8 @@ from projections import traceability, traceability_changes
 from projections.filters import PageAsk
 from projections.reading import NOW, Moment
 from projections.rebuild import rebuild
+from projections.rows import TraceVia
+from projections.traceability_trace import of_commit, of_release
 from tests.gitting import FIRST_SECOND, Work
 from tests.projections.conftest import World, hour
 
@@ -39,6 +41,14 @@ class Traced:
         )
         self.id = world.do(define, reason=None).stream
         self.recording = Recording(world.store, Context(actor=world.admin), self.id)
+
+    def define(self, **definition: Any) -> None:
+        """Anew."""
+        address = "https://github.com/acme/shop"
+        again = DefineRepository(
+            **{"key": "shop", "name": "shop", "provider": Provider.GITHUB, "url": address, **definition}
+        )
+        self.world.do(again, reason=None)
 
     def scan(self) -> int:
         """Returns how many links were new."""
@@ -326,6 +336,109 @@ def test_a_rejected_request_brings_nothing(world: World, work: Work, shop: Trace
     world.do(RejectChangeLink(ticket=ticket, repository=shop.id, kind=ChangeKind.REQUEST, change="1"))
     shop.scan()
     assert links_of(world, ticket) == {}
+
+
+def test_what_follows_from_nothing_any_more_is_taken_back(world: World, work: Work) -> None:
+    """A request names something else, a tracker is mapped otherwise, the main branch is replaced."""
+    shop = Traced(world, work, trackers=(Tracker(),))
+    one, other, seven = world.open("One", at=hour(0)), world.open("Other", at=hour(1)), imported(world, "7")
+    start = work.head()
+    work.branch("feature")
+    head = work.commit("Feature, #7", "f.txt")
+    merge = work.merge("feature", "Merge")
+    shop.merged(1, merge, head=head, text=key(world, one))
+    shop.scan()
+    before = world.rows("select max(position) from event")[0][0]
+    assert links_of(world, one) == {"1": "TEXT", head: "MERGE", merge: "MERGE"}
+    assert links_of(world, seven) == {head: "TEXT"}
+    shop.request(1, text=f"Rather {key(world, other)}")
+    shop.define(trackers=(Tracker(external_key=None),))
+    shop.scan()
+    assert links_of(world, one) == links_of(world, seven) == {}
+    assert links_of(world, other) == {"1": "TEXT", head: "MERGE", merge: "MERGE"}
+    assert links_of(world, one, world.moment(position=before)) == {"1": "TEXT", head: "MERGE", merge: "MERGE"}
+    # Found again, they are linked again.
+    shop.define(trackers=(Tracker(),))
+    shop.scan()
+    assert links_of(world, seven) == {head: "TEXT"}
+    # The merge is undone by force: what it had brought is of the request no more.
+    work.git("reset", "--quiet", "--hard", start)
+    work.git("branch", "--quiet", "-D", "feature")
+    work.commit("Another way")
+    shop.scan()
+    assert links_of(world, other) == {"1": "TEXT"}
+    assert rebuild(world.database, traceability.PROJECTION).same
+
+
+def test_a_renamed_repository_is_known_by_its_former_names(world: World, work: Work) -> None:
+    shop = Traced(world, work, trackers=(Tracker(),))
+    seven = imported(world, "7")
+    shop.define(url="https://github.com/acme/store", trackers=(Tracker(),))
+    former, now = work.commit("acme/shop#7"), work.commit("acme/store#7")
+    work.commit("other/shop#7")
+    shop.scan()
+    assert links_of(world, seven) == {former: "TEXT", now: "TEXT"}
+
+
+def test_a_request_that_was_retargeted_lands_where_it_was_merged(
+    world: World, work: Work, shop: Traced, ticket: UUID, name: str
+) -> None:
+    """Opened onto another's branch, which is merged first; then onto the main one."""
+    work.branch("lower")
+    lower = work.commit("Lower", "l.txt")
+    work.branch("upper", "lower")
+    upper = work.commit("Upper", "u.txt")
+    shop.request(2, head=upper, target="lower", text=name)
+    shop.merged(1, work.merge("lower", "Merge lower"), head=lower)
+    merge = work.merge("upper", "Merge upper")
+    shop.merged(2, merge, target="main")
+    shop.scan()
+    assert links_of(world, ticket) == {"2": "TEXT", upper: "MERGE", merge: "MERGE"}
+
+
+def test_releases_beside_the_main_branch_have_what_was_picked_for_them(
+    world: World, work: Work, shop: Traced, ticket: UUID, name: str
+) -> None:
+    """Two releases on a branch of their own, one on the main branch before and one after it."""
+
+    def brought(tag: str) -> set[str]:
+        trace = world.ask(of_release, shop.id, tag)
+        return {step.to.change.name for step in trace.steps if step.to.change and step.via is TraceVia.RELEASE}
+
+    def released(sha: str, moment: Moment = NOW) -> list[str]:
+        steps = world.ask(of_commit, sha, None, moment).steps
+        return [step.to.release.tag for step in steps if step.to.release]
+
+    beginning = work.head()
+    work.git("tag", "v1.0")
+    work.branch("stable")
+    work.checkout("main")
+    fix = work.commit(f"Fix\n\nTicket: {name}", "fix.txt")
+    feature = work.commit("Feature", "feature.txt")
+    work.checkout("stable")
+    work.minute += 1
+    work.git("cherry-pick", "-x", fix)
+    picked = work.head()
+    work.git("tag", "v1.1")
+    shop.scan()
+    own = work.commit("Only here", "own.txt")
+    work.git("tag", "-a", "v1.2", "-m", "v1.2")
+    work.checkout("main")
+    work.git("tag", "v2.0")
+    shop.scan()
+    assert (brought("v1.0"), brought("v1.1")) == ({beginning}, {picked})
+    assert (brought("v1.2"), brought("v2.0")) == ({own}, {fix, feature})
+    assert [released(one) for one in (beginning, picked, own, fix, feature)] == [
+        ["v1.0"],
+        ["v1.1"],
+        ["v1.2"],
+        ["v2.0"],
+        ["v2.0"],
+    ]
+    assert links_of(world, ticket) == {fix: "TRAILER", picked: "TRAILER"}
+    assert released(fix, world.moment(position=1)) == []
+    shop.scan()
+    assert rebuild(world.database, traceability.PROJECTION).same
 
 
 def test_requesters_see_no_changes(world: World, work: Work, shop: Traced) -> None:
