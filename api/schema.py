@@ -30,8 +30,8 @@ from api.offshoots import OffshootMutations
 from api.participants import ParticipantMutations
 from api.people import PeopleMutations, PeopleQueries
 from api.ranking import RankingMutations
-from api.reports import ReportQueries
 from api.ratings import RatingMutations
+from api.reports import ReportQueries
 from api.rows import Rows
 from api.scalars import SCALARS
 from api.search import SearchQueries
