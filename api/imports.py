@@ -189,6 +189,8 @@ def _table(summary: Summary, rejects: Path, *, dry_run: bool) -> Table:
         table.add_section()
         for name, number in summary.ignored.most_common():
             table.add_row(f"{number:,}", f"changes of {name} after the opening, which no event says, were passed over")
+    for value, number in summary.passed_over.most_common():
+        table.add_row(f"{number:,}", f"rows with {value!r} were passed over, as the mapping says")
     for column in summary.unseen:
         table.add_row("", f"no row of the file has {column!r}, which the mapping names")
     table.add_section()

@@ -11,8 +11,10 @@ from msgspec import UNSET, UnsetType
 
 from domain import text
 from domain.errors import InvalidValue
+from domain.participants import WATCHERS_LIMIT
 from domain.text import FieldValue
 from domain.tickets import (
+    CommentAdded,
     FieldSet,
     Priority,
     PriorityChanged,
@@ -27,9 +29,13 @@ from domain.tickets import (
     TicketAssigned,
     TicketEvent,
     TicketOpened,
+    TicketRetitled,
     TicketTagged,
     TicketUnassigned,
     TicketUntagged,
+    TicketUnwatched,
+    TicketWatched,
+    Visibility,
 )
 from domain.workflows import Status, Workflow
 
@@ -41,10 +47,16 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     role: str
 
 
+class ImportComment(msgspec.Struct, frozen=True, kw_only=True):
+    id: UUID
+    author: UUID
+    body: str
+
+
 class ImportRow(msgspec.Struct, frozen=True, kw_only=True):
     """What the source says of a ticket at one moment, ids resolved. UNSET: it says nothing, nothing changes;
-    None: it says that there is none. `tags`: all that it has. `number` and what follows it is asked of the first row
-    alone."""
+    None: it says that there is none. `tags`: all that it has. `tagged` to `comment`: what was done, where the source
+    says acts. `number` and what follows it is asked of the first row alone."""
 
     status: Status | UnsetType = UNSET
     role: str | UnsetType = UNSET
@@ -55,6 +67,13 @@ class ImportRow(msgspec.Struct, frozen=True, kw_only=True):
     requester: UUID | UnsetType | None = UNSET
     tags: tuple[str, ...] | UnsetType = UNSET
     fields: dict[str, FieldValue] = {}
+    tagged: str | None = None
+    untagged: str | None = None
+    retitled: str | None = None
+    unassigned: UUID | None = None
+    watched: UUID | None = None
+    unwatched: UUID | None = None
+    comment: ImportComment | None = None
     number: int = 0
     external_key: str = ""
     title: str = ""
@@ -100,7 +119,42 @@ def decide(ticket: Ticket | None, row: ImportRow, origin: Origin) -> list[Ticket
         for key, value in row.fields.items()
         if not text.same_value(ticket.fields.get(key), value)
     ]
+    return [*events, *_done(ticket, row)]
+
+
+def _done(ticket: Ticket, row: ImportRow) -> list[TicketEvent]:
+    """Raises InvalidValue."""
+    events: list[TicketEvent] = []
+    if row.tagged is not None and (tag := text.line(row.tagged, "tags", text.KEY_LIMIT)) not in ticket.tags:
+        if len(ticket.tags) >= text.TAGS_LIMIT:
+            raise InvalidValue(f"{ticket.key} has {len(ticket.tags)} tags, which is the limit.", ("tags",))
+        events.append(TicketTagged(tags=(tag,)))
+    if row.untagged is not None and (tag := text.line(row.untagged, "tags", text.KEY_LIMIT)) in ticket.tags:
+        events.append(TicketUntagged(tags=(tag,)))
+    if row.retitled is not None and (title := _line(row.retitled, ticket.title)) != ticket.title:
+        events.append(TicketRetitled(title=title))
+    if row.unassigned is not None and row.unassigned == ticket.assignee:
+        events.append(TicketUnassigned())
+    if row.watched is not None and row.watched not in ticket.watchers:
+        if len(ticket.watchers) >= WATCHERS_LIMIT:
+            raise InvalidValue(f"{ticket.key} has {len(ticket.watchers)} watchers, which is the limit.", ("watchers",))
+        events.append(TicketWatched(person=row.watched))
+    if row.unwatched is not None and row.unwatched in ticket.watchers:
+        events.append(TicketUnwatched(person=row.unwatched))
+    if row.comment is not None:
+        events.append(_commented(row.comment))
     return events
+
+
+def _commented(comment: ImportComment) -> CommentAdded:
+    return CommentAdded(
+        comment=comment.id,
+        author=comment.author,
+        body=text.prose(comment.body[: text.TEXT_LIMIT], "comment"),
+        visibility=Visibility.PUBLIC,
+        in_reply_to=None,
+        mentions=(),
+    )
 
 
 def _opened(row: ImportRow, origin: Origin) -> TicketOpened:
@@ -147,10 +201,14 @@ def _changed_role(ticket: Ticket, role: str, status: Status | UnsetType, workflo
 
 
 def _title(row: ImportRow) -> str:
-    """Never a reason to lose a ticket: the key where there is none, cut where it is too long."""
-    if text.is_blank(row.title):
-        return row.external_key
-    title = " ".join(row.title.split())
+    return _line(row.title, row.external_key)
+
+
+def _line(value: str, otherwise: str) -> str:
+    """Never a reason to lose a ticket: `otherwise` where there is none, cut where it is too long."""
+    if text.is_blank(value):
+        return otherwise
+    title = " ".join(value.split())
     if len(title) > text.TITLE_LIMIT:
         title = f"{title[: text.TITLE_LIMIT - 1]}…"
     return text.line(title, "title")

@@ -6,6 +6,7 @@ names (people, teams, services), workflow, planning (deciding), rejects.
 """
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -51,10 +52,12 @@ class Progress(Protocol):
 
 class Summary(Counts, kw_only=True):
     """What an import came to. `rows` = imported + unchanged + duplicates + rejected. `first_at` and `last_at`: of the
-    rows that could be read. `unseen`: columns of the mapping that no row had. `seconds`: of the whole import."""
+    rows that could be read. `passed_over`: rows that the mapping leaves alone, by the value for which it does.
+    `unseen`: columns of the mapping that no row had. `seconds`: of the whole import."""
 
     rows: int = 0
     rejected: int = 0
+    passed_over: Counter[str] = msgspec.field(default_factory=Counter[str])
     unseen: list[str] = msgspec.field(default_factory=list[str])
     first_at: datetime | None = None
     last_at: datetime | None = None
@@ -165,7 +168,8 @@ def _read(
     source: Source, reader: RowReader, rejects: Rejects, summary: Summary, progress: Progress
 ) -> Iterator[tuple[int, str, datetime, bytes, Said, bytes]]:
     for row in source.rows():
-        if reader.passes_over(row):
+        if (value := reader.passes_over(row)) is not None:
+            summary.passed_over[value] += 1
             continue
         summary.rows += 1
         if summary.rows % PROGRESS_ROWS == 0:

@@ -126,8 +126,29 @@ class FieldColumn(_Table, frozen=True, kw_only=True):
     type: Literal["text", "number", "boolean"] = "text"
 
 
+class Act(_Table, frozen=True, kw_only=True):
+    """What a row does, where it says an act and no state. `column`: what it is done with: a tag, a title, a person, a
+    value; `template`: the same of several columns, as "{chars} characters". `field`: the custom field that is set."""
+
+    does: Literal["tag", "untag", "retitle", "assign", "unassign", "watch", "unwatch", "comment", "set", "clear"]
+    column: str | None = None
+    template: str | None = None
+    field: str | None = None
+
+    def parts(self) -> list[str]:
+        """Text and column by turns, beginning with text."""
+        return ["", self.column] if self.column is not None else _BRACES.split(self.template or "")
+
+
+class ActsColumn(_Table, frozen=True, kw_only=True):
+    """`values`: of the column -> the act. Rows with another value say a state, as ever."""
+
+    column: str
+    values: dict[str, Act]
+
+
 class OnlyRows(_Table, frozen=True, kw_only=True):
-    """Rows with another value are passed over."""
+    """Rows with another value are passed over, and counted by it."""
 
     column: str
     values: tuple[str, ...]
@@ -162,6 +183,7 @@ class ImportMapping(_Table, frozen=True, kw_only=True):
     tags: TagsColumn | None = None
     fields: dict[str, FieldColumn] = {}
     only: OnlyRows | None = None
+    acts: ActsColumn | None = None
 
     def named_columns(self) -> list[tuple[str, str]]:
         """Every column of the file that is meant, with the place in the mapping that names it."""
@@ -173,6 +195,9 @@ class ImportMapping(_Table, frozen=True, kw_only=True):
         named += [("tags.column", self.tags.column if self.tags else None)]
         named += [("only.column", self.only.column if self.only else None)]
         named += [(f"fields.{key}.column", field.column) for key, field in self.fields.items()]
+        named += [("acts.column", self.acts.column if self.acts else None)]
+        for value, act in self.acts.values.items() if self.acts else ():
+            named += [(f"acts.values.{value}", column) for column in act.parts()[1::2]]
         named += [("identity", column) for column in self.identity or ()]
         return [(place, column) for place, column in named if column is not None]
 
@@ -237,6 +262,8 @@ def _check(mapping: ImportMapping) -> None:
         _refuse("priority", "needs a table `values`, a `default`, or both.")
     for key in mapping.fields:
         _within(f"fields.{key}", partial(text.key, key))
+    if mapping.acts is not None:
+        _check_acts(mapping.acts, mapping.mode)
     if mapping.title.column is not None and mapping.title.template is not None:
         _refuse("title", "has both a column and a template; keep one.")
     if any(brace in text for text in mapping.title.parts()[::2] for brace in "{}"):
@@ -287,6 +314,21 @@ def _check_role(role: RoleColumn) -> None:
         _refuse("role.values", "must say which role each value of the column means.")
 
 
+def _check_acts(acts: ActsColumn, mode: str) -> None:
+    if mode != "event":
+        _refuse("acts", 'go with mode = "event": a snapshot says the whole state.')
+    for value, act in acts.values.items():
+        place = f"acts.values.{value!r}"
+        if (act.field is None) is (act.does in ("set", "clear")):
+            _refuse(place, "`field` goes with `set` and `clear`, which need it.")
+        if act.does != "clear" and len(act.parts()) < 2 - (act.template is not None):
+            _refuse(place, f"{act.does!r} needs a `column`, or a `template`.")
+        if act.column is not None and act.template is not None:
+            _refuse(place, "has both a column and a template; keep one.")
+        if act.field is not None:
+            _within(place, partial(text.key, act.field))
+
+
 def _within(place: str, check: Callable[[], object]) -> None:
     try:
         check()
@@ -327,6 +369,8 @@ _TABLES: Mapping[str, type[_Table]] = {
     "tags": TagsColumn,
     "fields[...]": FieldColumn,
     "only": OnlyRows,
+    "acts": ActsColumn,
+    "acts.values[...]": Act,
 }
 
 

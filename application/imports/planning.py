@@ -15,7 +15,7 @@ from application.imports.names import Made, Name, Names
 from application.imports.spool import Said, SpooledRow, Statuses
 from domain import imports, tickets
 from domain.errors import Refused
-from domain.imports import ImportRow, Origin
+from domain.imports import ImportComment, ImportRow, Origin
 from domain.people import PersonAdded
 from domain.services import ServiceAdded
 from domain.teams import TeamAdded
@@ -221,6 +221,8 @@ class Planner:
             tags=said.tags,
             fields=self._custom_fields.checked(said.fields, role if said.role is UNSET else said.role),
         )
+        if said.does is not None and said.about is not None:
+            resolved = self._doing(resolved, row, said.does, said.about)
         if ticket is not None:
             return resolved
         return msgspec.structs.replace(
@@ -230,6 +232,24 @@ class Planner:
             title=said.title,
             description=said.description,
             channel=said.channel,
+        )
+
+    def _doing(self, resolved: ImportRow, row: SpooledRow, does: str, about: str) -> ImportRow:
+        """What its act is, with ids."""
+        person = self._names.people[about] if does in ("unassign", "watch", "unwatch") else None
+        comment = None
+        if does == "comment":
+            author = self._person if row.said.actor is None else self._names.people[row.said.actor]
+            comment = ImportComment(id=uuid5(self._origin_id, f"comment:{row.digest.hex()}"), author=author, body=about)
+        return msgspec.structs.replace(
+            resolved,
+            retitled=about if does == "retitle" else None,
+            tagged=about if does == "tag" else None,
+            untagged=about if does == "untag" else None,
+            unassigned=person if does == "unassign" else None,
+            watched=person if does == "watch" else None,
+            unwatched=person if does == "unwatch" else None,
+            comment=comment,
         )
 
     def _add(self, plan: Plan, made: Made) -> None:
@@ -273,6 +293,8 @@ def _count_made(counts: Counts, event: DomainEvent) -> None:
 
 
 def _note_ignored(ignored: Counter[str], before: Said, said: Said) -> None:
+    if said.does is not None or before.does is not None:
+        return
     if said.title != before.title:
         ignored["title"] += 1
     if said.description is not None and said.description != before.description:

@@ -10,7 +10,7 @@ from typing import Self
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from application.imports.mapping import ImportMapping, StatusColumn, slug
+from application.imports.mapping import Act, ImportMapping, StatusColumn, slug
 from application.imports.source import WHOLE, SourceRow
 from domain import text
 from domain.errors import InvalidValue
@@ -29,7 +29,8 @@ class Fault(Exception):
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a row says, in the source's own names. UNSET: nothing; None: that there is none."""
+    """What a row says, in the source's own names. UNSET: nothing; None: that there is none. `does`, `about`: an act on
+    tags, title, watchers or comments."""
 
     status: str | UnsetType = UNSET
     role: str | UnsetType = UNSET
@@ -44,6 +45,8 @@ class Said(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     description: str | None = None
     tags: tuple[str, ...] | UnsetType = UNSET
     fields: dict[str, FieldValue] = {}
+    does: str | None = None
+    about: str | None = None
 
 
 class SpooledRow(msgspec.Struct, frozen=True):
@@ -120,6 +123,7 @@ class RowReader:
         self._columns = {
             place: header.index(column) for place, column in mapping.named_columns() if place != "identity"
         }
+        self._places = {column: header.index(column) for _, column in mapping.named_columns()}
         self._identity = None if mapping.identity is None else self._identifying(mapping.identity, header)
         if mapping.identity is None and header[-1] == WHOLE:
             self._identity = [len(header) - 1]
@@ -131,12 +135,13 @@ class RowReader:
         self._key = self._columns["columns.key"]
         self._at = self._columns["time.column"]
 
-    def passes_over(self, row: SourceRow) -> bool:
-        """Whether the mapping leaves such rows alone."""
+    def passes_over(self, row: SourceRow) -> str | None:
+        """Whether the mapping leaves such rows alone: for which value."""
         only = self._mapping.only
         if only is None or row.fault is not None:
-            return False
-        return row.cells[self._columns["only.column"]].strip() not in only.values
+            return None
+        value = row.cells[self._columns["only.column"]].strip()
+        return None if value in only.values else value
 
     def _identifying(self, identity: tuple[str, ...], header: list[str]) -> list[int]:
         return sorted({*self._columns.values(), *(header.index(column) for column in identity)})
@@ -150,7 +155,8 @@ class RowReader:
         if key in self._none:
             raise Fault("no ticket key")
         at = self._read_time(cells[self._at].strip())
-        said = self._said(cells)
+        act = self._act(cells)
+        said = self._said(cells) if act is None else self._acted(act, cells)
         raw = msgspec.json.encode(cells)
         identity = raw if self._identity is None else msgspec.json.encode([cells[n] for n in self._identity])
         digest = hashlib.blake2b(identity, key=self._secret, digest_size=16).digest()
@@ -181,6 +187,29 @@ class RowReader:
             tags=self._read_tags(cells),
             fields=self._read_fields(cells),
         )
+
+    def _act(self, cells: list[str]) -> Act | None:
+        acts = self._mapping.acts
+        return None if acts is None else acts.values.get(cells[self._columns["acts.column"]].strip())
+
+    def _acted(self, act: Act, cells: list[str]) -> Said:
+        """Raises Fault."""
+        parts = act.parts()
+        named = zip(parts[::2], parts[1::2], strict=False)
+        about = "".join([part + cells[self._places[column]] for part, column in named])
+        about = (about + (parts[-1] if len(parts) % 2 else "")).strip()
+        actor = self._read_name(cells, "columns.actor", self.found.staff.add) or None
+        if act.field is not None:
+            value = None if act.does == "clear" else text.field_value(act.field, about)
+            return Said(actor=actor, fields={act.field: value})
+        if not about:
+            raise Fault(f"nothing to {act.does}")
+        if act.does in ("assign", "unassign", "watch", "unwatch"):
+            about = self._names(about, "acts")
+            self.found.staff.add(about)
+        if act.does == "assign":
+            return Said(actor=actor, assignee=about)
+        return Said(actor=actor, does=act.does, about=about)
 
     def _read_status(self, cells: list[str]) -> str | UnsetType:
         cell = cells[self._columns["status.column"]].strip()
