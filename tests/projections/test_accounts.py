@@ -1,15 +1,19 @@
 """What contracts come to, from days that were settled ahead: always what the domain makes of all their work."""
 
 import random
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from uuid import UUID
 
 import hypothesis.strategies as st
+import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
+from psycopg.conninfo import conninfo_to_dict
 
 from api.settling import Settler
 from application import billing as closing
@@ -39,8 +43,10 @@ from domain.tickets import OpenTicket
 from domain.work import BillWork, CorrectWork, LogWork, MarkWorkNotBillable, ReverseWork, WorkCommand, WorkEntry
 from projections import accounts, billing, reports
 from projections.contracts import contracts_by_ids
+from projections.engine import Session
 from projections.reading import NOW, Moment
 from projections.rebuild import rebuild
+from projections.registry import PROJECTIONS
 from projections.rows import DrawnStatement
 from tests.projections.conftest import World, a_world
 
@@ -299,6 +305,38 @@ def test_one_settles_at_a_time(lab: World) -> None:
         leading.close()
     settle(lab)
     assert books.settled_days() != []
+
+
+def test_a_settler_that_lost_its_connections_goes_on(world: World, postgres: EmbeddedPostgres) -> None:
+    books = Books(world, hourly(Rounding()))
+    settler = Settler(world.database)
+    thread = threading.Thread(target=settler.run)
+    thread.start()
+    try:
+        books.log(datetime(2026, 1, 10, 9, tzinfo=UTC), H)
+        world.project()
+        _until(lambda: ENDS[0] in books.settled_days())
+        books.log(datetime(2026, 3, 10, 9, tzinfo=UTC), H)
+        world.project()
+        with psycopg.connect(postgres.dsn) as killer:
+            killed = killer.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s",
+                (conninfo_to_dict(world.database.url)["dbname"],),
+            ).fetchall()
+        assert len(killed) > 3
+        _until(lambda: ENDS[2] in books.settled_days())
+    finally:
+        settler.stop()
+        thread.join()
+        world.session.__exit__()
+        world.session = Session(world.database, {projection.name: projection for projection in PROJECTIONS})
+
+
+def _until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline, "it does not come"
+        time.sleep(0.02)
 
 
 def test_reports_say_the_same_of_what_is_settled_and_of_what_is_not(lab: World) -> None:
