@@ -305,7 +305,7 @@ class _Names(dict[Any, Any]):
 def _looked(field: Any) -> Looked | None:
     definition = field.extensions.get("strawberry-definition")
     shape = _nullable(field.type)
-    many = isinstance(shape, GraphQLList)
+    many = str(shape).startswith("[")
     of = _nullable(shape.of_type) if many else shape
     if not isinstance(definition, StrawberryField) or field.args or definition.extensions:
         return None
