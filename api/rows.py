@@ -18,7 +18,6 @@ from graphql import (
     ExecutionResult,
     GraphQLEnumType,
     GraphQLField,
-    GraphQLList,
     GraphQLObjectType,
     GraphQLSchema,
     is_leaf_type,
