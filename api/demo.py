@@ -9,6 +9,7 @@ import msgspec
 
 from api import demo_story
 from api.demo_afterwards import come_back
+from api.demo_business import OPENED, do_business
 from api.demo_files import attach_files
 from api.demo_story import LENGTH, SYSTEM, Ids, Step
 from application import people, services, teams, tickets, views, webhooks, workflows
@@ -77,9 +78,10 @@ def fill(
     assert hero is not None
     opened = [id_ for name, id_ in ids.items() if name.startswith("ticket ")]
     come_back(store, workspace, ids[HERO], opened, steps[-1].at)
+    do_business(store, workspace, ids, steps[-1].at)
     if contents is not None:
         attach_files(store, contents, workspace, ids[HERO])
-    return DemoSummary(hero=hero.key, tickets=len(opened), commands=given)
+    return DemoSummary(hero=hero.key, tickets=len(opened) + OPENED, commands=given)
 
 
 def command_id(workspace: UUID, step: int) -> UUID:

@@ -33,6 +33,7 @@ def settings() -> list[WorkflowsCommand | SaveView | DefineWebhook]:
         DefineField(field=Field(key="go_live", name="Goes live on", type=FieldType.DATE, roles=("PROJECT",))),
         SetWipLimit(workflow="support", status="in_progress", limit=3),
         SetWipLimit(workflow="task", status="review", limit=100, hard=True),
+        SetWipLimit(workflow="task", status="in_progress", each_person=True, limit=3),
         _view("Urgent, and nobody has it", {"priority": {"in": ["CRITICAL", "HIGH"]}, "assignee": {"isNull": True}}),
         _view("Everything stands still", {"field": [{"key": "severity", "eq": "s1"}]}),
         DefineWebhook(

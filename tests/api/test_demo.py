@@ -23,6 +23,7 @@ from domain.people import Person, PersonKind
 from domain.tickets import (
     ChangeRole,
     CommentAdded,
+    LinkKind,
     OpenTicket,
     Priority,
     RoleChanged,
@@ -162,6 +163,22 @@ def test_what_somebody_asked_for_twice_is_merged(filled: Filled) -> None:
     target = tickets[merged.merged.into]
     assert (target.requester, target.service, target.closed) == (merged.requester, merged.service, False)
     assert merged.closed
+
+
+def test_hours_contracts_changes_and_all_that_tickets_have_to_do_with_one_another_are_there(filled: Filled) -> None:
+    names = Counter(row.name for row in filled.rows())
+    assert (names["ClientAdded"], names["ContractAgreed"], names["HoursGranted"]) == (2, 2, 1)
+    assert names["ContractBound"] > 5
+    assert names["WorkLogged"] > 30
+    assert names["TimerStarted"] - names["TimerStopped"] == 1
+    assert names["RepositoryDefined"] == 1
+    assert (names["ReleasePublished"], names["MergeRequestReviewed"]) == (3, 3)
+    assert names["TicketTransferred"] > 5
+    assert names["ContributorAdded"] == 2
+    assert min(names[name] for name in ("TicketScheduled", "TicketRanked", "TicketWatched", "ViewSaved")) > 0
+    kinds = Counter(link.kind for ticket in filled.tickets().values() for link in ticket.links)
+    assert (kinds[LinkKind.SPAWNED], kinds[LinkKind.SPLIT_FROM], kinds[LinkKind.MERGED_INTO]) == (1, 1, 1)
+    assert len(kinds) > 6
 
 
 def test_what_is_urgent_was_tagged_at_once(filled: Filled) -> None:
