@@ -20,6 +20,7 @@ from bench.lab import Lab
 from domain.access import Actor
 from domain.tickets import OpenTicket
 from domain.traceability.repositories import DefineRepository
+from domain.traceability.requests import RecordMergeRequest, RequestState
 from projections.engine import Session
 from projections.reading import ReadModels
 from projections.registry import PROJECTIONS
@@ -29,6 +30,8 @@ COMMITS = 100_000
 TICKETS = 200
 BRANCH = 5
 """Commits of each branch that is merged, its merge included."""
+REQUESTS = 2_000
+"""Merge requests that are recorded, of the last merges."""
 RELEASED = 500
 NEW = 10
 FIRST_SECOND = 1_600_000_000
@@ -50,6 +53,16 @@ def tracing(lab: Lab) -> Iterator[Figure]:
         seconds = lab.said("tracing: scan", lambda: _scanned(database, store, actor, repository, clone))
         rate = Spread.of([commits / seconds])
         yield Figure(name="scan and link a repository", unit="commits/s", value=rate, bar="at least", limit=5_000)
+        for number, sha in enumerate(grown.merges(lab.size.of(REQUESTS, 2)), start=1):
+            request = RecordMergeRequest(
+                repository=repository,
+                number=number,
+                title=f"Request {number}",
+                state=RequestState.MERGED,
+                merge_commit=sha,
+            )
+            traceability.handle(store, context, request)
+        lab.said("tracing: link requests", lambda: _scanned(database, store, actor, repository, clone))
         again: list[float] = []
         for _ in range(lab.size.rounds):
             grown.grow(NEW)
@@ -134,6 +147,9 @@ class _Repository:
         )
         self._git("tag", "--force", "v1", f"main~{self.released // BRANCH * 2}")
         self._git("tag", "--force", "v2", "main")
+
+    def merges(self, count: int) -> list[str]:
+        return self._git("rev-list", "--merges", f"--max-count={count}", "main").split()
 
     def some(self, count: int) -> list[str]:
         return self._git("rev-list", f"--max-count={count}", "main").split()
