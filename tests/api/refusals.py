@@ -5,6 +5,7 @@ refusal is laid over what the happy path says.
 """
 
 import itertools
+import json
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -344,6 +345,31 @@ def watched(scene: Scene) -> dict[str, Any]:
     return said
 
 
+def rated(scene: Scene) -> dict[str, Any]:
+    """A closed ticket of whoever rates it."""
+    asked = ticket(scene, requester=decode(scene.admin.person, Kind.PERSON))
+    scene.admin.done("transitionTicket", ticket=asked, status="done")
+    return {"ticket": asked, "score": 5}
+
+
+def promised(scene: Scene) -> dict[str, Any]:
+    said = {"repository": scene.repository, "tag": key(scene), "tickets": [ticket(scene)]}
+    scene.admin.command("promiseTickets", "", **said)
+    return said
+
+
+def provenance(_: Scene) -> str:
+    """Of an artifact that is no other's."""
+    source = {"uri": "git+https://example.org/shop", "digest": {"gitCommit": COMMIT}}
+    said = {
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [{"name": "shop.tar", "digest": {"sha256": f"{next(numbers):064x}"}}],
+        "predicateType": "https://slsa.dev/provenance/v1",
+        "predicate": {"buildDefinition": {"resolvedDependencies": [source]}},
+    }
+    return json.dumps(said)
+
+
 def tagged(scene: Scene) -> dict[str, Any]:
     said: dict[str, Any] = {"ticket": ticket(scene), "tags": ["a"]}
     scene.admin.done("tagTicket", **said)
@@ -612,6 +638,7 @@ MUTATIONS: dict[str, Mutation] = {
         INVALID_VALUE=Case({}, limit=("domain.participants.WATCHERS_LIMIT", 0)),
     ),
     "unwatchTicket": to_ticket(watched, PERSON_NOT_FOUND={"person": "x"}),
+    "rateTicket": to_ticket(rated, TICKET_OPEN={"ticket": ticket}, INVALID_VALUE={"score": 0}),
     "transferTicket": to_ticket(
         {"ticket": ticket, "team": team},
         **{**PLACED, "WIP_LIMIT_REACHED": {"ticket": ada_s, "role": "NARROW", "team": ABSENT, "reason": "So it is"}},
@@ -771,6 +798,16 @@ MUTATIONS: dict[str, Mutation] = {
         **NO_REPOSITORY,
         INVALID_VALUE={"commit": "short"},
         FIELD_REQUIRED={"number": ""},
+    ),
+    "promiseTickets": of(
+        {"repository": repository, "tag": key, "tickets": lambda scene: [ticket(scene)]},
+        **NO_REPOSITORY,
+        TICKET_NOT_FOUND={"tickets": ["nothing"]},
+        INVALID_VALUE={"tag": " "},
+    ),
+    "withdrawPromise": of(promised, **NO_REPOSITORY, TICKET_NOT_FOUND={"tickets": ["nothing"]}),
+    "attachProvenance": of(
+        {"repository": repository, "provenance": provenance}, **NO_REPOSITORY, INVALID_VALUE={"provenance": "{}"}
     ),
     "addChangeLink": of(change, **LINKED),
     "confirmChangeLink": of(change, **LINKED),
