@@ -11,7 +11,7 @@ import msgspec
 
 from api.connections import PER_TOKEN
 from api.ids import Kind, encode
-from application import people
+from application import people, tickets
 from application.event_store.database import Database, Role
 from application.event_store.streams import EventStore
 from application.handling import Context
@@ -23,6 +23,7 @@ from bench.listening import Heard, Order
 from bench.waiting import wait_until_read
 from domain.access import Scope
 from domain.people import AddPerson
+from domain.tickets import AddComment
 
 IDLE, ACTIVE = 2_000, 200
 CHANGES = 1
@@ -82,6 +83,8 @@ def _tokens(database: Database, furnished: Furnished, idle: int, active: int) ->
         context = Context(actor=furnished.actor)
         names = (AddPerson(name=f"Listener {n}") for n in range(active))
         listeners = [people.handle(store, context, name).stream for name in names]
+        # The last of all events: the one that subscribers are told first.
+        tickets.handle(store, context, AddComment(ticket=furnished.tickets[-1], body="Here we go"))
     shared = [token(furnished.actor.person) for _ in range(-(-idle // PER_TOKEN))]
     return [shared[n // PER_TOKEN] for n in range(idle)] + [token(person) for person in listeners]
 
