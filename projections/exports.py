@@ -185,16 +185,15 @@ left join lateral (
 """
 # Each by index, whatever the statistics say: a table that was just filled would be read as a whole for every chunk.
 _FROM = sql.SQL(
-    "select {columns}, {about}, k.number, e.role, e.workflow, e.version, f.version from timeline x"
+    "select {about}, k.number, e.role, e.workflow, e.version, f.version, {columns} from timeline x"
     " left join lateral (select t.number from ticket t where t.id = {about} limit 1) k on true {episode}"
 ).format(columns=timeline.COLUMNS, about=_ABOUT, episode=sql.SQL(_EPISODE))
-_WIDTH = 18
 
 
 def _recorded(row: Sequence[Any]) -> Recorded:
-    ticket, number, role, workflow, episode, left = row[_WIDTH:]
+    ticket, number, role, workflow, episode, left, *event = row
     return Recorded(
-        event=timeline.event_row(row[:_WIDTH]),
+        event=timeline.event_row(event),
         ticket=ticket,
         number=number,
         role=role,

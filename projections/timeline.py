@@ -571,12 +571,12 @@ async def after(view: View, position: int, limit: int) -> list[tuple[EventRow, i
     """The events after a position that the viewer may see, in order, each with the number of its ticket."""
     rows = await view.fetch(
         sql.SQL(
-            "select {}, k.number from timeline x left join ticket k on k.id = x.ticket"
+            "select k.number, {} from timeline x left join ticket k on k.id = x.ticket"
             " where {} and x.position > %(after)s order by x.position limit %(limit)s"
         ).format(_selected(view), _visible(view)),
         {"after": position, "limit": limit},
     )
-    return [(event_row(row[:-1]), row[-1]) for row in rows]
+    return [(event_row(event), number) for number, *event in rows]
 
 
 async def between(view: View, ticket: UUID, since: Moment, until: Moment, ask: PageAsk) -> Page[EventRow]:
