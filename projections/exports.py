@@ -3,7 +3,7 @@
 All is as of one position of the log, so that an export that was interrupted goes on with what it began with.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, LiteralString
@@ -149,15 +149,13 @@ def _narrowed(scope: Scope, ticket: sql.Composable) -> list[sql.Composable]:
     return parts
 
 
-def _chosen(scope: Scope, ticket: sql.Composable) -> sql.Composable:
-    """Of a ticket: whether it is exported."""
-    parts: list[sql.Composable] = [
-        sql.SQL(
-            "exists (select from timeline o where o.ticket = {} and o.type in ('TicketOpened', 'RoleChanged')"
-            " and o.position <= %(head)s)"
-        ).format(ticket),
-        *_narrowed(scope, ticket),
-    ]
+async def _chosen(view: View, scope: Scope, tickets: Collection[UUID]) -> set[UUID]:
+    """Those of these tickets that are exported. Asked of some at a time, each is found by its index, whatever the
+    planner knows of tables that were just filled."""
+    if not tickets or not (scope.narrowed or scope.since or scope.until):
+        return set(tickets)
+    ticket = sql.SQL("w.id")
+    parts = _narrowed(scope, ticket)
     times = _times(scope, sql.SQL("r.occurred_at"))
     if times:
         within = sql.SQL(" and ").join([sql.SQL("r.position <= %(head)s"), *times])
@@ -167,40 +165,14 @@ def _chosen(scope: Scope, ticket: sql.Composable) -> sql.Composable:
                 " or exists (select from timeline r where r.about = {0} and {1}))"
             ).format(ticket, within)
         )
-    return sql.SQL(" and ").join(parts)
+    rows = await view.fetch(
+        sql.SQL("select w.id from unnest(%(tickets)s::uuid[]) w (id) where {}").format(sql.SQL(" and ").join(parts)),
+        {**scope.arguments, "tickets": list(tickets)},
+    )
+    return {id_ for (id_,) in rows}
 
 
 # ---- events
-
-_ABOUT = sql.SQL("coalesce(x.ticket, x.about)")
-_EPISODE: LiteralString = """
-left join lateral (
-  select r.version, r.position, r.data ->> 'role' as role, r.data ->> 'workflow' as workflow from timeline r
-   where r.ticket = coalesce(x.ticket, x.about) and r.type in ('TicketOpened', 'RoleChanged')
-     and r.position <= x.position order by r.position desc limit 1) e on true
-left join lateral (
-  select r.version from timeline r
-   where e.position = x.position and r.ticket = x.ticket and r.type in ('TicketOpened', 'RoleChanged')
-     and r.position < x.position order by r.position desc limit 1) f on true
-"""
-# Each by index, whatever the statistics say: a table that was just filled would be read as a whole for every chunk.
-_FROM = sql.SQL(
-    "select {about}, k.number, e.role, e.workflow, e.version, f.version, {columns} from timeline x"
-    " left join lateral (select t.number from ticket t where t.id = {about} limit 1) k on true {episode}"
-).format(columns=timeline.COLUMNS, about=_ABOUT, episode=sql.SQL(_EPISODE))
-
-
-def _recorded(row: Sequence[Any]) -> Recorded:
-    ticket, number, role, workflow, episode, left, *event = row
-    return Recorded(
-        event=timeline.event_row(event),
-        ticket=ticket,
-        number=number,
-        role=role,
-        workflow=workflow,
-        episode=episode,
-        left=left,
-    )
 
 
 def _events(scope: Scope) -> sql.Composable:
@@ -210,45 +182,106 @@ def _events(scope: Scope) -> sql.Composable:
         sql.SQL("x.workspace = %(workspace)s and x.position <= %(head)s and x.type <> all({})").format(hidden),
         *_times(scope, sql.SQL("x.occurred_at")),
     ]
+    if scope.ticket is not None:
+        parts.append(sql.SQL("(x.ticket = %(ticket)s or x.about = %(ticket)s)"))
     return sql.SQL(" and ").join(parts)
 
 
-def _of_chosen(scope: Scope) -> sql.Composable:
-    narrowed = _narrowed(scope, _ABOUT)
-    return sql.SQL(" and ").join([_events(scope), *narrowed])
-
-
-async def events(view: View, scope: Scope, after: int, limit: int) -> list[Recorded]:
-    """Those after a position, in order."""
+async def events(view: View, scope: Scope, after: int, limit: int) -> tuple[list[Recorded], int | None]:
+    """Those of the next so many events after a position that are exported, in order; and after which position to go
+    on, None at the end."""
     rows = await view.fetch(
-        sql.SQL("{} where {} and x.position > %(after)s order by x.position limit %(limit)s").format(
-            _FROM, _of_chosen(scope)
-        ),
+        sql.SQL(
+            "select coalesce(x.ticket, x.about), {} from timeline x where {} and x.position > %(after)s"
+            " order by x.position limit %(limit)s"
+        ).format(timeline.COLUMNS, _events(scope)),
         {**scope.arguments, "after": after, "limit": limit},
     )
-    return [_recorded(row) for row in rows]
+    found = [(ticket, timeline.event_row(event)) for ticket, *event in rows]
+    last = found[-1][1].position if found else None
+    if scope.narrowed:
+        chosen = await _chosen(view, scope, {ticket for ticket, _ in found if ticket is not None})
+        found = [one for one in found if one[0] in chosen]
+    return await _recorded(view, found), last
 
 
 async def events_of(
-    view: View, scope: Scope, tickets: Sequence[UUID], after: tuple[int, datetime, int], limit: int
+    view: View, scope: Scope, tickets: Sequence[ExportedTicket], after: tuple[int, datetime, int], limit: int
 ) -> list[Recorded]:
     """Those of these tickets or about them, after a number, a time and a position, in this order."""
     rows = await view.fetch(
         sql.SQL(
-            "{} where {} and (x.ticket = any(%(tickets)s) or x.about = any(%(tickets)s))"
-            " and (k.number, x.occurred_at, x.position) > (%(number)s, %(at)s, %(after)s)"
-            " order by k.number, x.occurred_at, x.position limit %(limit)s"
-        ).format(_FROM, _events(scope)),
+            "select coalesce(x.ticket, x.about), {} from ("
+            " select w.number, t.* from unnest(%(tickets)s::uuid[], %(numbers)s::bigint[]) w (id, number)"
+            "   join timeline t on t.ticket = w.id"
+            " union all"
+            " select w.number, t.* from unnest(%(tickets)s::uuid[], %(numbers)s::bigint[]) w (id, number)"
+            "   join timeline t on t.about = w.id) x"
+            " where {} and (x.number, x.occurred_at, x.position) > (%(number)s, %(at)s, %(after)s)"
+            " order by x.number, x.occurred_at, x.position limit %(limit)s"
+        ).format(timeline.COLUMNS, _events(scope)),
         {
             **scope.arguments,
-            "tickets": list(tickets),
+            "tickets": [one.id for one in tickets],
+            "numbers": [one.number for one in tickets],
             "number": after[0],
             "at": after[1],
             "after": after[2],
             "limit": limit,
         },
     )
-    return [_recorded(row) for row in rows]
+    return await _recorded(view, [(ticket, timeline.event_row(event)) for ticket, *event in rows])
+
+
+async def _recorded(view: View, found: Sequence[tuple[UUID | None, EventRow]]) -> list[Recorded]:
+    """With the tickets' numbers, and the roles that they had."""
+    tickets = list({ticket for ticket, _ in found if ticket is not None})
+    known: dict[UUID, int] = {}
+    episodes: dict[UUID, list[tuple[int, int, str, str]]] = {}
+    if tickets:
+        known = dict(
+            await view.fetch(
+                "select id, number from ticket where workspace = %(workspace)s and id = any(%(tickets)s)",
+                {"tickets": tickets},
+            )
+        )
+        rows = await view.fetch(
+            "select r.ticket, r.position, r.version, r.data ->> 'role', r.data ->> 'workflow' from timeline r"
+            " where r.ticket = any(%(tickets)s) and r.type in ('TicketOpened', 'RoleChanged') order by r.position",
+            {"tickets": tickets},
+        )
+        for ticket, *episode in rows:
+            episodes.setdefault(ticket, []).append((episode[0], episode[1], episode[2], episode[3]))
+    return [_placed(event, ticket, known, episodes) for ticket, event in found]
+
+
+def _placed(
+    event: EventRow,
+    ticket: UUID | None,
+    known: Mapping[UUID, int],
+    episodes: Mapping[UUID, Sequence[tuple[int, int, str, str]]],
+) -> Recorded:
+    of_ticket = [] if ticket is None else episodes.get(ticket, [])
+    begun = [one for one in of_ticket if one[0] <= event.position]
+    _, version, role, workflow = begun[-1] if begun else (0, None, None, None)
+    ended = len(begun) > 1 and begun[-1][0] == event.position
+    return Recorded(
+        event=event,
+        ticket=ticket,
+        number=None if ticket is None else known.get(ticket),
+        role=role,
+        workflow=workflow,
+        episode=version,
+        left=begun[-2][1] if ended else None,
+    )
+
+
+_ABOUT = sql.SQL("coalesce(x.ticket, x.about)")
+
+
+def _of_chosen(scope: Scope) -> sql.Composable:
+    narrowed = _narrowed(scope, _ABOUT)
+    return sql.SQL(" and ").join([_events(scope), *narrowed])
 
 
 class Counted(msgspec.Struct, frozen=True, kw_only=True):
@@ -275,40 +308,45 @@ async def census(view: View, scope: Scope, *, of_tickets: bool = False) -> list[
 # ---- tickets
 
 
-async def tickets(view: View, scope: Scope, after: int, limit: int) -> list[ExportedTicket]:
-    """Those after a number, in order."""
+async def tickets(view: View, scope: Scope, after: int, limit: int) -> tuple[list[ExportedTicket], int | None]:
+    """Those of the next so many tickets after a number that are exported, in order; and after which number to go on,
+    None at the end. Some may have been opened after `head`: they have no spans, and no events."""
     rows = await view.fetch(
-        sql.SQL(
-            "select k.id, k.number, b.contract, coalesce(c.client, m.client) from ticket k"
-            " left join ticket_contract b on b.ticket = k.id"
-            " left join contract c on c.id = b.contract and c.closed_position is null"
-            " left join span s on s.ticket = k.id and s.closed_position is null"
-            " left join lateral (select m.client from client_contact m where m.workspace = k.workspace"
-            "   and m.person = s.requester order by m.client limit 1) m on true"
-            " where k.workspace = %(workspace)s and k.number > %(after)s and {} order by k.number limit %(limit)s"
-        ).format(_chosen(scope, sql.SQL("k.id"))),
+        "select k.id, k.number from ticket k where k.workspace = %(workspace)s and k.number > %(after)s"
+        " and (%(ticket)s::uuid is null or k.id = %(ticket)s) order by k.number limit %(limit)s",
         {**scope.arguments, "after": after, "limit": limit},
     )
-    return [ExportedTicket(id=row[0], number=row[1], contract=row[2], client=row[3]) for row in rows]
+    if not rows:
+        return [], None
+    chosen = await _chosen(view, scope, {id_ for id_, _ in rows})
+    whose = {
+        id_: (contract, client)
+        for id_, contract, client in await view.fetch(
+            "select w.id, b.contract, coalesce(c.client, m.client) from unnest(%(tickets)s::uuid[]) w (id)"
+            " left join ticket_contract b on b.ticket = w.id"
+            " left join contract c on c.id = b.contract and c.closed_position is null"
+            " left join span s on s.ticket = w.id and s.closed_position is null"
+            " left join lateral (select min(m.client::text)::uuid as client from client_contact m"
+            "   where m.workspace = %(workspace)s and m.person = s.requester) m on true",
+            {"tickets": list(chosen)},
+        )
+    }
+    found = [
+        ExportedTicket(id=id_, number=number, contract=whose[id_][0], client=whose[id_][1])
+        for id_, number in rows
+        if id_ in whose
+    ]
+    return found, rows[-1][1]
 
 
-async def ticket_count(view: View, scope: Scope) -> int:
-    rows = await view.fetch(
-        sql.SQL("select count(*) from ticket k where k.workspace = %(workspace)s and {}").format(
-            _chosen(scope, sql.SQL("k.id"))
-        ),
-        scope.arguments,
-    )
-    return int(rows[0][0])
-
-
-async def numbers(view: View, scope: Scope, tickets: Sequence[UUID]) -> dict[UUID, int]:
+async def numbers(view: View, scope: Scope, tickets: Collection[UUID]) -> dict[UUID, int]:
     """Of those of these tickets that are exported."""
+    chosen = await _chosen(view, scope, tickets)
+    if not chosen:
+        return {}
     rows = await view.fetch(
-        sql.SQL(
-            "select k.id, k.number from ticket k where k.workspace = %(workspace)s and k.id = any(%(tickets)s) and {}"
-        ).format(_chosen(scope, sql.SQL("k.id"))),
-        {**scope.arguments, "tickets": list(tickets)},
+        "select k.id, k.number from ticket k where k.workspace = %(workspace)s and k.id = any(%(tickets)s)",
+        {"tickets": list(chosen)},
     )
     return dict(rows)
 
@@ -403,33 +441,29 @@ async def actors_without_names(view: View) -> list[UUID]:
 
 async def changes(
     view: View, scope: Scope, kind: str, after: tuple[UUID, str] | None, limit: int
-) -> list[ExportedChange]:
-    """Commits (COMMIT) or merge requests (REQUEST) after a repository and a change, in order, with what they are
-    linked to. Where the export is narrowed, those alone that are linked to its tickets."""
+) -> tuple[list[ExportedChange], tuple[UUID, str] | None]:
+    """Of the next so many commits (COMMIT) or merge requests (REQUEST) after a repository and a change, in order, those
+    that are exported: where the export is narrowed, those that are linked to its tickets. And after which to go on,
+    None at the end."""
     source = _COMMITS if kind == "COMMIT" else _REQUESTS
-    chosen: sql.Composable = sql.SQL("true")
-    if scope.narrowed:
-        chosen = sql.SQL(
-            "exists (select from change_link l where l.workspace = %(workspace)s and l.repository = x.repository"
-            " and l.kind = %(kind)s and l.change = x.change and l.position <= %(head)s and {})"
-        ).format(_chosen(scope, sql.SQL("l.ticket")))
     rows = await view.fetch(
         sql.SQL(
             "select x.repository, r.key, x.change, x.title, x.author, x.at, x.state, x.merged_at from ({}) x"
-            " join repository r on r.id = x.repository where {} and (%(repository)s::uuid is null"
+            " join repository r on r.id = x.repository where (%(repository)s::uuid is null"
             " or (x.repository, x.change) > (%(repository)s, %(change)s))"
             " order by x.repository, x.change limit %(limit)s"
-        ).format(sql.SQL(source), chosen),
+        ).format(sql.SQL(source)),
         {
             **scope.arguments,
-            "kind": kind,
             "repository": None if after is None else after[0],
             "change": None if after is None else after[1],
             "limit": limit,
         },
     )
+    if not rows:
+        return [], None
     linked = await _links(view, scope, kind, [(row[0], row[2]) for row in rows])
-    return [
+    found = [
         ExportedChange(
             repository=row[0],
             repository_key=row[1],
@@ -443,7 +477,9 @@ async def changes(
             tickets=linked.get((row[0], row[2]), []),
         )
         for row in rows
+        if not scope.narrowed or (row[0], row[2]) in linked
     ]
+    return found, (rows[-1][0], rows[-1][2])
 
 
 _COMMITS: LiteralString = """
@@ -467,16 +503,13 @@ select q.repository, q.number::text collate "C" as change, q.title, null as auth
 async def _links(
     view: View, scope: Scope, kind: str, wanted: Sequence[tuple[UUID, str]]
 ) -> dict[tuple[UUID, str], list[int]]:
-    """The numbers of exported tickets by change."""
+    """By change, the numbers of exported tickets that it is linked to; none of those that somebody has rejected."""
     rows = await view.fetch(
-        sql.SQL(
-            "select distinct l.repository, l.change, k.number"
-            " from unnest(%(repositories)s::uuid[], %(changes)s::text[]) w (repository, change)"
-            " join change_link l on l.repository = w.repository and l.kind = %(kind)s and l.change = w.change"
-            " join ticket k on k.id = l.ticket"
-            " where l.workspace = %(workspace)s and l.closed_position is null and l.position <= %(head)s"
-            " and l.verdict is distinct from 'REJECTED' and {} order by 1, 2, 3"
-        ).format(_chosen(scope, sql.SQL("l.ticket"))),
+        "select distinct l.repository, l.change, l.ticket, l.verdict is distinct from 'REJECTED'"
+        "   and l.closed_position is null"
+        " from unnest(%(repositories)s::uuid[], %(changes)s::text[]) w (repository, change)"
+        " join change_link l on l.repository = w.repository and l.kind = %(kind)s and l.change = w.change"
+        " where l.workspace = %(workspace)s and l.position <= %(head)s order by 1, 2",
         {
             **scope.arguments,
             "kind": kind,
@@ -484,9 +517,13 @@ async def _links(
             "changes": [change for _, change in wanted],
         },
     )
+    known = await numbers(view, scope, {row[2] for row in rows})
     found: dict[tuple[UUID, str], list[int]] = {}
-    for repository, change, number in rows:
-        found.setdefault((repository, change), []).append(number)
+    for repository, change, ticket, holds in rows:
+        if ticket in known:
+            of_change = found.setdefault((repository, change), [])
+            if holds and known[ticket] not in of_change:
+                of_change.append(known[ticket])
     return found
 
 

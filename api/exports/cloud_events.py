@@ -48,8 +48,8 @@ class CloudEvents:
     async def _events(self, after: Any) -> AsyncIterator[Chunk]:
         source = self._source
         workspace = source.view.actor.workspace
-        async for told in source.by_position(after or 0):
+        async for told, last in source.by_position(after or 0):
             for one in told:
                 recorded = one.recorded
                 self._sink.write(line(recorded.event, recorded.number, workspace, source.known))
-            yield Chunk(key=told[-1].recorded.event.position, events=len(told))
+            yield Chunk(key=last, events=len(told))

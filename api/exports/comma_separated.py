@@ -37,9 +37,9 @@ class CommaSeparated:
     async def _events(self, after: Any) -> AsyncIterator[Chunk]:
         if after is None:
             self._write([list(COLUMNS)])
-        async for told in self._source.by_position(after or 0):
+        async for told, last in self._source.by_position(after or 0):
             self._write([_row(one, self._source.known) for one in told])
-            yield Chunk(key=told[-1].recorded.event.position, events=len(told))
+            yield Chunk(key=last, events=len(told))
 
     def _write(self, rows: list[list[str]]) -> None:
         text = io.StringIO(newline="")

@@ -143,11 +143,11 @@ class Ocel:
         yield Chunk()
 
     async def _events(self, after: Any) -> AsyncIterator[Chunk]:
-        async for told in self._source.by_position(after or 0):
+        async for told, last in self._source.by_position(after or 0):
             self._writer.events([self._event(one) for one in told])
             named = {relation.named for one in told for relation in one.relations if relation.named is not None}
             yield Chunk(
-                key=told[-1].recorded.event.position,
+                key=last,
                 events=len(told),
                 named=list(named) if self._source.scope.narrowed else [],
             )
@@ -192,20 +192,23 @@ class Ocel:
 
     async def _tickets(self, after: Any) -> AsyncIterator[Chunk]:
         view, scope = self._source.view, self._source.scope
-        number = after or 0
-        while tickets := await exports.tickets(view, scope, number, TICKETS):
+        last = after or 0
+        while True:
+            tickets, last = await exports.tickets(view, scope, last, TICKETS)
+            if last is None:
+                return
             ids = [one.id for one in tickets]
             spans = await exports.spans_of(view, scope, ids)
             links = await exports.links_of(view, scope, ids)
             others = {other for found in links.values() for _, other in found}
             others |= {found[-1].parent for found in spans.values() if found[-1].parent is not None}
-            numbers = await exports.numbers(view, scope, list(others)) if others else {}
+            numbers = await exports.numbers(view, scope, others)
+            there = [ticket for ticket in tickets if ticket.id in spans]
             objects: list[Object] = []
-            for ticket in tickets:
+            for ticket in there:
                 objects += self._ticket(ticket, spans[ticket.id], links.get(ticket.id, []), numbers)
             self._writer.objects(objects)
-            number = tickets[-1].number
-            yield Chunk(key=number, named=list(_named_by(tickets, spans)) if scope.narrowed else [])
+            yield Chunk(key=last, named=list(_named_by(there, spans)) if scope.narrowed else [])
 
     def _ticket(
         self,
@@ -277,9 +280,11 @@ class Ocel:
     async def _changes(self, kind: str, after: Any) -> AsyncIterator[Chunk]:
         view, scope = self._source.view, self._source.scope
         last = None if after is None else (UUID(after[0]), str(after[1]))
-        while found := await exports.changes(view, scope, kind, last, CHUNK):
+        while True:
+            found, last = await exports.changes(view, scope, kind, last, CHUNK)
+            if last is None:
+                return
             self._writer.objects([self._change(one) for one in found])
-            last = found[-1].repository, found[-1].change
             yield Chunk(key=(str(last[0]), last[1]))
 
     def _change(self, one: ExportedChange) -> Object:

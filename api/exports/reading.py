@@ -14,7 +14,7 @@ from api.exports.spool import Spool
 from api.ids import Kind, encode
 from domain.workflows import Workflows
 from projections import exports
-from projections.exports import Recorded, Scope
+from projections.exports import ExportedTicket, Recorded, Scope
 from projections.reading import View
 
 CHUNK = 1_000
@@ -42,12 +42,16 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     known: Workflows
     texts: bool
 
-    async def by_position(self, after: int) -> AsyncIterator[list[Told]]:
-        while rows := await exports.events(self.view, self.scope, after, CHUNK):
-            yield await self.told(rows)
-            after = rows[-1].event.position
+    async def by_position(self, after: int) -> AsyncIterator[tuple[list[Told], int]]:
+        """With after which position to go on; there may be none that is exported before it."""
+        while True:
+            rows, last = await exports.events(self.view, self.scope, after, CHUNK)
+            if last is None:
+                return
+            yield await self.told(rows), last
+            after = last
 
-    async def by_ticket(self, tickets: list[UUID]) -> AsyncIterator[list[Told]]:
+    async def by_ticket(self, tickets: list[ExportedTicket]) -> AsyncIterator[list[Told]]:
         after = 0, BEGINNING, 0
         while rows := await exports.events_of(self.view, self.scope, tickets, after, CHUNK):
             yield await self.told(rows)
@@ -55,8 +59,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
             after = last.number or 0, last.event.occurred_at, last.event.position
 
     async def told(self, rows: list[Recorded]) -> list[Told]:
-        others = tickets_named(rows)
-        numbers = await exports.numbers(self.view, self.scope, list(others)) if others else {}
+        numbers = await exports.numbers(self.view, self.scope, tickets_named(rows))
         touched = await exports.changes_at(self.view, rows)
         related = [list(relations(one, numbers, touched, self.known).values()) for one in rows]
         names = await self._names(related) if self.texts else {}

@@ -64,17 +64,18 @@ class Xes:
 
     async def _traces(self, after: Any) -> AsyncIterator[Chunk]:
         source = self._source
-        number = after or 0
-        while tickets := await exports.tickets(source.view, source.scope, number, TICKETS):
-            events = await self._chunk(tickets)
-            number = tickets[-1].number
-            yield Chunk(key=number, events=events)
+        last = after or 0
+        while True:
+            tickets, last = await exports.tickets(source.view, source.scope, last, TICKETS)
+            if last is None:
+                return
+            yield Chunk(key=last, events=await self._chunk(tickets))
 
     async def _chunk(self, tickets: list[ExportedTicket]) -> int:
         """Returns how many events there were. A trace may come in several pieces; it is closed when the next begins."""
         by_number = {ticket.number: ticket for ticket in tickets}
         open_, count = 0, 0
-        async for told in self._source.by_ticket([ticket.id for ticket in tickets]):
+        async for told in self._source.by_ticket(tickets):
             for number, events in groupby(told, key=lambda one: one.recorded.number or 0):
                 if number != open_:
                     self._write("  </trace>\n" if open_ else "")
