@@ -261,17 +261,17 @@ def _placed(
     known: Mapping[UUID, int],
     episodes: Mapping[UUID, Sequence[tuple[int, int, str, str]]],
 ) -> Recorded:
-    of_ticket = [] if ticket is None else episodes.get(ticket, [])
+    of_ticket = () if ticket is None else episodes.get(ticket, ())
     begun = [one for one in of_ticket if one[0] <= event.position]
-    _, version, role, workflow = begun[-1] if begun else (0, None, None, None)
+    now = begun[-1] if begun else None
     ended = len(begun) > 1 and begun[-1][0] == event.position
     return Recorded(
         event=event,
         ticket=ticket,
         number=None if ticket is None else known.get(ticket),
-        role=role,
-        workflow=workflow,
-        episode=version,
+        role=None if now is None else now[2],
+        workflow=None if now is None else now[3],
+        episode=None if now is None else now[1],
         left=begun[-2][1] if ended else None,
     )
 
