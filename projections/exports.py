@@ -542,7 +542,7 @@ async def changes_at(view: View, events: Sequence[Recorded]) -> Touched:
         return {}
     rows = await view.fetch(
         "select c.position, r.key, 'COMMIT', c.sha from code_commit c join repository r on r.id = c.repository"
-        " where c.workspace = %(workspace)s and c.repository = any(%(streams)s) and c.position = any(%(pushed)s)"
+        " where c.workspace = %(workspace)s and c.position = any(%(pushed)s)"
         " union all"
         " select w.position, r.key, 'REQUEST', q.number::text"
         "   from unnest(%(asked)s::bigint[], %(requests)s::uuid[]) w (position, id)"
@@ -553,7 +553,6 @@ async def changes_at(view: View, events: Sequence[Recorded]) -> Touched:
         "   join repository r on r.id = l.repository"
         "  where l.workspace = %(workspace)s and l.position = any(%(linked)s) order by 1, 2, 3, 4",
         {
-            "streams": [event.stream for event in pushed],
             "pushed": [event.position for event in pushed],
             "asked": [event.position for event in asked],
             "requests": [event.stream for event in asked],
