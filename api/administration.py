@@ -14,6 +14,7 @@ from uuid import UUID
 import click
 from graphql import GraphQLSchema, build_schema
 from graphql.utilities import find_breaking_changes
+from msgspec import UNSET, UnsetType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -142,7 +143,7 @@ def create_token(
         if new_person is not None:
             id_ = people.handle(store, Context(actor=actor, channel="system"), AddPerson(name=new_person)).stream
         else:
-            id_ = _find_person(database, store, workspace, person or "")
+            id_ = find_person(database, store, workspace, person or "")
         secret = tokens.issue_token(database, workspace.id, id_, [Scope(one) for one in scopes], name, lasts)
     click.echo(secret)
 
@@ -185,7 +186,10 @@ def _duration(text: str) -> timedelta:
     return timedelta(**{units[found[2]]: int(found[1])})
 
 
-def _find_person(database: Database, store: EventStore, workspace: Workspace, wanted: str) -> UUID:
+def find_person(
+    database: Database, store: EventStore, workspace: Workspace, wanted: str, *, also_who_left: bool = False
+) -> UUID:
+    """By id, or by name where only one is called so."""
     try:
         id_ = decode(wanted, Kind.PERSON)
     except WrongId:
@@ -193,22 +197,23 @@ def _find_person(database: Database, store: EventStore, workspace: Workspace, wa
     else:
         known = store.workspace(workspace.id).load([id_]).get(id_)
         if known is not None and isinstance(known.state, Person):
-            if not known.state.active:
+            if not known.state.active and not also_who_left:
                 raise click.ClickException(f"{known.state.name} has left {workspace.key}; reactivate them first.")
             return id_
-    found = asyncio.run(_people_named(database, operator(workspace.id), wanted))
+    active = UNSET if also_who_left else True
+    found = asyncio.run(_people_named(database, operator(workspace.id), wanted, active))
     if len(found) == 1:
         return found[0].id
     if found:
         ids = ", ".join(encode(Kind.PERSON, one.id) for one in found)
         raise click.ClickException(f"Several people are called {wanted!r}. Name one by id: {ids}.")
-    raise click.ClickException(f"There is nobody called {wanted!r} in {workspace.key}. Add them with --new-person.")
+    raise click.ClickException(f"There is nobody called {wanted!r} in {workspace.key}.")
 
 
-async def _people_named(database: Database, actor: Actor, name: str) -> list[PersonRow]:
+async def _people_named(database: Database, actor: Actor, name: str, active: bool | UnsetType) -> list[PersonRow]:
     async with ReadModels(database, size=1) as models:
         page = await directory.people(
-            models.view(actor), PersonFilter(name=TextFilter(eq=name), active=True), PageAsk(first=20)
+            models.view(actor), PersonFilter(name=TextFilter(eq=name), active=active), PageAsk(first=20)
         )
         return page.nodes
 

@@ -16,6 +16,7 @@ from api import (
     bundles,
     imports,
     logs,
+    privacy,
     replaying,
     retry,
     serving,
@@ -161,6 +162,7 @@ main.add_command(auditing.audit)
 auditing.audit.add_command(replaying.replay)
 auditing.audit.add_command(bundles.bundle)
 auditing.audit.add_command(export_command)
+auditing.audit.add_command(privacy.erase)
 
 
 if __name__ == "__main__":

@@ -118,6 +118,11 @@ def _parsed(query: str) -> DocumentNode:
     return parse(query, max_tokens=TOKEN_LIMIT)
 
 
+def forget() -> None:
+    """Somebody was erased, whom what clients wrote into a document may name."""
+    _parsed.cache_clear()
+
+
 _VALID: WeakSet[DocumentNode] = WeakSet()
 """Documents that passed validation, which clients send again and again; they last as long as they stay parsed."""
 

@@ -10,6 +10,7 @@ from typing import Self
 import psycopg
 from anyio import CapacityLimiter
 
+from api import limits
 from api.connections import Connections
 from api.live_answers import Groups
 from api.settings import BadSetting
@@ -19,6 +20,7 @@ from application.embedded_postgres import EmbeddedPostgres, default_root
 from application.event_store.database import SCHEMA_VERSION, Database, DatabaseNotUsable, Role
 from application.event_store.streams import EventStore
 from application.webhook_networks import Network, Networks, networks
+from projections import billing
 from projections.live import Feed
 from projections.reading import ReadModels
 from projections.registry import NAMES, TICKET_READ_MODELS, install
@@ -44,6 +46,7 @@ class Runtime:
         self.public_url = public_url.rstrip("/")
         self.models = ReadModels(database)
         self.store = EventStore(database)
+        self.store.forgetting += [billing.forget, limits.forget]
         self.contents = open_contents(self.store, attachments or attachments_folder(home()))
         self.feed = Feed(database, TICKET_READ_MODELS)
         self.groups = Groups(self.feed)

@@ -140,7 +140,15 @@ class EmbeddedPostgres:
             if connection.execute("select 1 from pg_database where datname = %s", (name,)).fetchone() is None:
                 names = sql.Identifier(name), sql.Identifier(LOGIN)
                 connection.execute(sql.SQL("create database {} owner {}").format(*names))
+                self._let_it_recycle(name)
         return Database(make_conninfo(self.dsn, user=LOGIN, dbname=name))
+
+    def _let_it_recycle(self, name: str) -> None:
+        """What an erasure needs to be rid of the write-ahead log that still tells what was erased."""
+        with psycopg.connect(make_conninfo(self.dsn, dbname=name), autocommit=True, connect_timeout=10) as connection:
+            login = sql.Identifier(LOGIN)
+            connection.execute(sql.SQL("grant pg_checkpoint to {}").format(login))
+            connection.execute(sql.SQL("grant execute on function pg_switch_wal(), pg_ls_waldir() to {}").format(login))
 
     @property
     def owns_server(self) -> bool:

@@ -107,6 +107,7 @@ _ALLOWED: dict[type[Command], tuple[Scope, ...]] = {
     people.RenamePerson: _HEADS,
     people.DeactivatePerson: _HEADS,
     people.ReactivatePerson: _HEADS,
+    people.ErasePerson: (Scope.ADMIN,),
     teams.AddTeam: _HEADS,
     teams.RenameTeam: _HEADS,
     teams.JoinTeam: _HEADS,

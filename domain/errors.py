@@ -11,6 +11,7 @@ class ErrorCode(StrEnum):
 
     TICKET_NOT_FOUND = "TICKET_NOT_FOUND"
     PERSON_NOT_FOUND = "PERSON_NOT_FOUND"
+    PERSON_ERASED = "PERSON_ERASED"
     TEAM_NOT_FOUND = "TEAM_NOT_FOUND"
     SERVICE_NOT_FOUND = "SERVICE_NOT_FOUND"
     ROLE_NOT_FOUND = "ROLE_NOT_FOUND"
@@ -83,6 +84,13 @@ class PersonNotFound(Refused):
 
     def __init__(self, person: UUID, field: str) -> None:
         super().__init__(f"There is no active person {person} here.", (field,))
+
+
+class PersonErased(Refused):
+    code = ErrorCode.PERSON_ERASED
+
+    def __init__(self, person: UUID) -> None:
+        super().__init__(f"The data of person {person} was erased.", ("person",))
 
 
 class TeamNotFound(Refused):

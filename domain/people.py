@@ -11,8 +11,8 @@ from uuid import UUID
 import msgspec
 
 from domain import text
-from domain.errors import InvalidValue, PersonNotFound
-from domain.text import FreeText
+from domain.errors import InvalidValue, PersonErased, PersonNotFound
+from domain.text import ERASED, FreeText
 
 
 class PersonKind(StrEnum):
@@ -43,7 +43,15 @@ class PersonReactivated(msgspec.Struct, frozen=True, kw_only=True):
     pass
 
 
-PersonEvent = PersonAdded | PersonRenamed | PersonDeactivated | PersonReactivated
+class SubjectErased(msgspec.Struct, frozen=True, kw_only=True):
+    """`act`, `journal`: SHA-256, in hexadecimal, of the act of destruction and of the journal's export, which the
+    operator keeps elsewhere."""
+
+    act: str
+    journal: str
+
+
+PersonEvent = PersonAdded | PersonRenamed | PersonDeactivated | PersonReactivated | SubjectErased
 
 
 # ---- commands
@@ -70,7 +78,15 @@ class ReactivatePerson(msgspec.Struct, frozen=True, kw_only=True):
     person: UUID
 
 
-PersonCommand = AddPerson | RenamePerson | DeactivatePerson | ReactivatePerson
+class ErasePerson(msgspec.Struct, frozen=True, kw_only=True):
+    """Their key is gone already: what was sealed under it reads as erased from now on."""
+
+    person: UUID
+    act: str
+    journal: str
+
+
+PersonCommand = AddPerson | RenamePerson | DeactivatePerson | ReactivatePerson | ErasePerson
 
 
 # ---- state
@@ -81,6 +97,7 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     email: str | None
     active: bool = True
+    erased: bool = False
 
 
 _EMAIL = re.compile(r"[^\s@]+@[^\s@]+")
@@ -88,7 +105,7 @@ _EMAIL = re.compile(r"[^\s@]+@[^\s@]+")
 
 
 def decide(person: Person | None, command: PersonCommand) -> list[PersonEvent]:
-    """Raises InvalidValue, PersonNotFound."""
+    """Raises InvalidValue, PersonNotFound, PersonErased."""
     if isinstance(command, AddPerson):
         assert person is None, "a new person has a new stream"
         email = None if command.email is None else text.line(command.email, "email", 254)
@@ -97,6 +114,8 @@ def decide(person: Person | None, command: PersonCommand) -> list[PersonEvent]:
         return [PersonAdded(kind=command.kind, name=text.line(command.name, "name"), email=email)]
     if person is None:
         raise PersonNotFound(command.person, "person")
+    if person.erased:
+        raise PersonErased(command.person)
     match command:
         case RenamePerson(name=name):
             name = text.line(name, "name")
@@ -105,6 +124,8 @@ def decide(person: Person | None, command: PersonCommand) -> list[PersonEvent]:
             return [PersonDeactivated()] if person.active else []
         case ReactivatePerson():
             return [] if person.active else [PersonReactivated()]
+        case ErasePerson(act=act, journal=journal):
+            return [SubjectErased(act=act, journal=journal)]
         case _:
             assert_never(command)
 
@@ -120,5 +141,7 @@ def evolve(person: Person | None, event: PersonEvent, at: datetime) -> Person:
             return msgspec.structs.replace(person, active=False)
         case PersonReactivated():
             return msgspec.structs.replace(person, active=True)
+        case SubjectErased():
+            return msgspec.structs.replace(person, name=ERASED, email=None, active=False, erased=True)
         case _:
             assert_never(event)

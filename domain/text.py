@@ -15,6 +15,9 @@ SEALED = "sealed"
 FreeText = Annotated[str, msgspec.Meta(extra={SEALED: True})]
 """Text that may name a person. It is stored sealed; deleting the subject's key erases it."""
 
+ERASED = "[erased]"
+"""What a text reads as once its subject was erased."""
+
 PASSING = "passing"
 """Key beside SEALED: no state keeps this text, so that whoever folds events need not open it."""
 

@@ -200,6 +200,11 @@ LONG = 200
 """Entries that are rated beside the event loop: so many take about 5 ms."""
 
 
+def forget() -> None:
+    """Somebody was erased, whose texts the comments may be."""
+    _accounts.clear()
+
+
 async def account(view: View, row: ContractRow, until: date, moment: Moment, after: Carried | None) -> Account:
     """As known at the moment's position, which is named, of work that began by its time. `after`: what it goes on from;
     None: from the beginning. Whether the viewer may see the contract is asked before."""

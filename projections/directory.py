@@ -28,7 +28,8 @@ create table person (
   name       text not null,
   kind       text not null,
   email      text,
-  active     boolean not null
+  active     boolean not null,
+  erased     boolean not null
 );
 create table team (
   workspace  uuid not null,
@@ -74,8 +75,8 @@ def fold(write: Writes, changes: Sequence[Change]) -> None:
     for id_, change in last.items():
         workspace = change.envelope.workspace
         match change.after:
-            case Person(name=name, kind=kind, email=email, active=active):
-                people.append((workspace, id_, name, kind.value, email, active))
+            case Person(name=name, kind=kind, email=email, active=active, erased=erased):
+                people.append((workspace, id_, name, kind.value, email, active, erased))
             case Team(key=key, name=name):
                 teams.append((workspace, id_, key, name))
                 members += [(workspace, id_, person) for person in change.after.members]
@@ -98,10 +99,10 @@ def fold(write: Writes, changes: Sequence[Change]) -> None:
 
 
 _PEOPLE = """
-insert into person (workspace, id, name, kind, email, active)
-select * from unnest(%s::uuid[], %s::uuid[], %s::text[], %s::text[], %s::text[], %s::bool[])
+insert into person (workspace, id, name, kind, email, active, erased)
+select * from unnest(%s::uuid[], %s::uuid[], %s::text[], %s::text[], %s::text[], %s::bool[], %s::bool[])
 on conflict (id) do update set name = excluded.name, kind = excluded.kind, email = excluded.email,
-  active = excluded.active
+  active = excluded.active, erased = excluded.erased
 """
 _TEAMS = """
 insert into team (workspace, id, key, name) select * from unnest(%s::uuid[], %s::uuid[], %s::text[], %s::text[])
@@ -137,7 +138,7 @@ PROJECTION = Projection(
 
 
 def _person(row: Sequence[Any]) -> PersonRow:
-    return PersonRow(id=row[0], name=row[1], kind=PersonKind(row[2]), email=row[3], active=row[4])
+    return PersonRow(id=row[0], name=row[1], kind=PersonKind(row[2]), email=row[3], active=row[4], erased=row[5])
 
 
 def _team(row: Sequence[Any]) -> TeamRow:
@@ -150,7 +151,8 @@ def _service(row: Sequence[Any]) -> ServiceRow:
 
 async def people_by_ids(view: View, ids: Sequence[UUID]) -> dict[UUID, PersonRow]:
     rows = await view.fetch(
-        "select id, name, kind, email, active from person where workspace = %(workspace)s and id = any(%(ids)s)",
+        "select id, name, kind, email, active, erased from person"
+        " where workspace = %(workspace)s and id = any(%(ids)s)",
         {"ids": list(ids)},
     )
     return {row[0]: _person(row) for row in rows}
@@ -198,7 +200,7 @@ _MEMBERS_OF = sql.SQL(
 
 def by_name(source: sql.Composable, arguments: dict[str, Any]) -> Listing[PersonRow]:
     return Listing(
-        columns=sql.SQL("p.id, p.name, p.kind, p.email, p.active"),
+        columns=sql.SQL("p.id, p.name, p.kind, p.email, p.active, p.erased"),
         source=source,
         keys=(("lower(p.name)", "text"), ("p.id", "uuid")),
         row=_person,

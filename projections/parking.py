@@ -142,6 +142,7 @@ create table parked (
   primary key (projection, stream)
 );
 create index parked_stream on parked (workspace, stream);
+alter table parked alter error set statistics 0; -- which outlive the rows, and would quote them
 """
 _FOR_READERS = """
 revoke select on parked from proteus_reader;

@@ -10,14 +10,26 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import replace
 
-from application.event_store.envelope import POSITION, RECORDED_AT, STREAM, VERSION, WORKSPACE, Envelope, Row, Stream
-from application.event_store.event_types import fold
+from application.event_store.envelope import (
+    NAME,
+    POSITION,
+    RECORDED_AT,
+    STREAM,
+    VERSION,
+    WORKSPACE,
+    Envelope,
+    Row,
+    Stream,
+)
+from application.event_store.event_types import NAMES, fold
 from application.event_store.follower import LogReader, Stand
 from application.event_store.mapper import EnvelopeMapper
+from domain.people import SubjectErased
 from projections.parking import Parked, is_poison, parked, parked_at
 from projections.projection import Change
 
 CACHED_STATES = 50_000
+ERASURE = NAMES[SubjectErased].name
 EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 
@@ -50,6 +62,8 @@ class States:
 
     def fold(self, rows: Sequence[Row], recorded_max: datetime, left_out: Collection[UUID] = ()) -> Folded:
         """Of at least one row. `left_out`: streams of which nobody wants to know."""
+        if any(row[NAME] == ERASURE for row in rows):
+            self._forget()
         wanted: list[Row] = []
         maxima: list[datetime] = []
         for row in rows:
@@ -64,6 +78,11 @@ class States:
         while len(self._streams) > CACHED_STATES:
             self._streams.popitem(last=False)
         return Folded(changes, unreadable | broken, Stand(rows[-1][POSITION], recorded_max))
+
+    def _forget(self) -> None:
+        """Somebody was erased: their key is gone since before that event, and must not be used from it on."""
+        self._mapper.sealer.keyring.forget()
+        self._streams.clear()
 
     def _changes(
         self, envelopes: Sequence[Envelope | None], maxima: Sequence[datetime], broken: dict[UUID, Parked]

@@ -11,6 +11,7 @@ from uuid import UUID
 import msgspec
 from psycopg.types.json import Json
 
+from domain.text import ERASED
 from domain.traceability.findings import (
     CONFIDENCE,
     ChangesLinked,
@@ -270,8 +271,6 @@ def _commits(write: Writes, change: Change, event: CommitsRecorded | CommitsPush
     if mentions:
         write.execute(_MENTIONS, columns(mentions))
 
-
-ERASED = "[erased]"
 
 _COMMITS = """
 insert into code_commit select * from json_populate_recordset(null::code_commit, %s::text::json)

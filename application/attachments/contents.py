@@ -168,6 +168,24 @@ class Contents:
         with self._locked(workspace, fcntl.LOCK_EX):  # who attaches one meanwhile has touched it, or keeps it again
             return _unlinked(path for path in stale if self._is_stale(workspace, path, referenced, before))
 
+    # ---- erasing
+
+    def count(self, workspace: UUID, subject: UUID) -> int:
+        """Files that `erase` would remove."""
+        return sum(1 for _ in self._of(workspace, subject))
+
+    def erase(self, workspace: UUID, subject: UUID) -> "Swept":
+        """Removes what is sealed under the subject, and what they uploaded and did not attach."""
+        with self._locked(workspace, fcntl.LOCK_EX):
+            return _unlinked(list(self._of(workspace, subject)))
+
+    def _of(self, workspace: UUID, subject: UUID) -> Iterator[Path]:
+        for path in self._kept(workspace):
+            with suppress(OSError, SealBroken), path.open("rb") as file:
+                if _subject(file.read(_HEADER)) == subject:
+                    yield path
+        yield from self._uploads_of(workspace, subject).glob("*")
+
     def _kept(self, workspace: UUID) -> Iterator[Path]:
         return (path for path in self._folder(workspace).glob("[0-9a-f][0-9a-f]/*") if not path.name.startswith(_NEW))
 

@@ -133,7 +133,7 @@ class Stream(msgspec.Struct, frozen=True, gc=False):
 Row = tuple[Any, ...]
 """A row of the table `event`, in the order of its columns; readers go by these of them."""
 
-POSITION, WORKSPACE, STREAM, VERSION, RECORDED_AT = 0, 1, 2, 3, 8
+POSITION, WORKSPACE, STREAM, VERSION, NAME, RECORDED_AT = 0, 1, 2, 3, 4, 8
 
 
 def stored(row: Row) -> StoredEnvelope:

@@ -13,5 +13,22 @@ create policy own on subject_key to proteus_app, proteus_reader
 create policy arrive on subject_key for insert to proteus_owner
   with check (workspace = nullif(current_setting('proteus.workspace', true), '')::uuid);
 create policy follow on subject_key for select to proteus_projector using (true);
+create policy erase on subject_key for update to proteus_owner using (true);
+create policy seen on subject_key for select to proteus_owner using (true);
 grant select, insert on subject_key to proteus_app;
 grant select on subject_key to proteus_projector, proteus_reader;
+
+-- Who was erased, or is being: what was begun is finished by the same command. The hashes are those of the act of
+-- destruction and of the journal's export.
+create table erasure (
+  workspace    uuid not null,
+  subject      uuid not null,
+  begun_at     timestamptz not null default clock_timestamp(),
+  act          bytea not null,
+  journal      bytea not null,
+  finished_at  timestamptz,
+  primary key (workspace, subject)
+);
+alter table erasure enable row level security;
+alter table erasure force row level security;
+create policy administer on erasure to proteus_owner using (true);

@@ -8,19 +8,17 @@ import msgspec
 from eventsourcing.persistence import Mapper, StoredEvent
 from msgspec.structs import replace
 
-from application.event_store.envelope import WORKSPACE, Cause, DomainEvent, Envelope, Row, StoredEnvelope, as_row
+from application.event_store.envelope import NAME, WORKSPACE, Cause, DomainEvent, Envelope, Row, StoredEnvelope, as_row
 from application.event_store.event_types import EVENT_TYPES, NAMES, EventType
 from application.event_store.sealing import Sealer, place, subject_of
-
-ERASED: Any = "[erased]"
-"""What a required text reads as once its subject was erased."""
+from domain.text import ERASED
 
 REASON = "cause.reason"
 """Name of a command's reason among an event's sealed texts; no field can have it."""
 
 _encode = msgspec.json.Encoder().encode
 _NO_TEXTS: dict[str, str] = {}
-_NAME, _EVENT_VERSION, _STATE, _REASON = 4, 5, 6, 13  # of a row
+_EVENT_VERSION, _STATE, _REASON = 5, 6, 13  # of a row
 _DECODERS = {kind.name: msgspec.json.Decoder(kind.cls) for kind in EVENT_TYPES.values()}
 
 
@@ -68,7 +66,7 @@ class EnvelopeMapper(Mapper[UUID]):
         most, stay sealed. Raises SealBroken, msgspec.DecodeError, KeyError (an event that this version does not know),
         StoreUnavailable."""
         parsed = [
-            _parse(row[_NAME], row[_EVENT_VERSION], row[_STATE], None if to_fold else row[_REASON], to_fold)
+            _parse(row[NAME], row[_EVENT_VERSION], row[_STATE], None if to_fold else row[_REASON], to_fold)
             for row in rows
         ]
         subjects = {

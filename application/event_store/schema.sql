@@ -22,6 +22,8 @@ create table token (
   revoked_at  timestamptz
 );
 
+alter table token alter name set statistics 0; -- which would outlive an erasure
+
 create table event (
   position        bigint generated always as identity (cache 1),
   workspace       uuid not null,

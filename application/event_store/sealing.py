@@ -54,32 +54,51 @@ def subject_of(sealed: str) -> UUID:
 class Keyring:
     """Keys of data subjects, made when first needed, cached. Thread-safe.
 
-    A key lookup is made as the pool's role, with the workspace set for row-level security.
+    A key lookup is made as the pool's role, with the workspace set for row-level security. Whoever keeps a keyring must
+    hear of erasures, and tell it: `forget`.
     """
 
     def __init__(self, pool: ConnectionPool[Connection]) -> None:
         self._pool = pool
         self._keys: OrderedDict[Subject, bytes | None] = OrderedDict()
         self._lock = threading.Lock()
+        self._forgotten = 0
+
+    def forget(self) -> None:
+        """Every key, so that those that were deleted are not used any more; the others are asked for again."""
+        with self._lock:
+            self._keys.clear()
+            self._forgotten += 1
+        _cipher.cache_clear()
 
     def load(self, subjects: Iterable[Subject], *, make: bool = False) -> dict[Subject, bytes | None]:
-        """Brings these subjects' keys into the cache, in one query per workspace; makes missing ones if asked to.
-        Returns those that were not there before."""
-        loaded: dict[Subject, bytes | None] = {}
+        """These subjects' keys, those that have one; brings them into the cache, in one query per workspace. Makes
+        missing ones if asked to."""
+        found: dict[Subject, bytes | None] = {}
+        missing: set[Subject] = set()
         with self._lock:
-            missing = {subject for subject in subjects if subject not in self._keys}
+            forgotten = self._forgotten
+            for subject in subjects:
+                if subject in self._keys:
+                    found[subject] = self._keys[subject]
+                else:
+                    missing.add(subject)
+        if not missing:
+            return found
+        loaded: dict[Subject, bytes | None] = {}
         for workspace in {workspace for workspace, _ in missing}:
             wanted = [subject for owner, subject in missing if owner == workspace]
-            found = self._fetch(workspace, wanted)
-            unmade = sorted(subject for subject in wanted if subject not in found)  # sorted against deadlocks
+            kept = self._fetch(workspace, wanted)
+            unmade = sorted(subject for subject in wanted if subject not in kept)  # sorted against deadlocks
             if make and unmade:
-                found |= self._make(workspace, unmade)
-            loaded |= {(workspace, subject): key for subject, key in found.items()}
+                kept |= self._make(workspace, unmade)
+            loaded |= {(workspace, subject): key for subject, key in kept.items()}
         with self._lock:
-            self._keys |= loaded
+            if forgotten == self._forgotten:  # else some may have been asked for before they were deleted
+                self._keys |= loaded
             while len(self._keys) > CACHED_KEYS:
                 self._keys.popitem(last=False)
-        return loaded
+        return found | loaded
 
     def key(self, workspace: UUID, subject: UUID, *, make: bool = False) -> bytes | None:
         """None where the subject was erased. Raises KeyError where it never had a key, unless asked to make one."""

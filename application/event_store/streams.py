@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 from uuid import UUID
 
@@ -14,6 +14,7 @@ from eventsourcing.utils import Environment
 from application.event_store.appender import NOTHING_SEEN, Appended, Appender, Seen
 from application.event_store.database import Database, Role
 from application.event_store.envelope import Envelope, Stream
+from application.event_store.erasures import Watch
 from application.event_store.event_types import NAMES, fold
 from application.event_store.mapper import EnvelopeMapper
 from application.event_store.recorder import AlreadyRecorded, Factory, Guard, Recorded, Recorder, VersionConflict
@@ -43,16 +44,24 @@ class Streams(Repository[UUID]):
         self._mapper = mapper
         self._recorder = recorder
         self._cache_lock = threading.Lock()
+        self._forgotten = 0
+
+    def forget(self) -> None:
+        """Every state: some hold texts of somebody who was erased."""
+        with self._cache_lock:
+            self.cache = LRUCache(CACHED_STREAMS)
+            self._forgotten += 1
 
     def get_all(
         self, ids: Iterable[UUID], commands: Sequence[UUID] = ()
     ) -> tuple[dict[UUID, Stream], dict[UUID, Recorded]]:
         """These streams as recorded now, those that do not exist (here) left out; and what these commands left behind,
         those that were recorded before."""
-        cache = cast("LRUCache[UUID, Stream]", self.cache)
         found: dict[UUID, Stream] = {}
         after: dict[UUID, int] = {}
         with self._cache_lock:
+            cache = cast("LRUCache[UUID, Stream]", self.cache)
+            forgotten = self._forgotten
             for id_ in ids:
                 try:
                     found[id_] = cache.get(id_)
@@ -66,28 +75,30 @@ class Streams(Repository[UUID]):
             found[stream] = fold(found.get(stream), envelope)
             changed.add(stream)
         with self._cache_lock:
-            for id_ in changed:
-                self._keep(cache, found[id_])
+            if forgotten == self._forgotten:
+                for id_ in changed:
+                    self._keep(cache, found[id_])
         return found, {recorded.command_id: recorded for recorded in earlier}
 
     def known(self, ids: Iterable[UUID]) -> dict[UUID, Stream] | None:
         """These streams as this process knows them; None where it does not know one of them."""
-        cache = cast("LRUCache[UUID, Stream]", self.cache)
         try:
             with self._cache_lock:
+                cache = cast("LRUCache[UUID, Stream]", self.cache)
                 return {id_: cache.get(id_) for id_ in ids}
         except KeyError:
             return None
 
     def extend(self, before: Stream | None, envelopes: Sequence[Envelope], position: int) -> None:
-        """What was appended need not be loaded again."""
+        """What was appended need not be loaded again; unless what it was appended to was forgotten meanwhile."""
         stream = before
         for envelope in envelopes:
             stream = fold(stream, envelope)
         assert stream is not None
         with self._cache_lock:
             cache = cast("LRUCache[UUID, Stream]", self.cache)
-            self._keep(cache, Stream(stream.id, stream.version, position, stream.state))
+            if before is None or _is_known(cache, before.id):
+                self._keep(cache, Stream(stream.id, stream.version, position, stream.state))
 
     def _keep(self, cache: "LRUCache[UUID, Stream]", stream: Stream) -> None:
         """Unless somebody who loaded later kept a newer one meanwhile."""
@@ -97,6 +108,14 @@ class Streams(Repository[UUID]):
             newer = False
         if not newer:
             cache.put(stream.id, stream)
+
+
+def _is_known(cache: "LRUCache[UUID, Stream]", id_: UUID) -> bool:
+    try:
+        cache.get(id_)
+    except KeyError:
+        return False
+    return True
 
 
 class WorkspaceStore(Application[UUID]):
@@ -151,6 +170,10 @@ class WorkspaceStore(Application[UUID]):
     def known(self, ids: Iterable[UUID]) -> dict[UUID, Stream] | None:
         """These streams as this process knows them, which others may have moved since; None where one is not known."""
         return self._streams.known(ids)
+
+    def forget(self) -> None:
+        """What this process knows of streams."""
+        self._streams.forget()
 
     def history(self, id_: UUID) -> list[Envelope]:
         """Every event of a stream, as recorded now."""
@@ -258,6 +281,19 @@ class EventStore:
         self._turns = [threading.Lock() for _ in range(TURNS)]
         self._workspaces: LRUCache[UUID, WorkspaceStore] = LRUCache(CACHED_WORKSPACES)
         self._lock = threading.Lock()
+        self.forgetting: list[Callable[[], None]] = []
+        """What else in this process is to be forgotten when somebody is erased."""
+        self._watch = Watch(database, self.forget)
+
+    def forget(self) -> None:
+        """Keys, and whatever was opened with them: somebody was erased."""
+        self.mapper.sealer.keyring.forget()
+        with self._lock:
+            known = [self._workspaces.get(id_) for id_ in list(self._workspaces.cache)]
+        for workspace in known:
+            workspace.forget()
+        for forget in self.forgetting:
+            forget()
 
     def workspace(self, workspace: UUID) -> WorkspaceStore:
         with self._lock:
@@ -273,6 +309,7 @@ class EventStore:
         return self._pool.get_stats()
 
     def close(self) -> None:
+        self._watch.close()
         self._appender.close()
         self.wakeup.close()
         self._pool.close()

@@ -39,6 +39,8 @@ from application.embedded_postgres import EmbeddedPostgres
 from application.event_store.database import Database, DatabaseNotUsable, Role
 from application.event_store.streams import EventStore
 from application.handling import Context
+from application.privacy import erasing
+from application.privacy.erasing import Asked
 from application.teams import team_stream
 from application.tokens import bearer, digest, issue_token
 from application.traceability.scanning import Found, Recording
@@ -178,12 +180,20 @@ def _fill(database: Database, company: Company) -> None:
     views.handle(company.store, context, FavouriteView(view=saved))
     _trace(company, context, child)
     _deliver(database, company)
+    _erase(database, company)
     issue_token(database, company.workspace.id, requester, [Scope.AGENT], "Token", timedelta(days=1))
     many = (renamed(str(number)) for number in range(WIDTH))  # so many that the tree of proofs has a second level
     company.store.workspace(company.workspace.id).append(envelopes(company.workspace.id, uuid4(), added(), *many))
     with writer(database, company.workspace.id) as connection:
         connection.execute(*insertion(workspace=company.workspace.id, state=b"unreadable: to be parked"))
         connection.commit()
+
+
+def _erase(database: Database, company: Company) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        contents = Contents(Path(folder), company.store.mapper.sealer.keyring)
+        asked = Asked(person=company.person("Leaver"), reason="Asked to", folder=Path(folder) / "acts")
+        erasing.begin(database, company.store, contents, company.workspace, asked)
 
 
 def _trace(company: Company, context: Context, ticket: UUID) -> None:
@@ -325,8 +335,8 @@ def test_nobody_sees_rows_of_another_workspace_or_without_one(
                 assert seen(connection, table) == set(), table
                 enter(connection, uuid4())
                 assert seen(connection, table) == set(), table
-    # Tokens are looked up by their hash alone.
-    assert set(held) - visible == {("proteus", "token")}
+    # Tokens are looked up by their hash alone; of erasures the operator asks, who owns the database.
+    assert set(held) - visible == {("proteus", "token"), ("proteus_keys", "erasure")}
 
 
 def test_the_list_of_workspaces_shows_one_s_own(database: Database, two: tuple[Company, Company]) -> None:

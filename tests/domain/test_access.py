@@ -174,6 +174,7 @@ DEFINITIONS: list[access.Command] = [
     workflows.SetFieldPolicy(strict=True),
     repositories.DefineRepository(key="shop", name="Shop"),
     repositories.SetWebhookSecret(repository=an_id(6), secret=None),
+    people.ErasePerson(person=ANNA, act="", journal=""),
 ]
 EVERYTHING = [RATE, *WORK, *HOURS, *VIEWS, *CHANGES, *CATALOGUES, *CONTRACTS, *LIMITS, *REQUESTS, *DEFINITIONS]
 

@@ -2,10 +2,11 @@
 
 import pytest
 
-from domain.errors import InvalidValue, PersonNotFound
+from domain.errors import InvalidValue, PersonErased, PersonNotFound
 from domain.people import (
     AddPerson,
     DeactivatePerson,
+    ErasePerson,
     PersonAdded,
     PersonDeactivated,
     PersonKind,
@@ -13,8 +14,10 @@ from domain.people import (
     PersonRenamed,
     ReactivatePerson,
     RenamePerson,
+    SubjectErased,
+    evolve,
 )
-from tests.domain.given import ANNA, person
+from tests.domain.given import ANNA, NOW, person
 
 ADDED = PersonAdded(kind=PersonKind.STAFF, name="Anna Ivanova", email="anna@example.org")
 
@@ -73,3 +76,23 @@ def test_nobody_can_be_renamed_deactivated_or_reactivated_before_being_added() -
     person.when(RenamePerson(person=ANNA, name="Anna")).refused(PersonNotFound, "person")
     person.when(DeactivatePerson(person=ANNA)).refused(PersonNotFound, "person")
     person.when(ReactivatePerson(person=ANNA)).refused(PersonNotFound, "person")
+
+
+ERASURE = SubjectErased(act="0a" * 32, journal="0b" * 32)
+
+
+def test_who_is_erased_has_no_name_any_more_and_takes_nothing_new() -> None:
+    command = ErasePerson(person=ANNA, act=ERASURE.act, journal=ERASURE.journal)
+    person.given(ADDED).when(command).then(ERASURE)
+    state = evolve(evolve(None, ADDED, NOW), ERASURE, NOW)
+    assert (state.name, state.email, state.active, state.erased) == ("[erased]", None, False, True)
+
+
+def test_nothing_can_be_done_with_who_was_erased() -> None:
+    for command in (
+        ErasePerson(person=ANNA, act="", journal=""),
+        RenamePerson(person=ANNA, name="Anna again"),
+        ReactivatePerson(person=ANNA),
+        DeactivatePerson(person=ANNA),
+    ):
+        person.given(ADDED, ERASURE).when(command).refused(PersonErased, "person")

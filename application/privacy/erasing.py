@@ -1,0 +1,225 @@
+"""Erasing a person: their key is deleted, so that nothing of what it sealed can ever be read again, in whatever copy of
+the log. What was made of it in plain text goes with it: files here, read models by who rebuilds them.
+
+What was begun is finished by the same command, after whatever interruption.
+"""
+
+import hashlib
+import os
+import re
+from pathlib import Path
+from typing import LiteralString
+from uuid import UUID, uuid4, uuid5
+
+import msgspec
+import psycopg
+from psycopg import sql
+
+from application import people
+from application.attachments.contents import Contents
+from application.event_store import erasures
+from application.event_store.database import Connection, Database, Role
+from application.event_store.streams import EventStore
+from application.handling import Context, now
+from application.privacy import acts
+from application.privacy.acts import Destroyed, Particulars
+from application.workspaces import Workspace, operator, system_person
+from domain.errors import FieldRequired, PersonErased, PersonNotFound, Refused
+from domain.people import ErasePerson, Person
+from domain.text import ERASED, TEXT_LIMIT, prose
+
+LOCK_TIMEOUT = "10s"
+_SEGMENT = re.compile(r"[0-9A-F]{24}")
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """`controller`, `processor`, `by`: for the act, which leaves room for what is not named. `folder`: for the act and
+    the journal's export."""
+
+    person: UUID
+    reason: str
+    folder: Path
+    controller: str | None = None
+    processor: str | None = None
+    by: str | None = None
+
+
+class Begun(msgspec.Struct, frozen=True, kw_only=True):
+    """`written`: the act and the journal's export; nothing where an earlier attempt has written them. `files`: attached
+    files that were removed."""
+
+    written: tuple[Path, ...]
+    files: int
+
+
+def begin(database: Database, store: EventStore, contents: Contents, workspace: Workspace, asked: Asked) -> Begun:
+    """From here on their texts cannot be read, but in read models, until those are rebuilt. Raises Refused (nothing is
+    written then), OSError (as well), StoreUnavailable."""
+    reason = prose(asked.reason.strip(), "reason", TEXT_LIMIT) if asked.reason.strip() else ""
+    if not reason:
+        raise FieldRequired("reason", "to erase a person")
+    person = _person(store, workspace, asked.person)
+    hashes = _begun(database, workspace, asked.person)
+    if hashes is None and person.erased:
+        raise PersonErased(asked.person)
+    written: tuple[Path, ...] = ()
+    if hashes is None:
+        particulars = _particulars(database, contents, workspace, person, asked, reason)
+        written, hashes = _write(asked.folder, particulars)
+    _delete_key(database, workspace, asked.person, hashes)
+    store.forget()
+    act, journal = (one.hex() for one in hashes)
+    context = Context(
+        actor=operator(workspace.id),
+        channel="system",
+        reason=reason,
+        command_id=uuid5(asked.person, f"erase {act}"),
+    )
+    people.handle(store, context, ErasePerson(person=asked.person, act=act, journal=journal))
+    return Begun(written=written, files=contents.erase(workspace.id, asked.person).files)
+
+
+def finish(database: Database, store: EventStore, workspace: Workspace, person: UUID) -> list[str]:
+    """Once the read models were rebuilt. Returns what could not be done, and how it can."""
+    with database.connect(Role.OWNER) as connection:
+        erasures.tell(connection)  # what was shown from the old ones is forgotten, too
+    store.forget()
+    undone = clean(database)
+    with database.connect(Role.OWNER) as connection:
+        connection.execute(
+            "update erasure set finished_at = clock_timestamp() where workspace = %s and subject = %s",
+            (workspace.id, person),
+        )
+    return undone
+
+
+def _person(store: EventStore, workspace: Workspace, person: UUID) -> Person:
+    """Raises Refused."""
+    stream = store.workspace(workspace.id).load([person]).get(person)
+    if stream is None or not isinstance(stream.state, Person):
+        raise PersonNotFound(person, "person")
+    if person == system_person(workspace.id):
+        raise Refused("That is the workspace's own system person, about whom there is nothing personal.", ("person",))
+    return stream.state
+
+
+def _begun(database: Database, workspace: Workspace, person: UUID) -> tuple[bytes, bytes] | None:
+    """The hashes of what an earlier attempt wrote. Raises PersonErased where it was finished."""
+    with database.connect(Role.OWNER) as connection:
+        row = connection.execute(
+            "select act, journal, finished_at from erasure where workspace = %s and subject = %s",
+            (workspace.id, person),
+        ).fetchone()
+    if row is None:
+        return None
+    if row[2] is not None:
+        raise PersonErased(person)
+    return row[0], row[1]
+
+
+# ---- what is to be kept of it
+
+
+def _particulars(
+    database: Database, contents: Contents, workspace: Workspace, person: Person, asked: Asked, reason: str
+) -> Particulars:
+    return Particulars(
+        number=str(uuid4()),
+        at=now(),
+        workspace=f"{workspace.name} ({workspace.key})",
+        person=asked.person,
+        name=person.name,
+        email=person.email,
+        reason=reason,
+        destroyed=_sealed(database, workspace, asked.person),
+        files=contents.count(workspace.id, asked.person),
+        controller=asked.controller,
+        processor=asked.processor,
+        by=asked.by,
+    )
+
+
+def _sealed(database: Database, workspace: Workspace, person: UUID) -> list[Destroyed]:
+    """All of the log is read: no index knows whose key sealed what."""
+    with database.connect(Role.PROJECTOR) as connection:
+        rows = connection.execute(
+            "select name, count(*), min(recorded_at), max(recorded_at) from event where workspace = %s"
+            "  and (position(%s::bytea in state) > 0 or starts_with(reason, %s)) group by name order by name",
+            (workspace.id, f'"1:{person.hex}:'.encode(), f"1:{person.hex}:"),
+        ).fetchall()
+    return [Destroyed(type=name, events=events, first=first, last=last) for name, events, first, last in rows]
+
+
+def _write(folder: Path, one: Particulars) -> tuple[tuple[Path, Path], tuple[bytes, bytes]]:
+    """On the disk before anything is deleted. Raises OSError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    texts = {"act.txt": acts.act(one), "journal.csv": acts.journal(one)}
+    paths: list[Path] = []
+    for ending, text in texts.items():
+        path = folder / f"erasure-{one.number}.{ending}"
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(text.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        paths.append(path)
+    act, journal = (hashlib.sha256(text.encode()).digest() for text in texts.values())
+    return (paths[0], paths[1]), (act, journal)
+
+
+# ---- what goes
+
+
+def _delete_key(database: Database, workspace: Workspace, person: UUID, hashes: tuple[bytes, bytes]) -> None:
+    """Together with their tokens. Whoever has the key in memory is told."""
+    where = (workspace.id, person)
+    with database.connect(Role.OWNER) as connection, connection.transaction():
+        connection.execute(
+            "insert into erasure (workspace, subject, act, journal) values (%s, %s, %s, %s) on conflict do nothing",
+            (*where, *hashes),
+        )
+        connection.execute("update subject_key set key = null where workspace = %s and subject = %s", where)
+        connection.execute(
+            "update token set name = %s, revoked_at = coalesce(revoked_at, clock_timestamp())"
+            " where workspace = %s and person = %s",
+            (ERASED, *where),
+        )
+        erasures.tell(connection)
+
+
+_CLEANED = ("parked", "token", "subject_key")
+"""Tables with personal data or keys that no rebuild replaces."""
+_SWITCHED: LiteralString = "select pg_logical_emit_message(false, 'proteus', 'erased'), pg_switch_wal()"
+
+
+def clean(database: Database) -> list[str]:
+    """Space that rows have left, and the write-ahead log, still hold what stood there. Tables that a rebuild replaced
+    are gone as files. Returns what this login may not do, and how it may."""
+    undone: list[str] = []
+    with database.connect(Role.OWNER) as owner, psycopg.connect(database.url, autocommit=True) as login:
+        # What stands most often in a column stands in the statistics, too, which the owner of the database may vacuum.
+        for connection, table in (*((owner, table) for table in _CLEANED), (login, "pg_statistic")):
+            connection.add_notice_handler(lambda notice: undone.append(str(notice.message_primary)))
+            try:
+                connection.execute(f"set lock_timeout = '{LOCK_TIMEOUT}'".encode())
+                connection.execute(sql.SQL("vacuum (full) {}").format(sql.Identifier(table)))
+            except psycopg.errors.LockNotAvailable:
+                undone.append(f"{table} was in use, and was not vacuumed: `vacuum full {table}` does it")
+        try:
+            _overwrite_wal(login)
+        except psycopg.errors.InsufficientPrivilege:
+            undone.append(
+                "The write-ahead log was not recycled; it will be in time. To let Proteus do it: grant pg_checkpoint to"
+                " its login, and execute on pg_switch_wal() and pg_ls_waldir(); see the operator's guide"
+            )
+    return undone
+
+
+def _overwrite_wal(connection: Connection) -> None:
+    """Segments that were written are kept for later under later names, with all that stands in them, until they are
+    written again: so each that is there is. Raises InsufficientPrivilege."""
+    connection.execute(_SWITCHED)
+    connection.execute("checkpoint")
+    names = connection.execute("select name from pg_ls_waldir()").fetchall()
+    for _ in filter(_SEGMENT.fullmatch, (name for (name,) in names)):
+        connection.execute(_SWITCHED)
+    connection.execute("checkpoint")
