@@ -153,6 +153,7 @@ def context_of(info: Info, input: CommandInput) -> Context:
         occurred_at=given(input.occurred_at),
         override_wip_limit=isinstance(input, MovingInput | ArrivingInput) and given(input.override_wip_limit) is True,
         on_behalf_of=None if on_behalf_of is None else id_of(on_behalf_of, Kind.PERSON, "onBehalfOf"),
+        source=info.context.source,
     )
 
 

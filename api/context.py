@@ -13,6 +13,7 @@ from api import proofs
 from api.proofs import ProvenRow
 from api.runtime import Runtime
 from application.audit.proofs import LeafRow
+from application.event_store.envelope import SENT_WITH
 from domain.access import Actor
 from domain.workflows import Workflows
 from projections import (
@@ -215,11 +216,12 @@ def loader_by(view: View, load: Callable[..., Awaitable[dict[Any, Any]]]) -> Dat
 
 
 class Context(BaseContext, kw_only=True):
-    """Made per request, after its token was accepted."""
+    """Made per request, after its token was accepted. `address`: from which it came, where that is known."""
 
     runtime: Runtime
     view: View
     workflows: Workflows
+    address: str | None = None
     loaded: Loaders | None = None
     selected: Mapping[str, Collection[str]] | None = None
     """Names of the fields that the operation selects, by type; once somebody has asked."""
@@ -227,6 +229,13 @@ class Context(BaseContext, kw_only=True):
     @property
     def actor(self) -> Actor:
         return self.view.actor
+
+    @property
+    def source(self) -> str | None:
+        """Of commands: by which token, and from where."""
+        if self.actor.token is None:
+            return None
+        return f"{SENT_WITH}{self.actor.token}" + (f" from {self.address}" if self.address else "")
 
     @property
     def loaders(self) -> Loaders:

@@ -97,7 +97,9 @@ class Event(Node):
     actor: Person | None = by(_actor)
     on_behalf_of: Person | None = by(_on_behalf_of)
     channel: str
-    source: str | None = strawberry.field(description="Delivery id, import file and line, …")
+    source: str | None = strawberry.field(
+        description="Delivery id, import file and line; token and address, for auditors and administrators."
+    )
     reason: str | None
     command_id: ID
     correlation_id: ID

@@ -22,6 +22,7 @@ from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.types import ExecutionResult
 
 from api import errors
+from api.addresses import address_of
 from api.connections import TooManyStreams
 from api.context import Context
 from api.limits import BODY_SECONDS, QUERY_SECONDS
@@ -53,13 +54,14 @@ async def context(scope: Scope) -> Context:
     Raises NotAuthorizedException, ReadModelsUnavailable.
     """
     connection: Connection = ASGIConnection(scope)
-    return await context_of(connection.headers, connection.app.state.runtime)
+    return await context_of(connection, connection.headers, connection.app.state.runtime)
 
 
-async def context_of(headers: Mapping[str, str], runtime: Runtime) -> Context:
+async def context_of(connection: Connection, headers: Mapping[str, str], runtime: Runtime) -> Context:
     """Raises NotAuthorizedException, ReadModelsUnavailable."""
     view = await authenticated(headers, runtime.models)
-    return Context(runtime=runtime, view=view, workflows=await directory.workflows(view))
+    address = address_of(connection.scope.get("client"), connection.headers, runtime.proxies)
+    return Context(runtime=runtime, view=view, workflows=await directory.workflows(view), address=address)
 
 
 async def authenticated(headers: Mapping[str, str], models: ReadModels) -> View:
@@ -139,7 +141,7 @@ class GraphQL(_Controller):  # type: ignore[misc]  # pyright: ignore[reportUntyp
         runtime: Runtime = connecting.socket.app.state.runtime
         adapter = SocketAdapter(self, connecting.socket, connecting.socket)
         try:
-            connecting.context = await context_of(connecting.headers, runtime)
+            connecting.context = await context_of(connecting.socket, connecting.headers, runtime)
             runtime.connections.belongs(connecting.stream, token_digest(connecting.headers))
         except NotAuthorizedException as error:
             await adapter.close(4401, error.detail)

@@ -31,6 +31,7 @@ PUBLIC_URL_VARIABLE = "PROTEUS_PUBLIC_URL"
 ATTACHMENTS_VARIABLE = "PROTEUS_ATTACHMENTS"
 ATTACHMENT_BYTES_VARIABLE = "PROTEUS_ATTACHMENT_BYTES"
 WEBHOOK_NETWORKS_VARIABLE = "PROTEUS_WEBHOOK_NETWORKS"
+PROXIES_VARIABLE = "PROTEUS_TRUSTED_PROXIES"
 WEBHOOK_REFUSED_VARIABLE = "PROTEUS_WEBHOOK_REFUSED_NETWORKS"
 ATTACHMENTS = "attachments"
 COMMAND_THREADS = 40
@@ -52,6 +53,7 @@ class Runtime:
         self.groups = Groups(self.feed)
         self.connections = Connections(self.models)
         self.networks = webhook_networks()
+        self.proxies = _networks(PROXIES_VARIABLE)
         self.command_threads = CapacityLimiter(COMMAND_THREADS)
         self.sheet_threads = CapacityLimiter(SHEET_THREADS)
 

@@ -84,9 +84,9 @@ def bearer(row: tuple[UUID, UUID, list[str], UUID, datetime, datetime | None] | 
     """The actor behind a row of `authenticate(hash)`. Raises TokenRefused."""
     if row is None:
         raise TokenRefused("This token is not known here.")
-    workspace, person, scopes, _, expires_at, revoked_at = row
+    workspace, person, scopes, token, expires_at, revoked_at = row
     if revoked_at is not None:
         raise TokenRefused("This token was revoked.")
     if expires_at <= now():
         raise TokenRefused("This token has expired.")
-    return Actor(workspace=workspace, person=person, scopes=frozenset(map(Scope, scopes)))
+    return Actor(workspace=workspace, person=person, scopes=frozenset(map(Scope, scopes)), token=token)

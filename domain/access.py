@@ -31,11 +31,13 @@ class Scope(StrEnum):
 
 
 class Actor(msgspec.Struct, frozen=True, kw_only=True):
-    """Who gives a command or asks a query: a person of one workspace and what their token allows."""
+    """Who gives a command or asks a query: a person of one workspace and what their token allows. `token`: its id,
+    where there is one."""
 
     workspace: UUID
     person: UUID
     scopes: frozenset[Scope]
+    token: UUID | None = None
 
     def has(self, *scopes: Scope) -> bool:
         return not self.scopes.isdisjoint(scopes)

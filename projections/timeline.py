@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 from psycopg import sql
 
-from application.event_store.envelope import DomainEvent, State
+from application.event_store.envelope import SENT_WITH, DomainEvent, State
 from application.event_store.event_types import NAMES
 from domain import comments
 from domain.clients import Client
@@ -385,7 +385,7 @@ PROJECTION = Projection(
     ddl=DDL,
     indexes=INDEXES,
     fold=fold,
-    personal={"timeline": ("reason", "changes", "data")},
+    personal={"timeline": ("source", "reason", "changes", "data")},
 )
 
 
@@ -393,7 +393,7 @@ PROJECTION = Projection(
 
 _SELECTED = sql.SQL(
     "x.position, x.stream, x.version, x.type, x.ticket, x.occurred_at, x.recorded_at, x.actor, x.on_behalf_of,"
-    " x.channel, x.source, {reason}, x.command_id, x.correlation_id, x.causation_id, {changes}, {data}, {former}"
+    " x.channel, {source}, {reason}, x.command_id, x.correlation_id, x.causation_id, {changes}, {data}, {former}"
 )
 
 
@@ -405,10 +405,24 @@ _FORMER_TEXT = sql.SQL(
     "  order by p.version desc limit 1) end"
 )
 
-COLUMNS = _SELECTED.format(
-    reason=sql.SQL("x.reason"), changes=sql.SQL("x.changes"), data=sql.SQL("x.data"), former=_FORMER_TEXT
+_FOR_ADMINISTRATION = _SELECTED.format(
+    source=sql.SQL("x.source"),
+    reason=sql.SQL("x.reason"),
+    changes=sql.SQL("x.changes"),
+    data=sql.SQL("x.data"),
+    former=_FORMER_TEXT,
 )
-"""What `event_row` reads, for those who see everything."""
+_SOURCE = sql.SQL("case when not starts_with(x.source, {}) then x.source end").format(sql.Literal(SENT_WITH))
+"""Where a colleague sat is for auditors and administrators."""
+
+COLUMNS = _SELECTED.format(
+    source=_SOURCE,
+    reason=sql.SQL("x.reason"),
+    changes=sql.SQL("x.changes"),
+    data=sql.SQL("x.data"),
+    former=_FORMER_TEXT,
+)
+"""What `event_row` reads, for those who see every ticket."""
 
 
 _TAKEN_BACK = sql.SQL(
@@ -416,6 +430,7 @@ _TAKEN_BACK = sql.SQL(
     " where c.id = (x.data ->> 'comment')::uuid and c.said_position > x.position) else false end"
 )
 _FOR_REQUESTERS = _SELECTED.format(
+    source=_SOURCE,
     reason=sql.SQL("case when x.actor = %(viewer)s then x.reason end"),
     changes=sql.SQL(
         "case when {} then (select jsonb_agg(one - 'to') from jsonb_array_elements(x.changes) one)"
@@ -435,6 +450,8 @@ FOR_ADMINISTRATORS: tuple[str, ...] = tuple(sorted(NAMES[cls].name for cls in We
 
 
 def _selected(view: View) -> sql.Composed:
+    if view.actor.administers:
+        return _FOR_ADMINISTRATION
     return COLUMNS if view.actor.reads_all else _FOR_REQUESTERS
 
 

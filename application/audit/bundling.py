@@ -44,8 +44,9 @@ def write(
 
 
 def _keys(connection: Connection, rows: Sequence[Row]) -> dict[str, str]:
-    """Of the subjects that the rows name, by their ids in hexadecimal; those that were erased are not there."""
-    subjects = sorted({subject for row in rows for subject in leaves.subjects(row)})
+    """Of the subjects that the rows name, by their ids in hexadecimal; those that were erased are not there, nor are
+    the keys of who acted: where they sat is not the ticket's history, and their keys open what is theirs elsewhere."""
+    subjects = sorted({subject for row in rows for subject in leaves.subjects(row, of_source=False)})
     found = connection.execute(
         "select subject, key from subject_key where workspace = %s and subject = any(%s) and key is not null",
         (rows[0][WORKSPACE], [subject for _, subject in subjects]),

@@ -15,9 +15,9 @@ from application.event_store.database import Connection
 from application.event_store.envelope import WORKSPACE, Row
 from application.event_store.sealing import Subject
 
-_STATE, _REASON = 6, 13
+_STATE, _SOURCE, _REASON = 6, 12, 13
 _SEALED = re.compile(rb'"1:([0-9a-f]{32}):')
-_SEALED_REASON = re.compile(r"1:([0-9a-f]{32}):")
+_SEALED_TEXT = re.compile(r"1:([0-9a-f]{32}):")
 
 
 class Leaf(msgspec.Struct, frozen=True, gc=False):
@@ -108,13 +108,13 @@ def _time(at: datetime) -> str:
     return f"{at.isoformat('T', 'microseconds')[:26]}Z"
 
 
-def subjects(row: Row) -> set[Subject]:
-    """Whose keys sealed its texts, as they say themselves: by no type of event, so that the answer never changes."""
+def subjects(row: Row, *, of_source: bool = True) -> set[Subject]:
+    """Whose keys sealed its texts (and where its command came from), as they say themselves: by no type of event, so
+    that the answer never changes."""
     found = set(_SEALED.findall(row[_STATE])) if b'"1:' in row[_STATE] else set[bytes]()
     named = {UUID(one.decode()) for one in found}
-    reason = _SEALED_REASON.match(row[_REASON] or "")
-    if reason is not None:
-        named.add(UUID(reason.group(1)))
+    texts = (row[_REASON], row[_SOURCE] if of_source else None)
+    named |= {UUID(sealed[1]) for text in texts if text is not None and (sealed := _SEALED_TEXT.match(text))}
     return {(row[WORKSPACE], subject) for subject in named}
 
 

@@ -76,10 +76,14 @@ State = (
 )
 
 
+SENT_WITH = "token "
+"""How a source begins that names a token, and the address from which it was used."""
+
+
 class Cause(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Who caused an event and by which command. `channel`: by which way the command came. `source`: what it came from,
-    as a delivery's id or a file and line; stored in plain text. No address is recorded: one (IP, phone, e-mail) is
-    personal, and would be sealed as `reason` is, by the mapper, under the actor's key."""
+    """Who caused an event and by which command. `channel`: by which way the command came. `source`: what it came from:
+    a delivery's id, or a file and line, in plain text; or a token and the address that it was sent from, which is
+    personal (`SENT_WITH`) and stored sealed under the actor."""
 
     actor: UUID
     command_id: UUID

@@ -8,17 +8,30 @@ import msgspec
 from eventsourcing.persistence import Mapper, StoredEvent
 from msgspec.structs import replace
 
-from application.event_store.envelope import NAME, WORKSPACE, Cause, DomainEvent, Envelope, Row, StoredEnvelope, as_row
+from application.event_store.envelope import (
+    NAME,
+    SENT_WITH,
+    WORKSPACE,
+    Cause,
+    DomainEvent,
+    Envelope,
+    Row,
+    StoredEnvelope,
+    as_row,
+)
 from application.event_store.event_types import EVENT_TYPES, NAMES, EventType
-from application.event_store.sealing import Sealer, place, subject_of
+from application.event_store.sealing import SEALED_PREFIX, Sealer, place, subject_of
 from domain.text import ERASED
 
 REASON = "cause.reason"
 """Name of a command's reason among an event's sealed texts; no field can have it."""
 
+SOURCE = "cause.source"
+"""As REASON."""
+
 _encode = msgspec.json.Encoder().encode
 _NO_TEXTS: dict[str, str] = {}
-_EVENT_VERSION, _STATE, _REASON = 5, 6, 13  # of a row
+_EVENT_VERSION, _STATE, _SOURCE, _REASON = 5, 6, 12, 13  # of a row
 _DECODERS = {kind.name: msgspec.json.Decoder(kind.cls) for kind in EVENT_TYPES.values()}
 
 
@@ -46,6 +59,12 @@ class EnvelopeMapper(Mapper[UUID]):
         if cause.reason is not None:
             reason = self.sealer.seal(cause.reason, workspace, subject, place(stream, version, REASON))
             cause = replace(cause, reason=reason)
+        if cause.source is not None and cause.source.startswith((SENT_WITH, SEALED_PREFIX)):
+            # What only looks sealed is, too: a delivery's id is whatever its sender says.
+            whose = cause.actor if cause.source.startswith(SENT_WITH) else workspace
+            cause = replace(
+                cause, source=self.sealer.seal(cause.source, workspace, whose, place(stream, version, SOURCE))
+            )
         return StoredEnvelope(
             originator_id=stream,
             originator_version=version,
@@ -66,7 +85,7 @@ class EnvelopeMapper(Mapper[UUID]):
         most, stay sealed. Raises SealBroken, msgspec.DecodeError, KeyError (an event that this version does not know),
         StoreUnavailable."""
         parsed = [
-            _parse(row[NAME], row[_EVENT_VERSION], row[_STATE], None if to_fold else row[_REASON], to_fold)
+            _parse(row[NAME], row[_EVENT_VERSION], row[_STATE], _NO_TEXTS if to_fold else _of_cause(row), to_fold)
             for row in rows
         ]
         subjects = {
@@ -103,11 +122,11 @@ class EnvelopeMapper(Mapper[UUID]):
         subject = None
         opened: dict[str, Any] = {}
         for field, text in texts.items():
-            subject = subject_of(text)
+            subject = subject if field == SOURCE else subject_of(text)
             opened[field] = self.sealer.open(text, workspace, place(stream, version, field))
             if opened[field] is None:
                 opened[field] = {} if field == "fields" else ERASED
-        reason = opened.pop(REASON, reason)
+        reason, source = opened.pop(REASON, reason), opened.pop(SOURCE, source)
         cause = Cause(
             actor=actor,
             on_behalf_of=on_behalf_of,
@@ -133,7 +152,18 @@ class EnvelopeMapper(Mapper[UUID]):
         )
 
 
-def _parse(name: str, version: int, state: bytes, reason: str | None, to_fold: bool) -> tuple[Any, dict[str, str]]:
+def _of_cause(row: Row) -> dict[str, str]:
+    """The sealed texts of an event's cause."""
+    reason, source = row[_REASON], row[_SOURCE]
+    if reason is None and source is None:
+        return _NO_TEXTS
+    found = {} if reason is None else {REASON: reason}
+    return found | {SOURCE: source} if source is not None and source.startswith(SEALED_PREFIX) else found
+
+
+def _parse(
+    name: str, version: int, state: bytes, of_cause: dict[str, str], to_fold: bool
+) -> tuple[Any, dict[str, str]]:
     """The event with its texts still sealed, and those to open by field; an older version as a dict."""
     kind = EVENT_TYPES[name]
     event: Any
@@ -141,14 +171,13 @@ def _parse(name: str, version: int, state: bytes, reason: str | None, to_fold: b
     if version == kind.version:
         event = _DECODERS[name].decode(state)
         sealed = kind.kept if to_fold else kind.sealed[version]
-        if not sealed and reason is None:
-            return event, _NO_TEXTS
+        if not sealed:
+            return event, of_cause
         found = {field: getattr(event, field) for field in sealed}
     else:
         event = msgspec.json.decode(state)
         found = {field: event.get(field) for field in kind.sealed[version]}
-    if reason is not None:
-        found[REASON] = reason
+    found |= of_cause
     return event, {field: text for field, text in found.items() if text and isinstance(text, str)}
 
 

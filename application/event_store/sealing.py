@@ -22,9 +22,9 @@ from application.event_store.database import Connection
 CACHED_KEYS = 50_000
 CACHED_CIPHERS = 5_000
 NONCE_BYTES = 12
-_PREFIX = "1:"
-_SUBJECT = slice(len(_PREFIX), len(_PREFIX) + 32)
-_BOX = len(_PREFIX) + 33
+SEALED_PREFIX = "1:"
+_SUBJECT = slice(len(SEALED_PREFIX), len(SEALED_PREFIX) + 32)
+_BOX = len(SEALED_PREFIX) + 33
 
 Subject = tuple[UUID, UUID]
 """Workspace, and the person; the workspace itself where the text is about nobody in particular."""
@@ -161,7 +161,7 @@ class Sealer:
         assert key is not None, "a workspace's key is never erased while it writes"
         nonce = os.urandom(NONCE_BYTES)
         box = nonce + _cipher(key).encrypt(nonce, msgspec.json.encode(value), at)
-        return f"{_PREFIX}{subject.hex}:{base64.b64encode(box).decode('ascii')}"
+        return f"{SEALED_PREFIX}{subject.hex}:{base64.b64encode(box).decode('ascii')}"
 
     def open(self, sealed: str, workspace: UUID, at: bytes) -> object:
         """None where the subject was erased. Raises SealBroken."""

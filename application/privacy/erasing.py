@@ -141,11 +141,13 @@ def _particulars(
 
 def _sealed(database: Database, workspace: Workspace, person: UUID) -> list[Destroyed]:
     """All of the log is read: no index knows whose key sealed what."""
+    sealed = f"1:{person.hex}:"
     with database.connect(Role.PROJECTOR) as connection:
         rows = connection.execute(
-            "select name, count(*), min(recorded_at), max(recorded_at) from event where workspace = %s"
-            "  and (position(%s::bytea in state) > 0 or starts_with(reason, %s)) group by name order by name",
-            (workspace.id, f'"1:{person.hex}:'.encode(), f"1:{person.hex}:"),
+            "select name, count(*), min(recorded_at), max(recorded_at) from event where workspace = %(workspace)s"
+            "  and (position(%(quoted)s::bytea in state) > 0 or starts_with(reason, %(sealed)s))"
+            " group by name order by name",
+            {"workspace": workspace.id, "quoted": f'"{sealed}'.encode(), "sealed": sealed},
         ).fetchall()
     return [Destroyed(type=name, events=events, first=first, last=last) for name, events, first, last in rows]
 

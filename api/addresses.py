@@ -1,0 +1,31 @@
+"""From which address a request comes: the peer's, or, where that is a proxy of the operator's, the one it names."""
+
+from collections.abc import Mapping, Sequence
+from ipaddress import IPv6Address, ip_address
+
+from application.webhook_networks import Address, Network
+
+
+def address_of(client: Sequence[object] | None, headers: Mapping[str, str], proxies: Sequence[Network]) -> str | None:
+    """`client`: host and port, as ASGI has them. Of what X-Forwarded-For says, the last that no trusted proxy of ours
+    added is taken: what stands before it may be invented. None where the peer has no address (a Unix socket)."""
+    peer = _parsed(str(client[0])) if client else None
+    if peer is None:
+        return None
+    named = headers.get("x-forwarded-for", "").split(",")[::-1] if headers.get("x-forwarded-for") else []
+    for text in named:
+        if not any(peer in network for network in proxies if network.version == peer.version):
+            break
+        further = _parsed(text.strip())
+        if further is None:
+            break
+        peer = further
+    return str(peer)
+
+
+def _parsed(text: str) -> Address | None:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    return address.ipv4_mapped or address if isinstance(address, IPv6Address) else address
