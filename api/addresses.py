@@ -6,14 +6,14 @@ from ipaddress import IPv6Address, ip_address
 from application.webhook_networks import Address, Network
 
 
-def address_of(client: Sequence[object] | None, headers: Mapping[str, str], proxies: Sequence[Network]) -> str | None:
-    """`client`: host and port, as ASGI has them. Of what X-Forwarded-For says, the last that no trusted proxy of ours
+def address_of(host: str | None, headers: Mapping[str, str], proxies: Sequence[Network]) -> str | None:
+    """`host`: of the peer. Of what X-Forwarded-For says, the last that no trusted proxy of ours
     added is taken: what stands before it may be invented. None where the peer has no address (a Unix socket)."""
-    peer = _parsed(str(client[0])) if client else None
+    peer = _parsed(host) if host else None
     if peer is None:
         return None
-    named = headers.get("x-forwarded-for", "").split(",")[::-1] if headers.get("x-forwarded-for") else []
-    for text in named:
+    named = headers.get("x-forwarded-for", "")
+    for text in named.split(",")[::-1] if named else []:
         if not any(peer in network for network in proxies if network.version == peer.version):
             break
         further = _parsed(text.strip())

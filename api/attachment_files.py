@@ -14,10 +14,11 @@ from litestar.exceptions import ClientException
 from litestar.response import Stream
 
 from api import errors
-from api.http import AnyRequest, answer_with, authenticated
+from api.http import AnyRequest, answer_with, authenticated, context_of
 from api.ids import Kind, WrongId, decode, encode
 from api.runtime import Runtime
 from application.attachments.contents import ContentGone, Contents, Reader, StorageFull
+from application.privacy.reads import Way
 from domain.access import may
 from domain.attachments import AttachFile
 from domain.errors import ErrorCode, FileTooLarge, Forbidden, Refused
@@ -77,13 +78,15 @@ async def _received(request: AnyRequest, contents: Contents, *uploader: Any) -> 
 async def download(request: AnyRequest, id: str) -> Response[Any]:
     """All of a file, or the range that is asked for. Raises NotAuthorizedException, Failure, ContentGone."""
     runtime: Runtime = request.app.state.runtime
-    view = await authenticated(request.headers, runtime.models)
+    context = await context_of(request, request.headers, runtime)
+    view = context.view
     try:
         attachment = await attachments.readable(view, decode(id, Kind.ATTACHMENT))
     except WrongId:
         attachment = None
     if attachment is None:
         return answer_with(errors.failure(errors.NOT_FOUND, "There is no such attachment."), HTTPStatus.NOT_FOUND)
+    await context.log_reads([attachment.ticket], Way.DOWNLOAD)
     tag = f'"{attachment.sha256[:32]}"'
     headers = _headers(attachment, tag)
     if _names(request.headers.get("if-none-match", ""), tag):

@@ -14,9 +14,9 @@ from api import (
     auditing,
     billing_cli,
     bundles,
+    erasing,
     imports,
     logs,
-    privacy,
     replaying,
     retry,
     serving,
@@ -162,7 +162,7 @@ main.add_command(auditing.audit)
 auditing.audit.add_command(replaying.replay)
 auditing.audit.add_command(bundles.bundle)
 auditing.audit.add_command(export_command)
-auditing.audit.add_command(privacy.erase)
+auditing.audit.add_command(erasing.erase)
 
 
 if __name__ == "__main__":

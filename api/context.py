@@ -14,6 +14,7 @@ from api.proofs import ProvenRow
 from api.runtime import Runtime
 from application.audit.proofs import LeafRow
 from application.event_store.envelope import SENT_WITH
+from application.privacy.reads import Way
 from domain.access import Actor
 from domain.workflows import Workflows
 from projections import (
@@ -26,6 +27,7 @@ from projections import (
     merging,
     parking,
     participants,
+    privacy,
     ratings,
     search,
     spans,
@@ -37,7 +39,7 @@ from projections import (
     webhooks,
     work,
 )
-from projections.reading import Page, View
+from projections.reading import NOW, Page, View
 from projections.rows import (
     AttachmentRow,
     ChildCounts,
@@ -96,6 +98,7 @@ class Loaders:
         self.comments = loader(lambda ids: comments.by_ids(view, ids))
         self.tickets = loader_by(view, tickets.by_ids)
         self.details = loader_by(view, tickets.details)
+        self.sensitive = loader_by(view, privacy.sensitive)
         self.stale = loader(lambda ids: parking.stale(view, ids))
         self.child_counts = loader_by(view, tickets.child_counts)
         self.watchers = loader_by(view, participants.watchers)
@@ -148,6 +151,7 @@ class Loaders:
     comments: DataLoader[UUID, CommentRow | None]
     tickets: DataLoader[Asked, TicketRow | None]
     details: DataLoader[Asked, TicketDetails | None]
+    sensitive: DataLoader[Asked, bool | None]
     stale: DataLoader[UUID, bool | None]
     child_counts: DataLoader[Asked, ChildCounts | None]
     watchers: DataLoader[Asked, Page[PersonRow]]
@@ -249,6 +253,17 @@ class Context(BaseContext, kw_only=True):
         self.view.workflows_at = await models.wait_for(position, *read_models, workspace=workspace)
         self.workflows = await directory.workflows(self.view)
         self.forget()
+
+    async def log_reads(self, tickets: Collection[UUID], way: Way) -> None:
+        """Before they are shown; of those of which reads are logged. Raises StoreUnavailable."""
+        wanted = tickets
+        if not self.workflows.logs_all_reads:
+            # A subscription lasts, and what it was begun with may have changed since.
+            if not self.view.sensitive and way is not Way.SUBSCRIPTION:
+                return
+            wanted = await privacy.sensitive(self.view, tickets, NOW)
+        if wanted:
+            await self.runtime.reads.note(self.actor.workspace, self.actor.person, wanted, way)
 
     def forget(self) -> None:
         """A command changes what was loaded before it."""

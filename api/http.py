@@ -60,15 +60,16 @@ async def context(scope: Scope) -> Context:
 async def context_of(connection: Connection, headers: Mapping[str, str], runtime: Runtime) -> Context:
     """Raises NotAuthorizedException, ReadModelsUnavailable."""
     view = await authenticated(headers, runtime.models)
-    address = address_of(connection.scope.get("client"), connection.headers, runtime.proxies)
+    peer = connection.client
+    address = address_of(peer.host if peer else None, connection.headers, runtime.proxies)
     return Context(runtime=runtime, view=view, workflows=await directory.workflows(view), address=address)
 
 
 async def authenticated(headers: Mapping[str, str], models: ReadModels) -> View:
     """Asked of the database every time, so that a revoked token is refused at once."""
-    row, workflows_at = await models.authenticate(token_digest(headers))
+    row, workflows_at, sensitive = await models.authenticate(token_digest(headers))
     try:
-        return models.view(tokens.bearer(row), workflows_at)
+        return models.view(tokens.bearer(row), workflows_at, sensitive=sensitive)
     except TokenRefused as error:
         raise _unauthorized(str(error)) from None
 

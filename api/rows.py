@@ -12,6 +12,7 @@ from inspect import isawaitable, iscoroutine, iscoroutinefunction, signature
 from itertools import chain, islice
 from operator import attrgetter
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import strawberry
 from graphql import (
@@ -20,6 +21,7 @@ from graphql import (
     GraphQLField,
     GraphQLObjectType,
     GraphQLSchema,
+    OperationType,
     is_leaf_type,
 )
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
@@ -28,6 +30,7 @@ from strawberry.types.field import StrawberryField
 from api.fields import READS, is_list
 from api.live_answers import Wanted
 from api.scalars import write_times
+from application.privacy.reads import Way
 
 
 class Column(NamedTuple):
@@ -59,12 +62,42 @@ class Plan(NamedTuple):
     looked: dict[str, Looked]
     rest: dict[str, Any]
     """All that are no columns."""
+    read: Callable[[Any], UUID | None] | None
+    """Of which ticket it shows something to read; None where of none."""
+
+
+_IDENTITY = frozenset({"__typename", "id", "key", "url"})
+"""What may be shown of a ticket without it being read."""
+_READ: dict[str, Callable[[Any], UUID | None]] = {
+    "Ticket": attrgetter("id"),
+    "Event": attrgetter("ticket"),
+    "Comment": attrgetter("ticket"),
+    "WorkEntry": attrgetter("ticket"),
+    "SearchHit": attrgetter("ticket.id"),
+    "TicketDiff": attrgetter("ticket"),
+    "Attachment": attrgetter("ticket"),
+}
+"""By the type that shows it."""
+_WAYS = {
+    OperationType.QUERY: Way.QUERY,
+    OperationType.MUTATION: Way.MUTATION,
+    OperationType.SUBSCRIPTION: Way.SUBSCRIPTION,
+}
 
 
 class Rows(StrawberryGraphQLCoreExecutionContext):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._plans: dict[int, Plan] = {}
+        self._read: set[UUID | None] = set()
+
+    async def _logged(self, result: Any) -> Any:
+        if isawaitable(result):
+            result = await result
+        read = {ticket for ticket in self._read if ticket is not None}
+        if read:
+            await self.context_value.log_reads(read, _WAYS[self.operation.operation])
+        return result
 
     def build_per_event_executor(self, payload: Any) -> Any:
         """With plans of its own: those of a subscription's events would grow for as long as it lasts."""
@@ -74,10 +107,13 @@ class Rows(StrawberryGraphQLCoreExecutionContext):
         return executor
 
     def execute_operation(self, serially: bool | None = None) -> Any:
-        """What a subscription asks for is handed out together with what executes it for each event."""
+        """What a subscription asks for is handed out together with what executes it for each event. What was read is
+        logged before it is shown, of each event's answer, too."""
         if isinstance(self.root_value, Wanted):
             return ExecutionResult(self, None)  # type: ignore[arg-type]
-        return super().execute_operation(serially)
+        self._read = set()
+        result = super().execute_operation(serially)
+        return self._logged(result) if isawaitable(result) or self._read else result
 
     def execute_fields(
         self,
@@ -88,6 +124,8 @@ class Rows(StrawberryGraphQLCoreExecutionContext):
         position_context: Any,
     ) -> Any:
         plan = self._plans.get(id(grouped_field_set)) or self._plan(parent_type, grouped_field_set)
+        if plan.read is not None:
+            self._read.add(plan.read(source_value))
         stock = super().execute_fields
         results: dict[str, Any] = dict.fromkeys(grouped_field_set)  # answers keep the order of the query
         try:
@@ -136,6 +174,8 @@ class Rows(StrawberryGraphQLCoreExecutionContext):
             ]
         except Exception:
             return None
+        if plan.read is not None:
+            self._read.update(map(plan.read, rows))
         return [dict(zip(fields, values, strict=True)) for values in zip(*told, strict=True)]
 
     def _all_looked(self, looked: Looked, details: Any, parent: Any, info: Any, rows: list[Any]) -> list[Any]:
@@ -180,7 +220,8 @@ class Rows(StrawberryGraphQLCoreExecutionContext):
         return [list(islice(following, len(value))) for value in values]
 
     def _plan(self, of: GraphQLObjectType, fields: Any) -> Plan:
-        plan = Plan(fields, {}, {}, {})
+        names = {details[0].node.name.value for details in fields.values()}
+        plan = Plan(fields, {}, {}, {}, None if names <= _IDENTITY else _READ.get(of.name))
         for name, details in fields.items():
             field = of.fields.get(details[0].node.name.value)
             column = None if field is None else column_of(field, self.schema)

@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Self
 
@@ -13,12 +14,13 @@ from anyio import CapacityLimiter
 from api import limits
 from api.connections import Connections
 from api.live_answers import Groups
-from api.settings import BadSetting
+from api.settings import BadSetting, number
 from application.attachments.contents import BYTES_LIMIT, Contents
 from application.audit import sequencing
 from application.embedded_postgres import EmbeddedPostgres, default_root
 from application.event_store.database import SCHEMA_VERSION, Database, DatabaseNotUsable, Role
 from application.event_store.streams import EventStore
+from application.privacy.reads import ReadLog
 from application.webhook_networks import Network, Networks, networks
 from projections import billing
 from projections.live import Feed
@@ -33,6 +35,8 @@ ATTACHMENT_BYTES_VARIABLE = "PROTEUS_ATTACHMENT_BYTES"
 WEBHOOK_NETWORKS_VARIABLE = "PROTEUS_WEBHOOK_NETWORKS"
 PROXIES_VARIABLE = "PROTEUS_TRUSTED_PROXIES"
 WEBHOOK_REFUSED_VARIABLE = "PROTEUS_WEBHOOK_REFUSED_NETWORKS"
+READ_LOG_VARIABLE = "PROTEUS_READ_LOG_DAYS"
+READ_LOG_DAYS = 1_096
 ATTACHMENTS = "attachments"
 COMMAND_THREADS = 40
 SHEET_THREADS = 2
@@ -49,6 +53,7 @@ class Runtime:
         self.store = EventStore(database)
         self.store.forgetting += [billing.forget, limits.forget]
         self.contents = open_contents(self.store, attachments or attachments_folder(home()))
+        self.reads = ReadLog(database)
         self.feed = Feed(database, TICKET_READ_MODELS)
         self.groups = Groups(self.feed)
         self.connections = Connections(self.models)
@@ -59,6 +64,7 @@ class Runtime:
 
     async def __aenter__(self) -> Self:
         await self.models.open()
+        await self.reads.open()
         await self.feed.open()
         await self.connections.open()
         return self
@@ -66,6 +72,7 @@ class Runtime:
     async def __aexit__(self, *_: object) -> None:
         await self.connections.close()
         await self.feed.close()
+        await self.reads.close()
         await self.models.close()
         self.store.close()
 
@@ -86,6 +93,11 @@ def open_contents(store: EventStore, folder: Path) -> Contents:
     if not limit.isdigit() or not 0 < int(limit) < 2**31:
         raise DatabaseNotUsable(f"{ATTACHMENT_BYTES_VARIABLE} is a number of bytes, below 2 GiB; it is {limit!r}.")
     return Contents(folder, store.mapper.sealer.keyring, int(limit))
+
+
+def read_log_kept() -> timedelta:
+    """How long it is remembered who read what. Raises BadSetting."""
+    return timedelta(days=number(READ_LOG_VARIABLE, READ_LOG_DAYS, 1, 36_600))
 
 
 def webhook_networks() -> Networks:

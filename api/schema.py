@@ -29,6 +29,7 @@ from api.nodes import NodeQueries
 from api.offshoots import OffshootMutations
 from api.participants import ParticipantMutations
 from api.people import PeopleMutations, PeopleQueries
+from api.privacy import PrivacyMutations, PrivacyQueries
 from api.ranking import RankingMutations
 from api.ratings import RatingMutations
 from api.reports import ReportQueries
@@ -81,6 +82,7 @@ class Query(
     QualityQueries,
     BillingQueries,
     ReportQueries,
+    PrivacyQueries,
     StatusQueries,
 ):
     pass
@@ -113,6 +115,7 @@ class Mutation(
     ContractMutations,
     WebhookMutations,
     BillingMutations,
+    PrivacyMutations,
 ):
     pass
 

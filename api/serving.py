@@ -28,7 +28,14 @@ from litestar import Litestar
 from rich.console import Console
 
 from api import logs, metrics
-from api.runtime import ATTACHMENTS_VARIABLE, DATABASE_VARIABLE, PUBLIC_URL_VARIABLE, Runtime, open_contents
+from api.runtime import (
+    ATTACHMENTS_VARIABLE,
+    DATABASE_VARIABLE,
+    PUBLIC_URL_VARIABLE,
+    Runtime,
+    open_contents,
+    read_log_kept,
+)
 from api.settings import number
 from api.settling import Settler
 from api.webhook_delivery import delivering
@@ -39,6 +46,7 @@ from application.audit.sequencing import Pace, Sequencer
 from application.event_store.database import Database, Role
 from application.event_store.streams import EventStore
 from application.handling import Context, state_in
+from application.privacy import reads
 from application.tokens import TokenRefused
 from application.workspaces import Workspace, create_workspace, find_workspace, furnish, operator
 from domain.access import Scope
@@ -144,9 +152,11 @@ def scrubbing(database: Database) -> Generator[None]:
 
 @contextmanager
 def sweeping(database: Database, attachments: Path) -> Generator[None]:
-    """Removes files that nobody needs, for as long as the context lasts."""
+    """Removes files that nobody needs, and records of reads that were kept long enough, for as long as the context
+    lasts. Raises BadSetting."""
     with EventStore(database) as store:
-        sweeper = Sweeper(database, open_contents(store, attachments))
+        kept = read_log_kept()
+        sweeper = Sweeper(database, open_contents(store, attachments), lambda: reads.forget(database, kept))
         sweeper.start()
         try:
             yield

@@ -160,6 +160,11 @@ def _stale(ticket: Parent[TicketRow], info: Info) -> Any:
 # ---- hierarchy, talk and history
 
 
+def _sensitive(ticket: Parent[TicketRow], info: Info) -> Any:
+    """It is logged who reads it."""
+    return then(found(info.context.loaders.sensitive, (ticket.id, ticket.moment)), bool)
+
+
 def _child_counts(ticket: TicketRow, info: Info, use: Callable[[ChildCounts], int]) -> Any:
     counts = found(info.context.loaders.child_counts, (ticket.id, ticket.moment))
     return then(counts, lambda counts: use(counts or ChildCounts()))
@@ -455,6 +460,7 @@ class Ticket(Node):
     version: int = by(_version, reads=("id", "number", "moment"))
     position: Position = by(_position, reads=("id", "number", "moment"))
     stale: bool = by(_stale, reads=("id",))
+    sensitive: bool = by(_sensitive, reads=("id", "moment"))
     transitions: list[Transition] = by(_transitions)
     viewer_can: list[str] = by(_viewer_can)
     history: Connection[Event] = by(_history)

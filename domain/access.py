@@ -9,7 +9,20 @@ from uuid import UUID
 
 import msgspec
 
-from domain import clients, contracts, people, services, statements, teams, tickets, views, webhooks, work, workflows
+from domain import (
+    clients,
+    contracts,
+    people,
+    privacy,
+    services,
+    statements,
+    teams,
+    tickets,
+    views,
+    webhooks,
+    work,
+    workflows,
+)
 from domain.comments import ChangeOfComment
 from domain.tickets import Ticket
 from domain.traceability import artifacts, links, releases, repositories, requests
@@ -123,6 +136,7 @@ _ALLOWED: dict[type[Command], tuple[Scope, ...]] = {
     workflows.DefineField: (Scope.ADMIN,),
     workflows.RetireField: (Scope.ADMIN,),
     workflows.SetFieldPolicy: (Scope.ADMIN,),
+    privacy.SetReadLogging: (Scope.ADMIN,),
     workflows.SetWipLimit: _HEADS,
     **dict.fromkeys(OF_WORK, _STAFF),
     **dict.fromkeys(clients.ClientCommand.__args__, _HEADS),

@@ -1,4 +1,4 @@
-"""What a ticket says of itself: title, description, tags, priority, service, requester, schedule.
+"""What a ticket says of itself: title, description, tags, priority, service, requester, schedule, sensitivity.
 
 All but the priority and the schedule may be mended after it was closed.
 """
@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from domain import text
 from domain.errors import InvalidValue
+from domain.privacy import SensitivityChanged, SetSensitive
 from domain.text import FreeText
 from domain.ticket_state import (
     Priority,
@@ -85,6 +86,7 @@ AttributeEvent = (
     | ServiceBound
     | ServiceUnbound
     | RequesterChanged
+    | SensitivityChanged
 )
 
 
@@ -141,7 +143,15 @@ class SetRequester(msgspec.Struct, frozen=True, kw_only=True):
 
 
 AttributeCommand = (
-    RetitleTicket | DescribeTicket | TagTicket | UntagTicket | SetPriority | ScheduleTicket | BindService | SetRequester
+    RetitleTicket
+    | DescribeTicket
+    | TagTicket
+    | UntagTicket
+    | SetPriority
+    | ScheduleTicket
+    | BindService
+    | SetRequester
+    | SetSensitive
 )
 
 
@@ -165,6 +175,8 @@ def decide(ticket: Ticket, command: AttributeCommand, around: Surroundings) -> l
             return _bind(ticket, command, around)
         case SetRequester():
             return _set_requester(ticket, command, around)
+        case SetSensitive(sensitive=sensitive):
+            return [] if sensitive is ticket.sensitive else [SensitivityChanged(sensitive=sensitive)]
         case _:
             assert_never(command)
 
@@ -254,5 +266,7 @@ def evolve(ticket: Ticket, event: AttributeEvent, at: datetime) -> Ticket:
             return replace(ticket, version=version, last_at=at, service=None)
         case RequesterChanged(requester=requester):
             return replace(ticket, version=version, last_at=at, requester=requester)
+        case SensitivityChanged(sensitive=sensitive):
+            return replace(ticket, version=version, last_at=at, sensitive=sensitive)
         case _:
             assert_never(event)

@@ -152,6 +152,7 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     links: tuple[Link, ...] = ()
     merged: Merge | None = None
     rating: Rating | None = None
+    sensitive: bool = False
     ranked: str | None = None
 
     @property

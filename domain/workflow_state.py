@@ -158,6 +158,7 @@ class Workflows(msgspec.Struct, frozen=True, kw_only=True):
     mapped: dict[str, dict[str, str]] = {}
     fields: dict[str, Field] = {}
     strict_fields: bool = False
+    logs_all_reads: bool = False
     wip_limits: dict[str, WipLimit] = {}
     retired_roles: frozenset[str] = frozenset()
     retired_workflows: frozenset[str] = frozenset()

@@ -26,6 +26,7 @@ from domain.custom_fields import (
     SetFieldPolicy,
 )
 from domain.errors import FieldNotFound, InUse, InvalidValue
+from domain.privacy import ReadLoggingSet, SetReadLogging
 from domain.wip_limits import SetWipLimit, WipLimitRemoved, WipLimitSet
 from domain.workflow_state import (
     ANY,
@@ -85,6 +86,7 @@ WorkflowsEvent = (
     | FieldDefined
     | FieldRetired
     | FieldPolicySet
+    | ReadLoggingSet
     | WipLimitSet
     | WipLimitRemoved
 )
@@ -118,7 +120,15 @@ class RetireRole(msgspec.Struct, frozen=True, kw_only=True):
 
 
 WorkflowsCommand = (
-    DefineWorkflow | DefineRole | RetireWorkflow | RetireRole | DefineField | RetireField | SetFieldPolicy | SetWipLimit
+    DefineWorkflow
+    | DefineRole
+    | RetireWorkflow
+    | RetireRole
+    | DefineField
+    | RetireField
+    | SetFieldPolicy
+    | SetWipLimit
+    | SetReadLogging
 )
 
 
@@ -141,6 +151,8 @@ def decide(state: Workflows, command: WorkflowsCommand, census: Census = NOBODY)
             return [] if key in state.retired_fields else [FieldRetired(key=key)]
         case SetFieldPolicy(strict=strict):
             return [] if strict is state.strict_fields else [FieldPolicySet(strict=strict)]
+        case SetReadLogging(all=all_):
+            return [] if all_ is state.logs_all_reads else [ReadLoggingSet(all=all_)]
         case SetWipLimit():
             return [*wip_limits.decide(state, command)]
         case _:
@@ -285,6 +297,8 @@ def evolve(state: Workflows | None, event: WorkflowsEvent, at: datetime) -> Work
             return change(state, retired_fields=state.retired_fields | {key})
         case FieldPolicySet(strict=strict):
             return change(state, strict_fields=strict)
+        case ReadLoggingSet(all=all_):
+            return change(state, logs_all_reads=all_)
         case WipLimitSet(limit=limit):
             return change(state, wip_limits={**state.wip_limits, limit.place: limit})
         case WipLimitRemoved(workflow=key, status=status, person=person, each_person=each_person):

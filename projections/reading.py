@@ -114,8 +114,8 @@ class ReadModels:
     def pool_stats(self) -> dict[str, int]:
         return self._pool.get_stats()
 
-    def view(self, actor: Actor, workflows_at: int | None = None) -> "View":
-        return View(self, actor, workflows_at)
+    def view(self, actor: Actor, workflows_at: int | None = None, *, sensitive: bool = True) -> "View":
+        return View(self, actor, workflows_at, sensitive)
 
     async def fetch(
         self, workspace: UUID | None, query: Query, arguments: Sequence[object] | dict[str, Any]
@@ -144,11 +144,12 @@ class ReadModels:
                     raise ReadModelsUnavailable(str(error)) from None
         raise AssertionError("unreachable")
 
-    async def authenticate(self, digest: bytes) -> tuple[Any, int]:
-        """The row that `application.tokens.bearer` reads, or None; and what `View.workflows_at` says of its workspace,
-        which every request wants to know: in one round trip."""
-        found, at = await self._fetch_all(None, (_AUTHENTICATE, (digest,)), (f"select {_WORKFLOWS_AT}", ()))
-        return (found[0][:-1] if found else None), at[0][0]
+    async def authenticate(self, digest: bytes) -> tuple[Any, int, bool]:
+        """The row that `application.tokens.bearer` reads, or None; and what `View.workflows_at` and `View.sensitive`
+        say of its workspace, which every request wants to know: in one round trip."""
+        asked = f"select {_WORKFLOWS_AT}, {_ANY_SENSITIVE}"
+        found, at = await self._fetch_all(None, (_AUTHENTICATE, (digest,)), (asked, ()))
+        return (found[0][:-1] if found else None), at[0][0], at[0][1]
 
     async def authenticate_again(self, digests: Sequence[bytes]) -> list[tuple[bytes, Any]]:
         """Each digest with the row of its token, as `authenticate` returns it."""
@@ -198,14 +199,24 @@ class _Given(dict[str, Any]):
         raise KeyError(name)
 
 
+_ANY_SENSITIVE = (
+    "exists (select from sensitivity x where x.workspace = nullif(current_setting('proteus.workspace'), '')::uuid"
+    " and x.closed_position is null)"
+)
+
+
 class View:
     """What one actor may see; made per request. Every query goes through it, so that none forgets the workspace."""
 
-    def __init__(self, models: ReadModels, actor: Actor, workflows_at: int | None = None) -> None:
+    def __init__(
+        self, models: ReadModels, actor: Actor, workflows_at: int | None = None, sensitive: bool = True
+    ) -> None:
         self.models = models
         self.actor = actor
         self.workflows_at = workflows_at
         """At which position the workspace's workflows were defined last; None where nobody has looked."""
+        self.sensitive = sensitive
+        """Whether there may be sensitive tickets in the workspace."""
 
     async def fetch(self, query: Query, arguments: dict[str, Any] | None = None) -> list[TupleRow]:
         """`%(workspace)s` and `%(viewer)s` are always there."""

@@ -10,6 +10,7 @@ from projections import (
     hand_overs,
     links,
     parking,
+    privacy,
     projection,
     ratings,
     search,
@@ -37,6 +38,7 @@ PROJECTIONS: tuple[Projection, ...] = (
     work.PROJECTION,
     traceability.PROJECTION,
     contracts.PROJECTION,
+    privacy.PROJECTION,
     webhooks.PROJECTION,
     billing.PROJECTION,
     ratings.PROJECTION,
@@ -62,6 +64,7 @@ TICKET_READ_MODELS = (
     "hand_overs",
     "contracts",
     "ratings",
+    "privacy",
 )
 """What a ticket is shown from."""
 

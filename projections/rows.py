@@ -408,6 +408,28 @@ class SpanRow(msgspec.Struct, frozen=True, kw_only=True):
     moment: Moment = NOW
 
 
+class LoggedRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A stretch in which reads were logged; times of recording."""
+
+    from_: datetime
+    to: datetime
+
+
+class ReadRow(msgspec.Struct, frozen=True, kw_only=True):
+    at: datetime
+    way: str
+
+
+class KnownRow(msgspec.Struct, frozen=True, kw_only=True):
+    """`all`: all reads were logged, from when the ticket was recorded to `at`."""
+
+    ticket: UUID
+    person: UUID
+    at: datetime
+    logged: list[LoggedRow]
+    all: bool
+
+
 class PersonRow(msgspec.Struct, frozen=True, kw_only=True):
     id: UUID
     name: str

@@ -5,6 +5,7 @@ What is referenced is read from the log itself, which no read model that lags ca
 
 import logging
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 
 import psycopg
@@ -54,10 +55,11 @@ def sweep(database: Database, contents: Contents, detached_kept: timedelta = DET
 
 
 class Sweeper:
-    """Sweeps now and then, in a thread of its own."""
+    """Sweeps now and then, in a thread of its own. `also`: what else is to be removed then."""
 
-    def __init__(self, database: Database, contents: Contents) -> None:
+    def __init__(self, database: Database, contents: Contents, also: Callable[[], object] = lambda: None) -> None:
         self._database = database
+        self._also = also
         self._contents = contents
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="proteus-sweeper", daemon=True)
@@ -73,7 +75,8 @@ class Sweeper:
         while not self._stopping.wait(PERIOD.total_seconds()):
             try:
                 swept = sweep(self._database, self._contents)
+                self._also()
             except (psycopg.Error, OSError):
-                log.exception("attachments were not swept; trying again in %s", PERIOD)
+                log.exception("what is kept no longer was not swept; trying again in %s", PERIOD)
             else:
                 log.info("swept %d files, %d bytes, that no ticket has", *swept)

@@ -73,6 +73,19 @@ create table ticket_number (
   last       bigint not null
 );
 
+-- Who read which ticket, where that is logged: beside the log, for a bounded time. Who reads it often within a minute is
+-- there once.
+create table read_access (
+  number     bigint generated always as identity primary key,
+  workspace  uuid not null,
+  at         timestamptz not null default clock_timestamp(),
+  person     uuid not null,
+  ticket     uuid not null,
+  way        text not null
+);
+create index read_access_ticket on read_access (workspace, ticket, person, number);
+create index read_access_at on read_access using brin (at);
+
 -- Where each follower of the log stands. The epoch fences off a leader that was paused and replaced.
 create table tracking (
   name         text primary key,
@@ -94,7 +107,7 @@ $$ select nullif(current_setting('proteus.workspace', true), '')::uuid $$;
 do $$
 declare t text;
 begin
-  foreach t in array array['event', 'command', 'guard', 'ticket_number'] loop
+  foreach t in array array['event', 'command', 'guard', 'ticket_number', 'read_access'] loop
     execute format('alter table %I enable row level security', t);
     execute format('alter table %I force row level security', t);
     execute format('create policy own on %I to proteus_app, proteus_reader using (workspace = current_workspace())', t);
@@ -115,6 +128,7 @@ begin
                    ' and (select w.arriving from workspace w where w.id = current_workspace()))', t);
   end loop;
 end $$;
+create policy forget on read_access to proteus_owner using (true);
 create policy own on workspace for select to proteus_app, proteus_reader using (id = current_workspace());
 create policy own on token for select to proteus_app using (workspace = current_workspace());
 create policy follow on tracking to proteus_projector using (true);
@@ -125,6 +139,8 @@ grant insert (workspace, stream, version, name, event_version, state, occurred_a
               reason, command_id, command_hash, correlation_id, causation_id, trace) on event to proteus_app;
 grant select on history to proteus_app, proteus_reader;
 grant select, insert on command to proteus_app;
+grant select on read_access to proteus_app, proteus_reader;
+grant insert (workspace, person, ticket, way) on read_access to proteus_app;
 grant select, insert, update on guard, ticket_number to proteus_app;
 grant select, insert, update on tracking to proteus_projector;
 grant select on tracking to proteus_reader, proteus_app;

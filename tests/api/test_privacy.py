@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from click.testing import CliRunner, Result
 
-from api import privacy
+from api import erasing as command
 from api.command_line import main
 from api.ids import Kind, encode
 from api.runtime import DATABASE_VARIABLE, HOME_VARIABLE, open_contents
@@ -123,7 +123,7 @@ def test_what_was_interrupted_is_finished_by_the_same_command(
         raise RebuildBusy("Another rebuild is under way.")
 
     with monkeypatch.context() as patched:
-        patched.setattr(privacy, "rebuild_all", busy)
+        patched.setattr(command, "rebuild_all", busy)
         assert sentence(run("Гость", "--reason", "Просьба", "--yes")).endswith("Error: Another rebuild is under way.")
     acts = set(tmp_path.glob("erasure-*"))
     assert len(acts) == 2

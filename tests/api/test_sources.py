@@ -103,7 +103,7 @@ def test_the_address_behind_proxies_is_the_last_that_none_of_ours_added(
     peer: str, forwarded: str | None, found: str | None
 ) -> None:
     headers = {} if forwarded is None else {"x-forwarded-for": forwarded}
-    assert address_of((peer, 1), headers, PROXIES) == found
+    assert address_of(peer, headers, PROXIES) == found
 
 
 def test_a_peer_without_an_address_is_none() -> None:

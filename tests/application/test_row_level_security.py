@@ -28,6 +28,7 @@ from application import (
     traceability,
     views,
     work,
+    workflows,
 )
 from application.attachments.attaching import attach
 from application.attachments.contents import Contents
@@ -41,6 +42,7 @@ from application.event_store.streams import EventStore
 from application.handling import Context
 from application.privacy import erasing
 from application.privacy.erasing import Asked
+from application.privacy.reads import ReadLog, Way
 from application.teams import team_stream
 from application.tokens import bearer, digest, issue_token
 from application.traceability.scanning import Found, Recording
@@ -50,6 +52,7 @@ from domain.access import Scope
 from domain.billing import Carried, Ledger
 from domain.clients import AddClient, AddContact
 from domain.contracts import AgreeContract, BindContract, Contract
+from domain.privacy import SetReadLogging, SetSensitive
 from domain.services import AddService
 from domain.statements import ClosePeriod, Drawn, statement
 from domain.teams import AddTeam, JoinTeam
@@ -149,6 +152,9 @@ def _fill(database: Database, company: Company) -> None:
     company.give(AddComment(ticket=child, body="Comment", mentions=(requester,)))
     _attach(company, child)
     company.give(WatchTicket(ticket=child))
+    company.give(SetSensitive(ticket=child, sensitive=True))
+    workflows.handle(company.store, context, SetReadLogging(all=True))
+    asyncio.run(_read(database, company, child))
     company.give(TransferTicket(ticket=parent, team=team))
     rated = company.ticket("Rated", requester=requester)
     company.give(TransitionTicket(ticket=rated, status="done"))
@@ -187,6 +193,13 @@ def _fill(database: Database, company: Company) -> None:
     with writer(database, company.workspace.id) as connection:
         connection.execute(*insertion(workspace=company.workspace.id, state=b"unreadable: to be parked"))
         connection.commit()
+
+
+async def _read(database: Database, company: Company, ticket: UUID) -> None:
+    log = ReadLog(database)
+    await log.open()
+    await log.note(company.workspace.id, company.manager.person, [ticket], Way.QUERY)
+    await log.close()
 
 
 def _erase(database: Database, company: Company) -> None:
@@ -368,7 +381,7 @@ def test_nobody_writes_rows_of_another_workspace(
                 with pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level security"):
                     _copy_row_to(connection, table, one, other)
                 refused += 1
-    assert refused == 5, "event, command, guard, ticket_number, subject_key"
+    assert refused == 6, "event, command, guard, ticket_number, subject_key, read_access"
 
 
 def _copy_row_to(connection: psycopg.Connection[TupleRow], table: str, one: UUID, other: UUID) -> None:

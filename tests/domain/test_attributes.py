@@ -7,6 +7,7 @@ import pytest
 
 from domain import text, workflows
 from domain.errors import FieldRequired, InvalidValue, PersonNotFound, ServiceNotFound, TicketIsClosed
+from domain.privacy import SensitivityChanged, SetSensitive
 from domain.tickets import (
     BindService,
     CommandToTicket,
@@ -177,3 +178,12 @@ def test_a_role_that_only_an_import_knows_requires_nothing() -> None:
     imported = msgspec.structs.replace(OPENED, role="WISH")
     assert "WISH" not in {role.key for role in workflows.defaults().roles}
     ticket.given(imported).when(SetRequester(ticket=TICKET, requester=None)).then(RequesterChanged(requester=None))
+
+
+def test_a_ticket_is_marked_sensitive_and_no_more_also_when_it_is_closed() -> None:
+    marked = SensitivityChanged(sensitive=True)
+    ticket.given(OPENED).when(SetSensitive(ticket=TICKET, sensitive=True)).then(marked)
+    ticket.given(OPENED, marked).when(SetSensitive(ticket=TICKET, sensitive=True)).nothing()
+    ticket.given(OPENED, marked).when(SetSensitive(ticket=TICKET, sensitive=False)).then(
+        SensitivityChanged(sensitive=False)
+    )

@@ -821,6 +821,7 @@ WORDS: dict[str, st.SearchStrategy[Any]] = {
     "after": st.sampled_from(PARENTS),
     "before": st.sampled_from(PARENTS),
     "to": st.sampled_from(Place),
+    "sensitive": st.booleans(),
 }
 """What may stand in a field of a command, by its name: a new command joins by naming no field that is unknown here."""
 

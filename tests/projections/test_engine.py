@@ -13,6 +13,7 @@ from application import views, webhooks
 from application.event_store.database import Role
 from application.event_store.follower import Deposed
 from application.handling import Context
+from domain.privacy import SetReadLogging, SetSensitive
 from domain.tickets import (
     AddComment,
     LinkKind,
@@ -83,6 +84,8 @@ def some_history(world: World) -> None:
             world.do(AddComment(ticket=opened, body=f"{m}"), hour(n + m))
         world.do(SetPriority(ticket=opened, priority=Priority.HIGH), hour(n + 5))
         world.do(WatchTicket(ticket=opened, person=anna), hour(n + 5))
+        world.do(SetSensitive(ticket=opened, sensitive=True), hour(n + 5))
+        world.do(SetReadLogging(all=n % 2 == 0))
         logged = world.do(LogWork(ticket=opened, started_at=hour(n), seconds=60 * (n + 1)), hour(n + 6)).stream
         if n % 2:
             world.do(CorrectWork(work_entry=logged, ended_at=hour(n + 1)), hour(n + 6))
@@ -97,6 +100,7 @@ def some_history(world: World) -> None:
             if n % 3:
                 world.do(UnlinkTickets(ticket=opened, kind=LinkKind.CAUSES, other=other), hour(n + 6))
         if n % 3 == 0:
+            world.do(SetSensitive(ticket=opened, sensitive=False), hour(n + 6))
             world.do(UnwatchTicket(ticket=opened, person=anna), hour(n + 6))
             world.do(TransitionTicket(ticket=opened, status="done"), hour(n + 6))
             world.do(RateTicket(ticket=opened, score=1 + n % 5), hour(n + 7), on_behalf_of=anna)

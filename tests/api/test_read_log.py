@@ -1,0 +1,235 @@
+"""Who read what: logged of sensitive tickets, of all where the workspace wants it, and not known otherwise."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+
+from application.event_store.attempts import StoreUnavailable
+from application.event_store.database import Database, Role
+from application.privacy import reads
+from application.privacy.reads import ReadLog, Way
+from application.workspaces import Workspace
+from domain.access import Scope
+from tests.api.asking import Client
+from tests.api.conftest import Server
+
+KNOWN = """query($ticket: ID!, $person: ID!, $at: DateTime) {
+  knownTo(ticket: $ticket, person: $person, at: $at) { all logged { from to } reads { nodes { at way } totalCount } }
+}"""
+TITLE = "query($id: ID) { ticket(id: $id) { title } }"
+
+
+@pytest.fixture
+def auditor(acme: Workspace, token: Callable[..., Client]) -> Client:
+    return token(acme, Scope.AUDITOR, name="Auditor")
+
+
+def known(auditor: Client, ticket: Any, reader: Client, **at: Any) -> Any:
+    return auditor.ask(KNOWN, ticket=ticket["id"], person=reader.person, **at)
+
+
+def ways(auditor: Client, ticket: Any, reader: Client) -> list[str]:
+    return [one["way"] for one in known(auditor, ticket, reader)["reads"]["nodes"]]
+
+
+def marked(client: Client, ticket: Any, sensitive: bool = True) -> None:
+    assert client.done("setSensitive", "ticket { sensitive }", ticket=ticket["id"], sensitive=sensitive) == {
+        "sensitive": sensitive
+    }
+
+
+def test_reads_of_an_ordinary_ticket_are_not_logged_and_nobody_says_they_were(agent: Client, auditor: Client) -> None:
+    ticket = agent.open()
+    agent.ask(TITLE, id=ticket["id"])
+    assert known(auditor, ticket, agent) == {"all": False, "logged": [], "reads": {"nodes": [], "totalCount": 0}}
+
+
+def test_who_reads_a_sensitive_ticket_is_logged_with_the_way(agent: Client, admin: Client, auditor: Client) -> None:
+    ticket = admin.open()
+    marked(admin, ticket)
+    agent.ask(TITLE, id=ticket["id"])
+    agent.ask(TITLE, id=ticket["id"])
+    agent.done("addComment", "ticket { title }", ticket=ticket["id"], body="I see")
+    assert ways(auditor, ticket, agent) == ["QUERY", "MUTATION"], "twice in a minute is one"
+    told = known(auditor, ticket, agent)
+    assert len(told["logged"]) == 1
+    assert not told["all"], "before it was marked nobody knows"
+
+
+READS = [
+    "query($id: ID) { ticket(id: $id) { key description } }",
+    "query($id: ID) { ticket(id: $id) { comments { nodes { body } } } }",
+    "query($id: ID!) { node(id: $id) { ... on Ticket { title } } }",
+    "{ tickets { nodes { title } } }",
+    "{ board(columns: ROLE) { cells { cards { nodes { key title } } } } }",
+    "{ events { nodes { data } } }",
+    '{ search(query: "Printer") { nodes { ticket { title } } } }',
+    'query($id: ID!) { diff(ticket: $id, from: {occurredAt: "2026-01-01T00:00:00Z"}) { patch } }',
+]
+NO_READS = [
+    "query($id: ID) { ticket(id: $id) { id key url } }",
+    "{ tickets { totalCount nodes { key } } }",
+    "{ board(columns: ROLE) { cells { count } } }",
+]
+
+
+def asked(client: Client, query: str, ticket: Any) -> None:
+    client.ask(query, **({"id": ticket["id"]} if "$id" in query else {}))
+
+
+@pytest.mark.parametrize("query", READS)
+def test_whatever_shows_more_than_its_key_is_a_read(query: str, agent: Client, admin: Client, auditor: Client) -> None:
+    ticket = admin.open()
+    admin.done("addComment", "ticket { id }", ticket=ticket["id"], body="Said")
+    marked(admin, ticket)
+    agent.wait_for(int(admin.ask("query($id: ID) { ticket(id: $id) { position } }", id=ticket["id"])["position"]))
+    asked(agent, query, ticket)
+    assert ways(auditor, ticket, agent) == ["QUERY"]
+
+
+@pytest.mark.parametrize("query", NO_READS)
+def test_what_shows_that_it_is_there_is_none(query: str, agent: Client, admin: Client, auditor: Client) -> None:
+    ticket = admin.open()
+    marked(admin, ticket)
+    asked(agent, query, ticket)
+    assert ways(auditor, ticket, agent) == []
+
+
+def test_a_download_is_a_read(server: Server, agent: Client, admin: Client, auditor: Client) -> None:
+    ticket = admin.open()
+    upload = server.http.post("/attachments", content=b"File", headers=admin.headers).json()["upload"]
+    show = "ticket { attachments { nodes { id } } }"
+    attached = admin.done("attachFile", show, ticket=ticket["id"], upload=upload, name="a.txt")["attachments"]["nodes"][
+        0
+    ]
+    marked(admin, ticket)
+    assert server.http.get(f"/attachments/{attached['id']}", headers=agent.headers).content == b"File"
+    assert ways(auditor, ticket, agent) == ["DOWNLOAD"]
+
+
+def test_a_workspace_may_want_every_read_logged(agent: Client, admin: Client, auditor: Client) -> None:
+    assert admin.done("setReadLogging", "readLogging { all }", all=True) == {"all": True}
+    ticket = agent.open()
+    agent.ask(TITLE, id=ticket["id"])
+    assert known(auditor, ticket, agent)["all"]
+    assert ways(auditor, ticket, agent)[-1] == "QUERY"
+    assert known(auditor, ticket, admin) | {"logged": []} == {
+        "all": True,
+        "logged": [],
+        "reads": {"nodes": [], "totalCount": 0},
+    }, "all was logged, and nothing is there: not read"
+    admin.done("setReadLogging", "readLogging { all }", all=False)
+    other = agent.open()
+    agent.ask(TITLE, id=other["id"])
+    assert known(auditor, other, agent)["logged"] == []
+
+
+def test_what_was_known_at_an_instant_is_what_was_read_by_then(agent: Client, admin: Client, auditor: Client) -> None:
+    ticket = admin.open()
+    marked(admin, ticket)
+    agent.ask(TITLE, id=ticket["id"])
+    [read] = known(auditor, ticket, agent)["reads"]["nodes"]
+    just_before = datetime.fromisoformat(read["at"]) - timedelta(microseconds=1)
+    assert known(auditor, ticket, agent, at=just_before.isoformat())["reads"]["nodes"] == []
+    assert known(auditor, ticket, agent, at="2020-01-01T00:00:00Z") is None, "there was no such ticket"
+    marked(admin, ticket, sensitive=False)
+    [stretch] = known(auditor, ticket, agent)["logged"]
+    assert stretch["from"] <= read["at"] < stretch["to"]
+
+
+def test_who_read_what_is_for_auditors_and_administrators(agent: Client, admin: Client, claire: Client) -> None:
+    ticket = admin.open()
+    for one in (agent, claire):
+        assert one.codes(KNOWN, ticket=ticket["id"], person=admin.person) == ["FORBIDDEN"]
+    assert known(admin, ticket, agent)["logged"] == []
+
+
+def test_nobody_knows_yet_what_will_be_read(admin: Client, auditor: Client) -> None:
+    ticket = admin.open()
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    assert auditor.codes(KNOWN, ticket=ticket["id"], person=admin.person, at=tomorrow) == ["BAD_USER_INPUT"]
+
+
+def test_only_administrators_say_that_all_is_logged(agent: Client, claire: Client, admin: Client) -> None:
+    assert agent.refused("setReadLogging", all=True)[0] == "FORBIDDEN"
+    ticket = admin.open(requester=claire.person)
+    assert claire.refused("setSensitive", ticket=ticket["id"], sensitive=True)[0] == "FORBIDDEN"
+
+
+def test_sensitivity_is_as_it_was(admin: Client) -> None:
+    ticket = admin.open()
+    before = admin.ask("query($id: ID) { ticket(id: $id) { position } }", id=ticket["id"])["position"]
+    marked(admin, ticket)
+    past = "query($id: ID, $p: Position) { ticket(id: $id, asOf: {position: $p}) { sensitive } }"
+    assert admin.ask(past, id=ticket["id"], p=before) == {"sensitive": False}
+
+
+# ---- the log itself
+
+
+def logged(database: Database, workspace: UUID) -> list[Any]:
+    with database.connect(Role.READER) as connection:
+        connection.execute("select set_config('proteus.workspace', %s, false)", (str(workspace),))
+        return connection.execute("select person, ticket, way from read_access order by number").fetchall()
+
+
+def test_reads_that_come_together_are_written_together_and_each_once(database: Database, workspace: Workspace) -> None:
+    people, tickets = [uuid4() for _ in range(20)], [uuid4() for _ in range(5)]
+
+    async def read() -> None:
+        log = ReadLog(database)
+        await log.open()
+        noted = [log.note(workspace.id, person, tickets, Way.QUERY) for person in people for _ in range(3)]
+        await asyncio.gather(*noted)
+        await log.close()
+
+    asyncio.run(read())
+    rows = logged(database, workspace.id)
+    assert sorted(rows) == sorted((person, ticket, "QUERY") for person in people for ticket in tickets)
+
+
+def test_what_cannot_be_logged_is_not_shown(database: Database, workspace: Workspace) -> None:
+    async def read() -> None:
+        log = ReadLog(database)
+        await log.open()
+        with database.connect(Role.OWNER) as connection:
+            connection.execute("alter table read_access rename to elsewhere")
+        with pytest.raises(StoreUnavailable):
+            await log.note(workspace.id, uuid4(), [uuid4()], Way.QUERY)
+        await log.close()
+
+    asyncio.run(read())
+
+
+def test_records_of_reads_are_kept_for_a_time(database: Database, workspace: Workspace) -> None:
+    async def read() -> None:
+        log = ReadLog(database)
+        await log.open()
+        await log.note(workspace.id, uuid4(), [uuid4(), uuid4()], Way.QUERY)
+        await log.close()
+
+    asyncio.run(read())
+    assert reads.forget(database, timedelta(days=1)) == 0
+    assert len(logged(database, workspace.id)) == 2
+    assert reads.forget(database, timedelta(0)) == 2
+    assert logged(database, workspace.id) == []
+
+
+def test_nobody_writes_or_removes_reads_of_others(database: Database, workspace: Workspace) -> None:
+    """Whoever serves may add, and nobody but the owner may take away."""
+
+    for role in (Role.APP, Role.READER, Role.PROJECTOR):
+        with database.connect(role) as connection:
+            for statement in ("delete from read_access", "update read_access set person = ticket"):
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    connection.execute(statement.encode())
+    with database.connect(Role.APP) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        connection.execute(
+            "insert into read_access (workspace, person, ticket, way) values (%s, %s, %s, 'QUERY')",
+            (uuid4(), uuid4(), uuid4()),
+        )
