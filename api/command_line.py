@@ -163,6 +163,7 @@ auditing.audit.add_command(replaying.replay)
 auditing.audit.add_command(bundles.bundle)
 auditing.audit.add_command(export_command)
 auditing.audit.add_command(erasing.erase)
+auditing.key_group.add_command(erasing.rotate_master)
 
 
 if __name__ == "__main__":

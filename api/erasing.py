@@ -1,5 +1,6 @@
 """`proteus audit erase`: a person's data, gone from everywhere."""
 
+import os
 from pathlib import Path
 
 import click
@@ -9,8 +10,9 @@ from api.administration import find_person, progress_bar
 from api.ids import Kind, encode
 from api.imports import choose_workspace
 from api.runtime import attachments_folder, home, open_contents, open_database
+from application.event_store.master_keys import VARIABLE as MASTER_VARIABLE
 from application.event_store.streams import EventStore
-from application.privacy import erasing
+from application.privacy import erasing, rotating
 from application.privacy.erasing import Asked
 from projections.rebuild import rebuild_all
 from projections.registry import PROJECTIONS
@@ -66,3 +68,20 @@ def erase(
     for one in undone:
         console.print(f"Not done: {one}.", soft_wrap=True)
     console.print(f"{named} is erased. Attached files removed: {begun.files}.", soft_wrap=True)
+
+
+@click.command("rotate-master")
+def rotate_master() -> None:
+    """Make another master key, wrap the keys of all people with it, and forget the one before.
+
+    It lies in the file that PROTEUS_MASTER_KEY names, which may not be there yet: then it is the first."""
+    named = os.environ.get(MASTER_VARIABLE)
+    if not named:
+        raise click.ClickException(f"{MASTER_VARIABLE} names no file for the master key.")
+    with open_database(home()) as database:
+        wrapped, undone = rotating.rotate(database, Path(named))
+    for one in undone:
+        console.print(f"Not done: {one}.", soft_wrap=True)
+    console.print(
+        f"Keys wrapped by the new master key: {wrapped}. Back up {named}, apart from the database.", soft_wrap=True
+    )

@@ -18,6 +18,7 @@ from uuid import UUID
 import msgspec
 
 from application.event_store.database import Connection, Database, Role
+from application.event_store.master_keys import MasterKeys, commitment
 from application.handling import now
 from application.workspaces import Workspace
 from domain import text
@@ -181,8 +182,10 @@ def _write_keys(connection: Connection, workspace: UUID, file: IO[bytes]) -> Non
         cursor.execute(
             "select subject, key, commitment from subject_key where workspace = %s order by subject", (workspace,)
         )
-        for row in cursor:
-            file.write(msgspec.json.encode(_Key(*row)) + b"\n")
+        master = MasterKeys.configured()
+        for subject, key, committed in cursor:
+            opened = None if key is None else master.unwrap(key, workspace, subject)
+            file.write(msgspec.json.encode(_Key(subject, opened, committed)) + b"\n")
 
 
 @contextmanager
@@ -333,7 +336,10 @@ insert into ticket_number (workspace, last) select * from (values (%s::uuid, %s:
 
 
 def _columns(workspace: UUID, keys: Sequence["_Key"]) -> tuple[object, ...]:
-    return workspace, [one.subject for one in keys], [one.key for one in keys], [one.commitment for one in keys]
+    master = MasterKeys.configured()
+    stored = [None if one.key is None else master.wrap(one.key, workspace, one.subject) for one in keys]
+    said = [one.commitment if one.key is None else commitment(workspace, one.subject, one.key) for one in keys]
+    return workspace, [one.subject for one in keys], stored, said
 
 
 # ---- what is in a file

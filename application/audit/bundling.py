@@ -13,6 +13,7 @@ from uuid import UUID
 from application.audit import leaves, proofs
 from application.event_store.database import Connection
 from application.event_store.envelope import POSITION, VERSION, WORKSPACE, Row
+from application.event_store.master_keys import MasterKeys
 
 _STATE = 6
 
@@ -51,4 +52,5 @@ def _keys(connection: Connection, rows: Sequence[Row]) -> dict[str, str]:
         "select subject, key from subject_key where workspace = %s and subject = any(%s) and key is not null",
         (rows[0][WORKSPACE], [subject for _, subject in subjects]),
     ).fetchall()
-    return {subject.hex: base64.b64encode(key).decode() for subject, key in found}
+    master, workspace = MasterKeys.configured(), rows[0][WORKSPACE]
+    return {subject.hex: base64.b64encode(master.unwrap(key, workspace, subject)).decode() for subject, key in found}

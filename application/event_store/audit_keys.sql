@@ -16,7 +16,7 @@ create unique index if not exists audit_key_in_use on audit_key (workspace) wher
 create or replace function commit_to_key() returns trigger language plpgsql as
 $$
 begin
-  if new.key is not null then
+  if octet_length(new.key) = 32 then -- of a wrapped one, who wraps it says
     new.commitment := sha256(convert_to(e'proteus key commitment v1\n', 'UTF8')
                              || uuid_send(new.workspace) || uuid_send(new.subject) || new.key);
   end if;

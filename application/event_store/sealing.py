@@ -12,13 +12,17 @@ from functools import lru_cache
 from uuid import UUID
 
 import msgspec
+import psycopg
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from psycopg_pool import ConnectionPool
 
 from application.event_store.attempts import on_connection
 from application.event_store.database import Connection
+from application.event_store.master_keys import MasterKeys, commitment
 
+RETIRED = "PRMK1"
+"""PostgreSQL's code where a key is wrapped by a master key that was rotated."""
 CACHED_KEYS = 50_000
 CACHED_CIPHERS = 5_000
 NONCE_BYTES = 12
@@ -60,6 +64,7 @@ class Keyring:
 
     def __init__(self, pool: ConnectionPool[Connection]) -> None:
         self._pool = pool
+        self._master = MasterKeys.configured()
         self._keys: OrderedDict[Subject, bytes | None] = OrderedDict()
         self._lock = threading.Lock()
         self._forgotten = 0
@@ -108,31 +113,49 @@ class Keyring:
             return self.load([(workspace, subject)], make=make)[workspace, subject]
 
     def _fetch(self, workspace: UUID, subjects: list[UUID]) -> dict[UUID, bytes | None]:
-        def fetch(connection: Connection) -> dict[UUID, bytes | None]:
+        def fetch(connection: Connection) -> dict[UUID, tuple[bytes | None, bytes]]:
             with connection.pipeline():  # one round trip, and one transaction
                 _enter(connection, workspace)
                 found = connection.execute(
-                    "select subject, key from subject_key where workspace = %s and subject = any(%s)",
+                    "select subject, key, commitment from subject_key where workspace = %s and subject = any(%s)",
                     (workspace, subjects),
                 )
-            return dict(found.fetchall())
+            return {subject: (key, commitment) for subject, key, commitment in found.fetchall()}
 
-        return on_connection(self._pool, fetch)
+        return {
+            subject: None if key is None else self._unwrapped(key, workspace, subject, committed)
+            for subject, (key, committed) in on_connection(self._pool, fetch).items()
+        }
+
+    def _unwrapped(self, stored: bytes, workspace: UUID, subject: UUID, committed: bytes) -> bytes:
+        """Raises SealBroken where it is another key than the one that was committed to."""
+        key = self._master.unwrap(stored, workspace, subject)
+        if commitment(workspace, subject, key) != committed:
+            raise SealBroken(f"The key of subject {subject} is not the one that was committed to.")
+        return key
 
     def _make(self, workspace: UUID, subjects: list[UUID]) -> dict[UUID, bytes | None]:
         """Two that make a key for one subject at the same time end with the same one: the first to insert wins."""
         keys = [AESGCM.generate_key(256) for _ in subjects]
 
         def insert(connection: Connection) -> None:
+            wrapped = [self._master.wrap(key, workspace, one) for key, one in zip(keys, subjects, strict=True)]
+            said = [commitment(workspace, one, key) for key, one in zip(keys, subjects, strict=True)]
             with connection.transaction():
                 _enter(connection, workspace)
                 connection.execute(
-                    "insert into subject_key (workspace, subject, key)"
-                    " select %s, * from unnest(%s::uuid[], %s::bytea[]) on conflict do nothing",
-                    (workspace, subjects, keys),
+                    "insert into subject_key (workspace, subject, key, commitment)"
+                    " select %s, * from unnest(%s::uuid[], %s::bytea[], %s::bytea[]) on conflict do nothing",
+                    (workspace, subjects, wrapped, said),
                 )
 
-        on_connection(self._pool, insert)
+        try:
+            on_connection(self._pool, insert)
+        except psycopg.Error as error:
+            if error.sqlstate != RETIRED:
+                raise
+            self._master.read_again()  # another took its place meanwhile
+            on_connection(self._pool, insert)
         return self._fetch(workspace, subjects)
 
 
