@@ -78,7 +78,7 @@ async def _received(request: AnyRequest, contents: Contents, *uploader: Any) -> 
 async def download(request: AnyRequest, id: str) -> Response[Any]:
     """All of a file, or the range that is asked for. Raises NotAuthorizedException, Failure, ContentGone."""
     runtime: Runtime = request.app.state.runtime
-    context = await context_of(request, request.headers, runtime)
+    context = await context_of(request.headers, runtime, request)
     view = context.view
     try:
         attachment = await attachments.readable(view, decode(id, Kind.ATTACHMENT))

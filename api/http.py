@@ -54,14 +54,15 @@ async def context(scope: Scope) -> Context:
     Raises NotAuthorizedException, ReadModelsUnavailable.
     """
     connection: Connection = ASGIConnection(scope)
-    return await context_of(connection, connection.headers, connection.app.state.runtime)
+    return await context_of(connection.headers, connection.app.state.runtime, connection)
 
 
-async def context_of(connection: Connection, headers: Mapping[str, str], runtime: Runtime) -> Context:
-    """Raises NotAuthorizedException, ReadModelsUnavailable."""
+async def context_of(headers: Mapping[str, str], runtime: Runtime, connection: Connection | None = None) -> Context:
+    """`connection`: from which the address is known. Raises NotAuthorizedException, ReadModelsUnavailable."""
     view = await authenticated(headers, runtime.models)
-    peer = connection.client
-    address = address_of(peer.host if peer else None, connection.headers, runtime.proxies)
+    address = None
+    if connection is not None and connection.client is not None:  # what `connection_init` says is no proxy's word
+        address = address_of(connection.client.host, connection.headers, runtime.proxies)
     return Context(runtime=runtime, view=view, workflows=await directory.workflows(view), address=address)
 
 
@@ -142,7 +143,7 @@ class GraphQL(_Controller):  # type: ignore[misc]  # pyright: ignore[reportUntyp
         runtime: Runtime = connecting.socket.app.state.runtime
         adapter = SocketAdapter(self, connecting.socket, connecting.socket)
         try:
-            connecting.context = await context_of(connecting.socket, connecting.headers, runtime)
+            connecting.context = await context_of(connecting.headers, runtime, connecting.socket)
             runtime.connections.belongs(connecting.stream, token_digest(connecting.headers))
         except NotAuthorizedException as error:
             await adapter.close(4401, error.detail)
