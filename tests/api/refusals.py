@@ -607,6 +607,7 @@ MUTATIONS: dict[str, Mutation] = {
         PERSON_NOT_FOUND={"requester": "x"},
         FIELD_REQUIRED={"ticket": care, "requester": None},
     ),
+    "setSensitive": to_ticket({"ticket": ticket, "sensitive": True}),
     "bulkTickets": of(
         {"tickets": lambda scene: [ticket(scene)], "change": {"setPriority": {"priority": "HIGH"}}},
         INVALID_VALUE={"tickets": []},
@@ -727,6 +728,7 @@ MUTATIONS: dict[str, Mutation] = {
     "defineField": of({"key": key, "name": "Field", "type": "TEXT"}, INVALID_VALUE={"type": "CHOICE"}),
     "retireField": of({"field": field}, FIELD_NOT_FOUND={"field": "none"}),
     "setFieldPolicy": of({"strict": True}),
+    "setReadLogging": of({"all": False}),
     "setWipLimit": of(
         {"workflow": "support", "status": "approval", "limit": 100},
         INVALID_VALUE={"limit": 0},
