@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from api.ids import Kind, decode, encode
-from application import tickets
+from application import people, tickets
 from application.event_store.streams import EventStore
 from application.handling import Context
 from application.workspaces import Workspace, operator
 from domain.access import Scope
 from domain.errors import ErrorCode
+from domain.people import AddPerson, ErasePerson
 from domain.tickets import OpenTicket
 from tests.api.asking import Client
 from tests.api.test_attachments import attach, uploaded
@@ -107,6 +108,14 @@ def ada(scene: Scene) -> str:
 
 def boris(scene: Scene) -> str:
     return scene.boris
+
+
+def erased(scene: Scene) -> str:
+    """As far as the log goes; that their texts are gone is seen elsewhere."""
+    context = Context(actor=operator(scene.workspace.id))
+    someone = people.handle(scene.store, context, AddPerson(name="Somebody")).stream
+    people.handle(scene.store, context, ErasePerson(person=someone, act="0a" * 32, journal="0b" * 32))
+    return encode(Kind.PERSON, someone)
 
 
 def team(scene: Scene) -> str:
@@ -689,10 +698,13 @@ MUTATIONS: dict[str, Mutation] = {
     # ---- people, teams, services
     "addPerson": of({"name": "Somebody"}, INVALID_VALUE={"name": " "}),
     "renamePerson": of(
-        {"person": person, "name": "Other"}, INVALID_VALUE={"name": " "}, PERSON_NOT_FOUND={"person": "x"}
+        {"person": person, "name": "Other"},
+        INVALID_VALUE={"name": " "},
+        PERSON_NOT_FOUND={"person": "x"},
+        PERSON_ERASED={"person": erased},
     ),
-    "deactivatePerson": of({"person": person}, PERSON_NOT_FOUND={"person": "x"}),
-    "reactivatePerson": of(gone, PERSON_NOT_FOUND={"person": "x"}),
+    "deactivatePerson": of({"person": person}, PERSON_NOT_FOUND={"person": "x"}, PERSON_ERASED={"person": erased}),
+    "reactivatePerson": of(gone, PERSON_NOT_FOUND={"person": "x"}, PERSON_ERASED={"person": erased}),
     "addTeam": of({"key": key, "name": "Team"}, INVALID_VALUE={"name": " "}, KEY_TAKEN={"key": "line"}),
     "renameTeam": of({"team": team, "name": key}, INVALID_VALUE={"name": " "}, TEAM_NOT_FOUND={"team": "x"}),
     "joinTeam": of(
