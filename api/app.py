@@ -81,7 +81,7 @@ def application(database: Database, public_url: str, attachments: Path | None = 
             route_handlers=[
                 *(GraphQL, start, page, health.live, health.ready, metrics.exposed),
                 *(attachment_files.upload, attachment_files.download, traceability_webhooks.deliver),
-                *(audit_tiles.checkpoint, audit_tiles.tile, sheet_files.statement, feed.feed),
+                *(audit_tiles.checkpoint, audit_tiles.tile, feed.feed, sheet_files.statement, sheet_files.document),
             ],
             middleware=[Drained, DefineMiddleware(Watched, logged=number(LOGGED_VARIABLE, 0, 0, 1)), Admission],
             lifespan=[lifespan],

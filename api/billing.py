@@ -13,6 +13,7 @@ from strawberry import ID, UNSET, Parent
 from api.commands import Done, ExpectingInput, Handle, Payload, perform_prepared, wait_until_readable
 from api.contracts import Contract, Rounding
 from api.errors import NOT_FOUND, Failure
+from api.estimates import EstimateComparison
 from api.fields import Info, by, given, once_passed
 from api.filters import AsOf, asked
 from api.ids import Kind, decode, encode
@@ -30,9 +31,9 @@ from domain.hour_packages import Movement, MovementKind, Package
 from domain.sheets import SheetKind
 from domain.statements import ClosePeriod, Drawn
 from domain.terms import TimeBand
-from projections import billing, filters
+from projections import billing, estimates, filters
 from projections.reading import NOW, BadInput, Moment, Page, decode_cursor, page_size
-from projections.rows import BalanceRow, DrawnStatement
+from projections.rows import BalanceRow, ComparedRow, DrawnStatement
 
 if TYPE_CHECKING:
     from api.ticket_fields import Ticket
@@ -261,6 +262,11 @@ def _files(drawn: Parent[DrawnStatement], info: Info) -> list[SheetFileRow]:
     return files(info, f"statements/{encode(Kind.CONTRACT, drawn.contract.id)}/{days}", SheetKind.STATEMENT)
 
 
+async def _estimates(drawn: Parent[DrawnStatement], info: Info) -> list[ComparedRow]:
+    """Of its tickets that have one: what they were estimated at, and what they came to by its end."""
+    return await estimates.compared(info.context.view, drawn)
+
+
 @strawberry.type(description="What a contract came to from one day to another. A draft is worked out anew each time.")
 class Statement:
     contract: Contract
@@ -281,6 +287,7 @@ class Statement:
     tax: Decimal = _of_statement("tax")
     total: Decimal = _of_statement("total")
     position: Position = strawberry.field(description="Of the log, up to which work was looked at.")
+    estimates: list[EstimateComparison] = by(_estimates)
     files: list[SheetFile] = by(_files)
 
 
@@ -294,7 +301,7 @@ async def _statement(
 ) -> DrawnStatement:
     """Of the days from `since` to `until`; without `since`, of those that no closed statement before tells of. Its
     client's contacts see it too."""
-    await once_passed(info, min_position, "billing", "contracts")
+    await once_passed(info, min_position, "billing", "contracts", "estimates", "work", "spans")
     view, first = info.context.view, given(since)
     if first is not None and first > until:
         raise BadInput("since is after until.")
@@ -357,7 +364,7 @@ async def _drawn(info: Info, contract: UUID, until: date) -> Drawn | None:
         return None
     return Drawn(
         statement=drawn.statement,
-        version=drawn.contract.version,
+        contract=billing.as_contract(drawn.contract),
         known=drawn.position,
         today=billing.today(billing.as_contract(drawn.contract)),
     )

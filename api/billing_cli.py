@@ -16,9 +16,11 @@ from api.sheets.pdf_format import TooLong
 from api.sheets.ubl_format import NoSuchForm
 from application.event_store.database import Database
 from application.workspaces import operator
+from domain.contracts import DocumentKind
 from domain.sheets import Sheet
 from projections import sheets
 from projections.contracts import contracts_named
+from projections.documents import numbered
 from projections.engine import Session
 from projections.reading import BadInput, ReadModels, View
 from projections.registry import PROJECTIONS
@@ -72,6 +74,23 @@ def statement(
     _write(drawn, ending, output, key)
 
 
+def _of_kind(kind: DocumentKind) -> Callable[..., None]:
+    @click.argument("number", type=click.IntRange(min=1))
+    @_output
+    def command(number: int, ending: str, output: Path | None, key: str | None) -> None:
+        async def drawn(view: View) -> Sheet:
+            row = await numbered(view, kind, number)
+            return _there(None if row is None else await sheets.document_sheet(view, row))
+
+        _write(drawn, ending, output, key)
+
+    return command
+
+
+billing.command("invoice", help="Write the invoice of this NUMBER.")(_of_kind(DocumentKind.INVOICE))
+billing.command("act", help="Write the act of work done of this NUMBER.")(_of_kind(DocumentKind.ACT))
+
+
 async def _contract(view: View, named: str) -> UUID:
     """Raises click.ClickException."""
     try:
@@ -100,6 +119,8 @@ def _write(drawn: Drawn, ending: str, output: Path | None, key: str | None) -> N
             body = BY_ENDING[ending].render(sheet)
         except (BadInput, TooLong, NoSuchForm) as error:
             raise click.ClickException(str(error)) from None
+        except OverflowError:
+            raise click.ClickException("There is no such day.") from None
     if output is not None and str(output) == "-":
         click.echo(body, nl=False)
         return

@@ -22,6 +22,8 @@ from projections import (
     comments,
     contracts,
     directory,
+    documents,
+    estimates,
     hand_overs,
     links,
     merging,
@@ -46,10 +48,14 @@ from projections.rows import (
     ClientRow,
     CommentRow,
     ContractRow,
+    DocumentRow,
+    EstimateQuestionRow,
+    EstimateRow,
     EventRow,
     HandOverRow,
     HighlightPart,
     LinkRow,
+    PackageReportRow,
     PersonRow,
     RatingRow,
     RepositoryRow,
@@ -116,6 +122,12 @@ class Loaders:
         self.contracts = loader(lambda ids: contracts.contracts_by_ids(view, ids))
         self.contracts_of = loader_by(view, contracts.contracts_of_clients)
         self.contract_counts = loader_by(view, contracts.contract_counts)
+        self.documents = loader(lambda ids: documents.documents_by_ids(view, ids))
+        self.documents_of = loader_by(view, documents.of_tickets)
+        self.document_counts = loader_by(view, documents.counts_of_tickets)
+        self.package_reports = loader(lambda ids: documents.reports_of(view, ids))
+        self.estimates_of = loader_by(view, estimates.of_tickets)
+        self.estimate_questions = loader_by(view, estimates.questions)
         self.bound = loader(lambda ids: contracts.bound(view, ids))
         self.merged_into = loader_by(view, merging.merged_into)
         self.work_entries = loader(lambda ids: work.by_ids(view, ids))
@@ -169,6 +181,12 @@ class Loaders:
     contracts: DataLoader[UUID, ContractRow | None]
     contracts_of: DataLoader[Asked, Page[ContractRow]]
     contract_counts: DataLoader[Asked, int]
+    documents: DataLoader[UUID, DocumentRow | None]
+    documents_of: DataLoader[Asked, Page[DocumentRow]]
+    document_counts: DataLoader[Asked, int]
+    package_reports: DataLoader[UUID, list[PackageReportRow] | None]
+    estimates_of: DataLoader[Asked, list[EstimateRow] | None]
+    estimate_questions: DataLoader[Asked, list[EstimateQuestionRow] | None]
     bound: DataLoader[UUID, UUID | None]
     merged_into: DataLoader[Asked, UUID | None]
     work_entries: DataLoader[UUID, WorkEntryRow | None]

@@ -1,6 +1,6 @@
 """Contracts: their terms in versions, the hours that were bought, and the tickets that they are for."""
 
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,14 +16,16 @@ from api.people import Person, people
 from api.prefetch import found
 from api.scalars import Position, Seconds
 from api.services import Service, service
+from api.sheets.links import SheetFile, SheetFileRow, files
 from application.contracts import handle
 from domain import terms
 from domain.contracts import AgreeContract, AgreeTerms, BindContract, EndContract, GrantHours, HoursGranted
 from domain.errors import InvalidValue
+from domain.sheets import SheetKind
 from domain.terms import ContractKind, Overage, Rollover, RoundingDirection, RoundingScope, TimeBand
 from projections import contracts
 from projections.reading import NOW
-from projections.rows import ContractRow
+from projections.rows import ContractRow, PackageReportRow
 
 if TYPE_CHECKING:
     from api.clients import Client
@@ -137,6 +139,31 @@ def _packages(contract: Parent[ContractRow]) -> list[HoursGranted]:
     return contract.grants
 
 
+def _report_package(report: Parent[PackageReportRow]) -> ID:
+    return encode(Kind.HOUR_PACKAGE, report.package)
+
+
+def _report_files(report: Parent[PackageReportRow], info: Info) -> list[SheetFileRow]:
+    """The statement of these days, as it was known then: time by ticket, who, what was done."""
+    days = f"{report.since}..{report.until}"
+    place = f"statements/{encode(Kind.CONTRACT, report.contract)}/{days}"
+    return files(info, place, SheetKind.STATEMENT, report.known)
+
+
+@strawberry.type(description="A package of hours is used up: what it was used for.")
+class PackageReport:
+    hour_package: ID = by(_report_package)
+    sent_at: datetime
+    since: date
+    until: date
+    files: list[SheetFile] = by(_report_files)
+
+
+async def _reports(contract: Parent[ContractRow], info: Info) -> list[PackageReportRow]:
+    """Of packages that were used up, in the order they were. Each is an event too, `PackageUsedUp`."""
+    return await info.context.loaders.package_reports.load(contract.id) or []
+
+
 @strawberry.type
 class Contract(Node):
     id: ID = by(_id)
@@ -145,6 +172,7 @@ class Contract(Node):
     last_day: date | None
     versions: list[TermsVersion] = strawberry.field(description="Of its terms, oldest first.")
     hour_packages: list[HourPackage] = by(_packages)
+    package_reports: list[PackageReport] = by(_reports)
     version: int = strawberry.field(description="Number of its events: for `expectedVersion`.")
 
     @classmethod

@@ -29,6 +29,10 @@ class Kind(Enum):
     CONTRACT = b"o"
     HOUR_PACKAGE = b"y"
     WEBHOOK = b"j"
+    DOCUMENT = b"d"
+    PAYMENT = b"m"
+    ESTIMATE = b"i"
+    QUESTION = b"q"
 
 
 NAMED_BY: Mapping[str, Kind] = {
@@ -61,6 +65,11 @@ NAMED_BY: Mapping[str, Kind] = {
     "work_entry": Kind.WORK_ENTRY,
     "client": Kind.CLIENT,
     "contract": Kind.CONTRACT,
+    "document": Kind.DOCUMENT,
+    "payment": Kind.PAYMENT,
+    "hour_package": Kind.HOUR_PACKAGE,
+    "estimate": Kind.ESTIMATE,
+    "question": Kind.QUESTION,
 }
 """Fields of inputs and filters whose values are ids, where they are declared as such."""
 

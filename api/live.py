@@ -6,6 +6,7 @@ from typing import Any
 import strawberry
 from strawberry import ID, UNSET, Parent
 
+from api.billing import Balance
 from api.errors import NOT_FOUND, Failure
 from api.events import Event
 from api.fields import Info, by, given
@@ -17,7 +18,8 @@ from api.prefetch import prefetch
 from api.scalars import Position
 from api.ticket_fields import Ticket
 from api.work import Timer
-from projections import filters, live, tickets
+from projections import contracts, filters, live, tickets
+from projections.balance_changes import BalanceChanges
 from projections.board import BoardAsk
 from projections.board_changes import BoardChanges
 from projections.filters import EventFilter
@@ -78,6 +80,20 @@ async def _timer_changed(info: Info, after_position: Position | None = UNSET) ->
     return _once(TimerChanges(), given(after_position))
 
 
+@strawberry.type
+class BalanceChange:
+    position: Position = strawberry.field(description="Up to which this tells all: where to resume after.")
+    balance: Balance
+
+
+async def _balance_changed(info: Info, contract: ID, after_position: Position | None = UNSET) -> AsyncGenerator[Wanted]:
+    """A contract's balance, whenever work, terms or hours have changed it. Its client's contacts hear of it too."""
+    id_ = decode(contract, Kind.CONTRACT)
+    if not await contracts.contracts_by_ids(info.context.view, [id_]):
+        raise Failure(NOT_FOUND, "There is no such contract, or none that you may see.")
+    return _once(BalanceChanges(id_), given(after_position))
+
+
 def _stream(resolver: Any) -> Any:
     return strawberry.subscription(resolver=resolver, description=resolver.__doc__)
 
@@ -87,4 +103,5 @@ class Subscription:
     ticket_changed: AsyncGenerator[Event] = _stream(_ticket_changed)
     board_changed: AsyncGenerator[BoardChange] = _stream(_board_changed)
     timer_changed: AsyncGenerator[Timer | None] = _stream(_timer_changed)
+    balance_changed: AsyncGenerator[BalanceChange] = _stream(_balance_changed)
     events: AsyncGenerator[Event] = _stream(_events)

@@ -42,6 +42,8 @@ async def _node(info: Info, id: ID) -> object | None:
             return await loaders.clients.load(number)
         case Kind.CONTRACT:
             return await loaders.contracts.load(number)
+        case Kind.DOCUMENT:
+            return await loaders.documents.load(number)
         case Kind.WORK_ENTRY:
             return await loaders.work_entries.load(number)
         case _:

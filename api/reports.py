@@ -14,6 +14,7 @@ from strawberry import ID, UNSET, Parent
 from api.billing import PackageBalance, Statement
 from api.contracts import Contract
 from api.errors import FORBIDDEN, Failure
+from api.estimates import EstimateAccuracy, estimate_accuracy
 from api.fields import Info, by, given, once_passed
 from api.filters import AsOf, asked
 from api.ids import Kind, decode_given
@@ -230,13 +231,14 @@ class Reports:
     unbilled: Connection[Unbilled] = by(_unbilled)
     uncontracted: UncontractedWork = by(_uncontracted)
     ending_hours: list[EndingHours] = by(_ending)
+    estimate_accuracy: list[EstimateAccuracy] = by(estimate_accuracy)
 
 
 async def _reports(info: Info, as_of: AsOf | None = UNSET, min_position: Position | None = UNSET) -> Moment:
     """For managers, administrators and auditors."""
     if not may_see_reports(info.context.actor):
         raise Failure(FORBIDDEN, "Reports are seen by managers, administrators and auditors alone.")
-    await once_passed(info, min_position, "work", "billing", "contracts")
+    await once_passed(info, min_position, "work", "billing", "contracts", "estimates", "spans")
     return await info.context.view.moment(asked(as_of, filters.AsOf))
 
 

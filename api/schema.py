@@ -17,6 +17,8 @@ from api.custom_fields import CustomFieldMutations, CustomFieldQueries
 from api.decisions import DecisionQueries
 from api.definitions import DefinitionMutations
 from api.diff import DiffQueries
+from api.documents import DocumentMutations, DocumentQueries
+from api.estimates import EstimateMutations
 from api.events import EventQueries
 from api.flow import FlowQueries
 from api.hand_overs import HandOverMutations
@@ -83,6 +85,7 @@ class Query(
     BillingQueries,
     ReportQueries,
     PrivacyQueries,
+    DocumentQueries,
     StatusQueries,
 ):
     pass
@@ -116,6 +119,8 @@ class Mutation(
     WebhookMutations,
     BillingMutations,
     PrivacyMutations,
+    DocumentMutations,
+    EstimateMutations,
 ):
     pass
 

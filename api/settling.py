@@ -1,5 +1,5 @@
 """The follower that settles: whenever work or terms of a contract have moved, what it hands on is worked out ahead; and
-who wants to be told how much of the hours is used is told, by an event."""
+packages that are used up are reported, and who wants to be told how much of the hours is used is told, by events."""
 
 import asyncio
 import logging
@@ -9,6 +9,7 @@ from uuid import UUID
 
 import psycopg
 
+from api import used_up
 from application.contracts import reach_alerts
 from application.event_store.database import Connection, Database, Role
 from application.event_store.follower import Deposed, Leadership
@@ -153,10 +154,13 @@ class Accounts:
         return True
 
     async def _settle(self, one: settling.Unsettled) -> None:
-        settled = await settling.settle(self._view(one.workspace), one.contract)
+        view = self._view(one.workspace)
+        settled = await settling.settle(view, one.contract)
         if settled is not None:
             await asyncio.to_thread(settling.write, self._connection, settled)
             await asyncio.to_thread(self._alert, one.workspace, settled)
+            stand = settled.stand
+            await used_up.report(self._store, view, one.contract, stand.packages, stand.day)
 
     def _alert(self, workspace: UUID, settled: settling.Settled) -> None:
         """After what was settled can be asked for: who hears of it finds it."""

@@ -2,6 +2,7 @@
 
 `GET /documents/statements/CONTRACT/FIRST..LAST.pdf` (`.xlsx`, `.csv`, `.xml` for UBL): the days from first to last;
 without the first, those that no closed statement before tells of. `?position=` asks for it as it was known then.
+`GET /documents/DOCUMENT.pdf`: an invoice or an act; an act has no form in UBL.
 """
 
 import re
@@ -26,6 +27,7 @@ from projections import sheets
 from projections.reading import NOW, BadInput, Moment, View
 
 _DAYS = re.compile(r"(?:(\d{4}-\d\d-\d\d))?\.\.(\d{4}-\d\d-\d\d)\.([a-z]{1,8})")
+_FILE = re.compile(r"([\w-]{1,60})\.([a-z]{1,8})")
 _POSITION = re.compile(r"\d{1,18}")
 
 
@@ -41,6 +43,16 @@ async def statement(request: AnyRequest, contract: str, days: str) -> Response[A
         return await sheets.of_statement(view, decode(contract, Kind.CONTRACT), since, until, _moment(request))
 
     return await _answered(request, _DAYS.fullmatch(days), drawn)
+
+
+@get("/documents/{file:str}")
+async def document(request: AnyRequest, file: str) -> Response[Any]:
+    """Raises NotAuthorizedException."""
+
+    async def drawn(view: View, asked: re.Match[str]) -> Sheet | None:
+        return await sheets.of_document(view, decode(asked[1], Kind.DOCUMENT))
+
+    return await _answered(request, _FILE.fullmatch(file), drawn)
 
 
 def _moment(request: AnyRequest) -> Moment:
@@ -69,8 +81,10 @@ async def _answered(
         body = await to_thread.run_sync(format.render, sheet, limiter=runtime.sheet_threads)
     except WrongId:
         return _failed(errors.NOT_FOUND, "There is no such document, or none that you may see.")
-    except (BadInput, TooLong, NoSuchForm, ValueError) as error:
+    except (BadInput, TooLong, NoSuchForm) as error:
         return _failed(errors.BAD_USER_INPUT, str(error))
+    except (ValueError, OverflowError):
+        return _failed(errors.BAD_USER_INPUT, "There is no such day.")
     return Response(body, headers=_headers(sheet, format), media_type=format.media_type)
 
 

@@ -14,6 +14,8 @@ from strawberry.utils.str_converters import to_camel_case
 from api.attachments import Attachment
 from api.comments import Comment
 from api.contracts import Contract
+from api.documents import BillingDocument
+from api.estimates import Estimate
 from api.events import Event
 from api.field_values import outward
 from api.fields import READS, Info, Node, by, given, selected
@@ -46,6 +48,8 @@ from projections.rows import (
     ChildCounts,
     CommentRow,
     ContractRow,
+    DocumentRow,
+    EstimateRow,
     EventRow,
     HandOverRow,
     LinkRow,
@@ -267,6 +271,21 @@ async def _contract(ticket: Parent[TicketRow], info: Info) -> ContractRow | None
     return None if bound is None else await loaders.contracts.load(bound)
 
 
+async def _estimates(ticket: Parent[TicketRow], info: Info) -> list[EstimateRow]:
+    """In the order they were requested."""
+    return await info.context.loaders.estimates_of.load((ticket.id, ticket.moment)) or []
+
+
+async def _documents(
+    ticket: Parent[TicketRow], info: Info, first: int | None = UNSET, after: str | None = UNSET
+) -> ConnectionRow[DocumentRow]:
+    """Invoices and acts that were issued from its conversation. Requesters see those of clients that they are a contact
+    of."""
+    loaders, id_, moment = info.context.loaders, ticket.id, ticket.moment
+    page = await loaders.documents_of.load((id_, page_ask(first, after), moment))
+    return ConnectionRow(page, lambda: loaders.document_counts.load((id_, moment)))
+
+
 async def _worked_seconds(ticket: Parent[TicketRow], info: Info) -> int:
     """Net, of all its work."""
     return await info.context.loaders.worked_seconds.load((ticket.id, ticket.moment)) or 0
@@ -455,6 +474,8 @@ class Ticket(Node):
     attachments: Connection[Attachment] = by(_attachments)
     work_entries: Connection[WorkEntry] = by(_work_entries)
     contract: Contract | None = by(_contract, reads=("id",))
+    estimates: list[Estimate] = by(_estimates)
+    documents: Connection[BillingDocument] = by(_documents)
     worked_seconds: int = by(_worked_seconds, reads=("id", "moment"))
     changes: Connection[TicketChange] = by(ticket_changes)
     version: int = by(_version, reads=("id", "number", "moment"))

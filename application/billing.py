@@ -22,12 +22,15 @@ def handle(store: EventStore, context: Context, command: ClosePeriod, drawn: Dra
         contract = state_in(loaded, command.contract, Contract)
         if contract is None:
             raise ContractNotFound(command.contract)
-        if drawn is None or drawn.version != loaded[command.contract].version:
-            raise Conflict(None, None)  # what was drawn is not of the contract as it is
+        if drawn is None:
+            raise Conflict(None, None)  # read models do not know it yet
         number = (state_in(loaded, numbers, Numbers) or Numbers()).last + 1
+        events = statements.close(contract, command, drawn, number)
+        if not drawn.still(contract):
+            raise Conflict(None, None)  # what was drawn is not of the contract as it is
         numbered = StatementNumbered(contract=command.contract, number=number)
         return Decision(
-            events=statements.close(contract, command, drawn, number),
+            events=events,
             occurred_at=context.occurred_at or now(),
             subject=contract.client,
             further=[Further(stream=numbers, before=loaded.get(numbers), events=[numbered])],

@@ -20,6 +20,7 @@ from domain.contracts import (
     Contract,
     ContractCommand,
     ReachAlerts,
+    ReportUsedUp,
     binding_stream,
 )
 from domain.errors import ContractNotFound, Forbidden, InvalidValue, ServiceNotFound, TicketNotFound
@@ -63,6 +64,20 @@ def reach_alerts(store: EventStore, context: Context, command: ReachAlerts) -> O
         if contract is None:
             raise ContractNotFound(command.contract)
         return Decision(events=contracts.reach(contract, command), occurred_at=now(), subject=contract.client)
+
+    return execute(store, context, command, command.contract, [], decide)
+
+
+def report_used_up(store: EventStore, context: Context, command: ReportUsedUp) -> Outcome:
+    """Raises Refused, StoreUnavailable."""
+    if not may(context.actor, command):
+        raise Forbidden("report packages of hours")
+
+    def decide(loaded: dict[UUID, Stream]) -> Decision:
+        contract = state_in(loaded, command.contract, Contract)
+        if contract is None:
+            raise ContractNotFound(command.contract)
+        return Decision(events=contracts.report(contract, command), occurred_at=now(), subject=contract.client)
 
     return execute(store, context, command, command.contract, [], decide)
 

@@ -12,6 +12,7 @@ import msgspec
 from domain import (
     clients,
     contracts,
+    documents,
     people,
     privacy,
     services,
@@ -106,6 +107,8 @@ Command = (
     | contracts.ReachAlerts
     | webhooks.WebhookCommand
     | statements.ClosePeriod
+    | documents.DocumentCommand
+    | contracts.ReportUsedUp
 )
 
 _STAFF = (Scope.AGENT, Scope.MANAGER, Scope.ADMIN)
@@ -145,6 +148,8 @@ _ALLOWED: dict[type[Command], tuple[Scope, ...]] = {
     contracts.ReachAlerts: (Scope.ADMIN,),
     **dict.fromkeys(webhooks.WebhookCommand.__args__, (Scope.ADMIN,)),
     statements.ClosePeriod: _HEADS,
+    contracts.ReportUsedUp: _HEADS,
+    **dict.fromkeys(documents.DocumentCommand.__args__, _HEADS),
     views.SaveView: _STAFF,
     views.UpdateView: _STAFF,
     views.DeleteView: _STAFF,
@@ -183,7 +188,7 @@ def may(actor: Actor, command: type[Command] | Command, ticket: "Requested | Non
         return isinstance(command, type) or _public(command)
     if kind in (tickets.EditComment, tickets.WithdrawComment):
         return True  # if the comment is theirs: `may_change`
-    if kind is tickets.RateTicket:
+    if kind in (tickets.RateTicket, tickets.AnswerEstimateQuestion, tickets.AcceptEstimate, tickets.DeclineEstimate):
         return True
     if kind in (tickets.WatchTicket, tickets.UnwatchTicket):
         return isinstance(command, type) or _for_themselves(actor, command)

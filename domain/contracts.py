@@ -5,8 +5,10 @@ What a contract says decides what work costs; nothing here looks at work.
 
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from enum import StrEnum
 from typing import assert_never
 from uuid import UUID, uuid5
+from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec.structs import replace
@@ -14,6 +16,7 @@ from msgspec.structs import replace
 from domain import money, text
 from domain.clients import Client
 from domain.errors import ClientNotFound, ContractNotFound, InvalidValue, PeriodIsClosed, TermsOverlap
+from domain.money import TaxShare
 from domain.terms import GRANT_LIMIT, ContractKind, Terms, TermsVersion, checked
 from domain.text import FreeText
 
@@ -75,7 +78,49 @@ class AlertReached(msgspec.Struct, frozen=True, kw_only=True):
     drawn: int
 
 
-ContractEvent = ContractAgreed | TermsAgreed | HoursGranted | ContractEnded | PeriodClosed | AlertReached
+class DocumentKind(StrEnum):
+    INVOICE = "INVOICE"
+    ACT = "ACT"
+
+
+class DocumentDrawn(msgspec.Struct, frozen=True, kw_only=True):
+    """An invoice or an act was issued of a closed statement, by its number, or of a package alone. `packages`: that it
+    invoices; `taxes`: that it tells of one that it is of alone."""
+
+    document: UUID
+    kind: DocumentKind
+    statement: int | None
+    packages: tuple[UUID, ...]
+    taxes: tuple[TaxShare, ...]
+
+
+class DocumentWithdrawn(msgspec.Struct, frozen=True, kw_only=True):
+    """It was cancelled: what it was of can be issued anew."""
+
+    document: UUID
+
+
+class PackageUsedUp(msgspec.Struct, frozen=True, kw_only=True):
+    """Nothing is left of a package, and the report of it is ready: the statement of the days from the package's first
+    to this one, as it was known at the position."""
+
+    package: UUID
+    since: date
+    until: date
+    known: int
+
+
+ContractEvent = (
+    ContractAgreed
+    | TermsAgreed
+    | HoursGranted
+    | ContractEnded
+    | PeriodClosed
+    | DocumentDrawn
+    | DocumentWithdrawn
+    | PackageUsedUp
+    | AlertReached
+)
 
 
 # ---- commands
@@ -107,6 +152,16 @@ class EndContract(msgspec.Struct, frozen=True, kw_only=True):
     last_day: date
 
 
+class ReportUsedUp(msgspec.Struct, frozen=True, kw_only=True):
+    """Tell that a package is used up, unless that was told."""
+
+    contract: UUID
+    package: UUID
+    since: date
+    until: date
+    known: int
+
+
 ContractCommand = AgreeContract | AgreeTerms | GrantHours | EndContract
 
 
@@ -124,7 +179,8 @@ class ReachAlerts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Contract(msgspec.Struct, frozen=True, kw_only=True):
-    """`versions`: by `applies_from`, ascending. `grants`: in the order they were bought."""
+    """`versions`: by `applies_from`, ascending. `grants`: in the order they were bought. `documents`: issued, and not
+    cancelled."""
 
     client: UUID
     name: str
@@ -133,6 +189,8 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
     last_day: date | None = None
     closed: tuple[PeriodClosed, ...] = ()
     alerts: tuple[AlertReached, ...] = ()
+    documents: tuple[DocumentDrawn, ...] = ()
+    used_up: tuple[UUID, ...] = ()
 
     @property
     def open_from(self) -> date:
@@ -142,6 +200,14 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def currency(self) -> str:
         return self.versions[0].terms.currency
+
+    def granted(self, package: UUID | None) -> int:
+        """Seconds of a package that was bought; 0 of anything else."""
+        return next((one.seconds for one in self.grants if one.grant == package), 0)
+
+    def day_of(self, at: datetime) -> date:
+        """The local day of an instant, by the newest calendar."""
+        return at.astimezone(ZoneInfo(self.versions[-1].terms.calendar.time_zone)).date()
 
     def version_on(self, day: date) -> TermsVersion | None:
         """Which terms apply on a day; None before the first and after the last day."""
@@ -178,6 +244,13 @@ def decide(
             return [] if last_day == contract.last_day else [ContractEnded(last_day=last_day)]
         case _:
             assert_never(command)
+
+
+def report(contract: Contract, command: ReportUsedUp) -> list[PackageUsedUp]:
+    """Once for each package, whatever is corrected later."""
+    if command.package in contract.used_up:
+        return []
+    return [PackageUsedUp(package=command.package, since=command.since, until=command.until, known=command.known)]
 
 
 def _agree(contract: Contract, command: AgreeTerms) -> list[ContractEvent]:
@@ -274,6 +347,13 @@ def evolve(contract: Contract | None, event: ContractEvent, at: datetime) -> Con
             return replace(contract, closed=(*contract.closed, event))
         case AlertReached():
             return replace(contract, alerts=(*contract.alerts, event))
+        case DocumentDrawn():
+            return replace(contract, documents=(*contract.documents, event))
+        case PackageUsedUp(package=package):
+            return replace(contract, used_up=(*contract.used_up, package))
+        case DocumentWithdrawn(document=document):
+            left = tuple(one for one in contract.documents if one.document != document)
+            return replace(contract, documents=left)
         case _:
             assert_never(event)
 

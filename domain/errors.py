@@ -30,6 +30,17 @@ class ErrorCode(StrEnum):
     TERMS_OVERLAP = "TERMS_OVERLAP"
     PERIOD_CLOSED = "PERIOD_CLOSED"
     CONTRACT_EXHAUSTED = "CONTRACT_EXHAUSTED"
+    STATEMENT_NOT_FOUND = "STATEMENT_NOT_FOUND"
+    HOUR_PACKAGE_NOT_FOUND = "HOUR_PACKAGE_NOT_FOUND"
+    DOCUMENT_NOT_FOUND = "DOCUMENT_NOT_FOUND"
+    DOCUMENT_CANCELLED = "DOCUMENT_CANCELLED"
+    ALREADY_INVOICED = "ALREADY_INVOICED"
+    PAYMENT_NOT_FOUND = "PAYMENT_NOT_FOUND"
+    ESTIMATE_NOT_FOUND = "ESTIMATE_NOT_FOUND"
+    ESTIMATE_OPEN = "ESTIMATE_OPEN"
+    ESTIMATE_SETTLED = "ESTIMATE_SETTLED"
+    ESTIMATE_EXPIRED = "ESTIMATE_EXPIRED"
+    QUESTION_NOT_FOUND = "QUESTION_NOT_FOUND"
     TIMER_RUNS = "TIMER_RUNS"
     TIMER_NOT_RUNNING = "TIMER_NOT_RUNNING"
     REPOSITORY_NOT_FOUND = "REPOSITORY_NOT_FOUND"
@@ -244,6 +255,91 @@ class ContractExhausted(Refused):
             " Grant hours, or let a manager override it with a reason.",
             ("ticket",),
         )
+
+
+class StatementNotFound(Refused):
+    code = ErrorCode.STATEMENT_NOT_FOUND
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"The contract has no closed statement {number}. Close the period first.", ("statement",))
+
+
+class PackageNotFound(Refused):
+    code = ErrorCode.HOUR_PACKAGE_NOT_FOUND
+
+    def __init__(self, package: UUID) -> None:
+        super().__init__(f"The contract has no package of hours {package}.", ("hourPackage",))
+
+
+class DocumentNotFound(Refused):
+    code = ErrorCode.DOCUMENT_NOT_FOUND
+
+    def __init__(self, document: UUID) -> None:
+        super().__init__(f"There is no document {document} here.", ("document",))
+
+
+class DocumentIsCancelled(Refused):
+    code = ErrorCode.DOCUMENT_CANCELLED
+
+    def __init__(self) -> None:
+        super().__init__("This document is cancelled. Issue another one.", ("document",))
+
+
+class AlreadyInvoiced(Refused):
+    code = ErrorCode.ALREADY_INVOICED
+
+    def __init__(self, field: str) -> None:
+        super().__init__("There is such a document of it already. Cancel that one first.", (field,))
+
+
+class PaymentNotFound(Refused):
+    code = ErrorCode.PAYMENT_NOT_FOUND
+
+    def __init__(self, payment: UUID) -> None:
+        super().__init__(f"The document has no payment {payment}.", ("payment",))
+
+
+class EstimateNotFound(Refused):
+    code = ErrorCode.ESTIMATE_NOT_FOUND
+
+    def __init__(self, field: str = "ticket") -> None:
+        super().__init__(
+            "There is no such estimate: it must be requested first, and given before it is decided.", (field,)
+        )
+
+
+class EstimateIsOpen(Refused):
+    code = ErrorCode.ESTIMATE_OPEN
+
+    def __init__(self, key: str) -> None:
+        super().__init__(
+            f"An estimate of {key} is open. Give it, or let the client decide, before another.", ("ticket",)
+        )
+
+
+class EstimateIsSettled(Refused):
+    code = ErrorCode.ESTIMATE_SETTLED
+
+    def __init__(self, state: str) -> None:
+        super().__init__(f"It was {state.lower()} already. Request another estimate.", ("estimate",))
+
+
+class EstimateExpired(Refused):
+    code = ErrorCode.ESTIMATE_EXPIRED
+
+    def __init__(self, last: date) -> None:
+        super().__init__(f"It could be accepted until {last}. Ask for a newer one.", ("estimate",))
+
+
+class QuestionNotFound(Refused):
+    code = ErrorCode.QUESTION_NOT_FOUND
+
+    def __init__(self, question: UUID) -> None:
+        super().__init__(f"The open estimate has no question {question}.", ("question",))
+
+
+class LimitReached(Refused):
+    code = ErrorCode.LIMIT_REACHED
 
 
 class TimerRuns(Refused):

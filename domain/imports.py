@@ -4,6 +4,7 @@ A decision of its own, because real histories break transition rules, and becaus
 right is `domain.access.may_import`.
 """
 
+from collections.abc import Sequence
 from uuid import UUID
 
 import msgspec
@@ -13,8 +14,11 @@ from domain import text
 from domain.errors import InvalidValue
 from domain.participants import WATCHERS_LIMIT
 from domain.text import FieldValue
+from domain.ticket_state import Estimate, Offer
 from domain.tickets import (
     CommentAdded,
+    EstimateGiven,
+    EstimateRequested,
     FieldSet,
     Priority,
     PriorityChanged,
@@ -56,7 +60,7 @@ class ImportComment(msgspec.Struct, frozen=True, kw_only=True):
 class ImportRow(msgspec.Struct, frozen=True, kw_only=True):
     """What the source says of a ticket at one moment, ids resolved. UNSET: it says nothing, nothing changes;
     None: it says that there is none. `tags`: all that it has. `tagged` to `comment`: what was done, where the source
-    says acts. `number` and what follows it is asked of the first row alone."""
+    says acts. `estimate`: seconds, by `estimator`. `number` and what follows it is asked of the first row alone."""
 
     status: Status | UnsetType = UNSET
     role: str | UnsetType = UNSET
@@ -74,6 +78,9 @@ class ImportRow(msgspec.Struct, frozen=True, kw_only=True):
     watched: UUID | None = None
     unwatched: UUID | None = None
     comment: ImportComment | None = None
+    estimate: int | UnsetType = UNSET
+    estimator: UUID = UUID(int=0)
+    new_estimate: UUID = UUID(int=0)
     number: int = 0
     external_key: str = ""
     title: str = ""
@@ -85,7 +92,7 @@ def decide(ticket: Ticket | None, row: ImportRow, origin: Origin) -> list[Ticket
     """One event per real change; [] when nothing changes. Raises InvalidValue where a person has moved the ticket
     to another workflow meanwhile: a status of the source's says nothing there."""
     if ticket is None:
-        return [_opened(row, origin)]
+        return [_opened(row, origin), *_estimated((), row)]
     events: list[TicketEvent] = []
     role = ticket.role if row.role is UNSET else row.role
     status = row.status
@@ -119,7 +126,7 @@ def decide(ticket: Ticket | None, row: ImportRow, origin: Origin) -> list[Ticket
         for key, value in row.fields.items()
         if not text.same_value(ticket.fields.get(key), value)
     ]
-    return [*events, *_done(ticket, row)]
+    return [*events, *_done(ticket, row), *_estimated(ticket.estimates, row)]
 
 
 def _done(ticket: Ticket, row: ImportRow) -> list[TicketEvent]:
@@ -144,6 +151,22 @@ def _done(ticket: Ticket, row: ImportRow) -> list[TicketEvent]:
     if row.comment is not None:
         events.append(_commented(row.comment))
     return events
+
+
+def _estimated(before: Sequence[Estimate], row: ImportRow) -> list[TicketEvent]:
+    """The source says what was estimated, and not who asked or what the client said."""
+    last = before[-1] if before else None
+    if row.estimate is UNSET or (
+        last is not None and last.offer is not None and last.offer.most_seconds == row.estimate
+    ):
+        return []
+    offer = Offer(least_seconds=row.estimate, most_seconds=row.estimate)
+    if last is not None and not last.state.settled:
+        return [EstimateGiven(estimate=last.id, by=row.estimator, offer=offer)]
+    return [
+        EstimateRequested(estimate=row.new_estimate, by=row.estimator),
+        EstimateGiven(estimate=row.new_estimate, by=row.estimator, offer=offer),
+    ]
 
 
 def _commented(comment: ImportComment) -> CommentAdded:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 
+import msgspec
+
 from domain.errors import InvalidValue
 
 _TWO = (
@@ -59,6 +61,19 @@ def in_units(exact: Fraction, code: str) -> Decimal:
 def _nearest(number: int, per: int) -> int:
     """Of number / per, not negative, halves up."""
     return (2 * number + per) // (2 * per)
+
+
+class TaxShare(msgspec.Struct, frozen=True, kw_only=True):
+    """What is due at one rate: `rate` in per cent, `base` without tax."""
+
+    rate: Decimal
+    base: Decimal
+    tax: Decimal
+
+
+def tax_of(amount: Decimal, rate: Decimal, currency: str) -> Decimal:
+    """In whole units."""
+    return in_units(Fraction(amount) * Fraction(rate) / 100, currency)
 
 
 def shares(total: int, weights: Sequence[int]) -> list[int]:

@@ -15,7 +15,8 @@ import msgspec
 
 from domain.billing import Charge, FeeKind, Treatment
 from domain.contracts import Contract
-from domain.statements import Correction, Statement, TaxShare, version_of_fee
+from domain.money import TaxShare
+from domain.statements import Correction, Statement, version_of_fee
 
 
 class SheetKind(StrEnum):
@@ -36,8 +37,8 @@ class ItemKind(StrEnum):
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
     """`ticket`: its key. `started_at`, `ended_at`: local, by the contract's calendar. `seconds`: worked; `billed`:
-    after rounding. `rate`: per hour, the calendar's factor taken in. `tax`: per cent; None where nothing is due. Of a
-    sum of several stretches, day, times, person, comment and rate are missing."""
+    after rounding, or how long a package is. `rate`: per hour, the calendar's factor taken in. `tax`: per cent; None
+    where nothing is due. Of a sum of several stretches, day, times, person, comment and rate are missing."""
 
     kind: ItemKind
     amount: Decimal
@@ -105,7 +106,8 @@ class Sheet(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def billed(self) -> int:
-        return sum(one.billed for one in self.items)
+        """Of work: packages are not, though their lines tell how long they are."""
+        return sum(one.billed for one in self.items if one.kind is not ItemKind.PACKAGE)
 
 
 class Named(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,6 +125,7 @@ def items(statement: Statement, contract: Contract, named: Named) -> tuple[Item,
         Item(
             kind=ItemKind.PACKAGE if fee.kind is FeeKind.PACKAGE else ItemKind.FIXED_PRICE,
             day=fee.day,
+            billed=contract.granted(fee.package),
             amount=fee.amount,
             tax=version_of_fee(contract, fee.day).terms.tax,
         )

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from typing import Protocol
 from uuid import UUID, uuid5
 
 import msgspec
@@ -18,6 +19,7 @@ from domain.billing import Carried, Charge, Fee, Ledger
 from domain.contracts import Contract, PeriodClosed
 from domain.errors import InvalidValue, PeriodIsClosed
 from domain.hour_packages import Movement
+from domain.money import TaxShare, tax_of
 from domain.terms import ContractKind, Overage, TermsVersion
 
 
@@ -46,7 +48,7 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     opening: int
     closing: int
     amount: Decimal
-    taxes: tuple["TaxShare", ...]
+    taxes: tuple[TaxShare, ...]
 
     @property
     def tax(self) -> Decimal:
@@ -105,19 +107,6 @@ def _corrections(now: Ledger, stated: Ledger, since: date) -> tuple[Correction, 
                     amount=before.amount + sign * one.amount,
                 )
     return tuple(one for one in differ.values() if one.seconds or one.billed or one.amount)
-
-
-class TaxShare(msgspec.Struct, frozen=True, kw_only=True):
-    """What is due at one rate: `rate` in per cent, `base` without tax."""
-
-    rate: Decimal
-    base: Decimal
-    tax: Decimal
-
-
-def tax_of(amount: Decimal, rate: Decimal, currency: str) -> Decimal:
-    """In whole units."""
-    return money.in_units(Fraction(amount) * Fraction(rate) / 100, currency)
 
 
 def taxes(
@@ -188,7 +177,8 @@ class StatementNumbered(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Numbers(msgspec.Struct, frozen=True, kw_only=True):
-    """Of a workspace's statements: a stream of its own draws them, so that none is drawn twice or left out."""
+    """Of a workspace's statements, of its invoices, or of its acts: a stream of its own draws each, so that none is
+    drawn twice or left out."""
 
     last: int = 0
 
@@ -198,13 +188,20 @@ def numbers_stream(workspace: UUID) -> UUID:
 
 
 class Drawn(msgspec.Struct, frozen=True, kw_only=True):
-    """The statement of the open days up to the day that is closed. `version`: of the contract that it was drawn from;
-    `known`: the position of the log up to which work was looked at; `today`: by the contract's calendar."""
+    """The statement of the open days up to the day that is closed. `contract`: that it was drawn from, as read models
+    know it; `known`: the position of the log up to which work was looked at; `today`: by the contract's calendar."""
 
     statement: Statement
-    version: int
+    contract: Contract
     known: int
     today: date
+
+    def still(self, contract: Contract) -> bool:
+        """Whether all that it was drawn of is as it was: terms, hours and closed days. What else a contract is told
+        of, as that hours are used up, changes no statement."""
+        then = self.contract
+        agreed = (then.versions, then.grants, then.last_day) == (contract.versions, contract.grants, contract.last_day)
+        return agreed and self.statement.since == contract.open_from
 
 
 def close(contract: Contract, command: ClosePeriod, drawn: Drawn, number: int) -> list[PeriodClosed]:
@@ -226,5 +223,12 @@ def close(contract: Contract, command: ClosePeriod, drawn: Drawn, number: int) -
     ]
 
 
-def evolve(numbers: Numbers | None, event: StatementNumbered, at: datetime) -> Numbers:
+class Numbered(Protocol):
+    """Whatever draws a number: a statement, an invoice, an act."""
+
+    @property
+    def number(self) -> int: ...
+
+
+def evolve(numbers: Numbers | None, event: Numbered, at: datetime) -> Numbers:
     return Numbers(last=event.number)

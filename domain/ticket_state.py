@@ -1,7 +1,8 @@
 """The ticket as it stands, what a decision about it must know besides, and the checks that its behaviours share."""
 
 from collections.abc import Mapping, Set
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Literal
 from uuid import UUID
@@ -116,6 +117,37 @@ class Rating(msgspec.Struct, frozen=True, kw_only=True):
     closed_at: datetime
 
 
+class EstimateState(StrEnum):
+    """REQUESTED: nobody has given it yet. GIVEN: the client decides."""
+
+    REQUESTED = "REQUESTED"
+    GIVEN = "GIVEN"
+    ACCEPTED = "ACCEPTED"
+    DECLINED = "DECLINED"
+
+    @property
+    def settled(self) -> bool:
+        return self in (EstimateState.ACCEPTED, EstimateState.DECLINED)
+
+
+class Offer(msgspec.Struct, frozen=True, kw_only=True):
+    """Prices are without tax, in the currency, both or neither. `valid_until`: the last day to accept it."""
+
+    least_seconds: int
+    most_seconds: int
+    least_price: Decimal | None = None
+    most_price: Decimal | None = None
+    currency: str | None = None
+    valid_until: date | None = None
+
+
+class Estimate(msgspec.Struct, frozen=True, kw_only=True):
+    id: UUID
+    state: EstimateState = EstimateState.REQUESTED
+    offer: Offer | None = None
+    questions: tuple[UUID, ...] = ()
+
+
 class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     """`version`: number of events. `last_at`: occurred_at of the last dated event; later ones are never
     before it. `comments`: in the order they were written. `rating`: the last one."""
@@ -154,6 +186,8 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     rating: Rating | None = None
     sensitive: bool = False
     ranked: str | None = None
+    estimates: tuple[Estimate, ...] = ()
+    documents: tuple[UUID, ...] = ()
 
     @property
     def key(self) -> str:

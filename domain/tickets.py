@@ -18,7 +18,9 @@ from domain import (
     attachments,
     attributes,
     comments,
+    estimates,
     field_values,
+    filing,
     hand_overs,
     hierarchy,
     links,
@@ -73,7 +75,24 @@ from domain.comments import (
     WithdrawComment,
 )
 from domain.errors import OccurredBeforeLast, OccurredInFuture, TicketNotFound
+from domain.estimates import (
+    AcceptEstimate,
+    AnswerEstimateQuestion,
+    AskEstimateQuestion,
+    DeclineEstimate,
+    EstimateAccepted,
+    EstimateCommand,
+    EstimateDeclined,
+    EstimateEvent,
+    EstimateGiven,
+    EstimateQuestionAnswered,
+    EstimateQuestionAsked,
+    EstimateRequested,
+    GiveEstimate,
+    RequestEstimate,
+)
 from domain.field_values import FieldSet, SetField
+from domain.filing import DocumentFiled
 from domain.hand_overs import TicketTransferred, TransferTicket
 from domain.hierarchy import HierarchyEvent, ParentRemoved, ParentSet, SetParent
 from domain.links import LinkCommand, LinkEvent, LinkTickets, TicketLinked, TicketUnlinked, UnlinkTickets
@@ -139,6 +158,8 @@ TicketEvent = (
     | CommentEvent
     | AttachmentEvent
     | TicketRated
+    | EstimateEvent
+    | DocumentFiled
 )
 
 UNDATED = (CommentAdded, CommentEdited, CommentWithdrawn, FileAttached, TicketRated)
@@ -159,6 +180,7 @@ CommandToTicket = (
     | CommentCommand
     | AttachmentCommand
     | RateTicket
+    | EstimateCommand
 )
 TicketCommand = OpenTicket | OffshootCommand | CommandToTicket
 
@@ -232,6 +254,8 @@ def decide(ticket: Ticket | None, command: TicketCommand, around: Surroundings) 
         return [*attachments.decide(ticket, command, around)]
     if isinstance(command, RateTicket):
         return [*ratings.decide(ticket, command, around)]
+    if isinstance(command, EstimateCommand):
+        return [*estimates.decide(ticket, command, around)]
     return [*comments.decide(ticket, command, around)]
 
 
@@ -257,7 +281,7 @@ def possible(ticket: Ticket, command: type[CommandToTicket | OffshootCommand]) -
 
 
 _ONLY_WHILE_OPEN = frozenset[type[CommandToTicket | OffshootCommand]](
-    {TransferTicket, AssignTicket, SetPriority, ScheduleTicket, AddContributor, SpawnTicket}
+    {TransferTicket, AssignTicket, SetPriority, ScheduleTicket, AddContributor, SpawnTicket, RequestEstimate}
 )
 
 
@@ -290,4 +314,8 @@ def evolve(ticket: Ticket | None, event: TicketEvent, at: datetime) -> Ticket:
         return ranking.evolve(ticket, event, at)
     if isinstance(event, TicketRated):
         return ratings.evolve(ticket, event, at)
+    if isinstance(event, EstimateEvent):
+        return estimates.evolve(ticket, event, at)
+    if isinstance(event, DocumentFiled):
+        return filing.evolve(ticket, event, at)
     return hierarchy.evolve(ticket, event, at)

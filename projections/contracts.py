@@ -163,7 +163,7 @@ PROJECTION = Projection(
 # ---- queries
 
 
-def _of_viewer(view: View, client: sql.SQL) -> sql.Composable:
+def of_viewer(view: View, client: sql.SQL) -> sql.Composable:
     """Who reads all, reads all; others what the clients have that they are a contact of."""
     if view.actor.reads_all:
         return sql.SQL("true")
@@ -182,7 +182,7 @@ _CLIENT = sql.SQL("c.id, c.name, c.language, c.currency, c.time_zone")
 async def clients_by_ids(view: View, ids: Sequence[UUID]) -> dict[UUID, ClientRow]:
     rows = await view.fetch(
         sql.SQL("select {} from client c where c.workspace = %(workspace)s and c.id = any(%(ids)s) and {}").format(
-            _CLIENT, _of_viewer(view, sql.SQL("c.id"))
+            _CLIENT, of_viewer(view, sql.SQL("c.id"))
         ),
         {"ids": list(ids)},
     )
@@ -202,7 +202,7 @@ def _clients(view: View) -> Listing[ClientRow]:
     return Listing(
         columns=_CLIENT,
         source=sql.SQL("from client c where c.workspace = %(workspace)s and {}").format(
-            _of_viewer(view, sql.SQL("c.id"))
+            of_viewer(view, sql.SQL("c.id"))
         ),
         keys=(("lower(c.name)", "text"), ("c.id", "uuid")),
         row=_client,
@@ -243,7 +243,7 @@ async def contracts_by_ids(view: View, ids: Sequence[UUID], moment: Moment = NOW
     rows = await view.fetch(
         sql.SQL(
             "select {} from contract k where k.workspace = %(workspace)s and k.id = any(%(ids)s) and {} and {}"
-        ).format(_CONTRACT, _of_viewer(view, sql.SQL("k.client")), _THEN),
+        ).format(_CONTRACT, of_viewer(view, sql.SQL("k.client")), _THEN),
         {"ids": list(ids), "as_of_position": moment.position},
     )
     return {row[0]: _contract(row) for row in rows}
@@ -254,7 +254,7 @@ async def contracts_named(view: View, name: str) -> list[UUID]:
         sql.SQL(
             "select k.id from contract k where k.workspace = %(workspace)s and k.closed_position is null"
             " and lower(k.name) = lower(%(name)s) and {} limit 10"
-        ).format(_of_viewer(view, sql.SQL("k.client"))),
+        ).format(of_viewer(view, sql.SQL("k.client"))),
         {"name": name},
     )
     return [row[0] for row in rows]
@@ -265,7 +265,7 @@ async def all_contracts(view: View, moment: Moment) -> dict[UUID, ContractRow]:
     rows = await view.fetch(
         sql.SQL(
             "select {} from contract k where k.workspace = %(workspace)s and {} and {} order by lower(k.name)"
-        ).format(_CONTRACT, _of_viewer(view, sql.SQL("k.client")), _THEN),
+        ).format(_CONTRACT, of_viewer(view, sql.SQL("k.client")), _THEN),
         {"as_of_position": moment.position},
     )
     return {row[0]: _contract(row) for row in rows}
@@ -286,7 +286,7 @@ def _contracts(view: View, client: UUID | None) -> Listing[ContractRow]:
         source=sql.SQL(
             "from contract k where k.workspace = %(workspace)s and k.closed_position is null and {}"
             " and (%(client)s::uuid is null or k.client = %(client)s)"
-        ).format(_of_viewer(view, sql.SQL("k.client"))),
+        ).format(of_viewer(view, sql.SQL("k.client"))),
         keys=(("lower(k.name)", "text"), ("k.id", "uuid")),
         row=_contract,
         arguments={"client": client},

@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from domain.contracts import DocumentKind
 from domain.people import PersonKind
 from domain.text import FieldValue
 from domain.tickets import Priority
@@ -138,6 +139,14 @@ class WorkFilter(msgspec.Struct, frozen=True, kw_only=True):
     started_at: TimeFilter | UnsetType = UNSET
     billable: bool | UnsetType = UNSET
     flag: WorkFlag | UnsetType = UNSET
+
+
+class DocumentFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """All that is named must hold. `unpaid`: invoices of which something is left to pay."""
+
+    contract: UUID | None = None
+    kind: DocumentKind | None = None
+    unpaid: bool | None = None
 
 
 class TicketField(StrEnum):

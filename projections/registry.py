@@ -7,6 +7,8 @@ from projections import (
     billing,
     contracts,
     directory,
+    documents,
+    estimates,
     hand_overs,
     links,
     parking,
@@ -42,6 +44,8 @@ PROJECTIONS: tuple[Projection, ...] = (
     webhooks.PROJECTION,
     billing.PROJECTION,
     ratings.PROJECTION,
+    estimates.PROJECTION,
+    documents.PROJECTION,
 )
 
 TOGETHER: tuple[tuple[Projection, ...], ...] = (
@@ -65,6 +69,8 @@ TICKET_READ_MODELS = (
     "contracts",
     "ratings",
     "privacy",
+    "estimates",
+    "documents",
 )
 """What a ticket is shown from."""
 

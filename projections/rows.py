@@ -8,12 +8,15 @@ from uuid import UUID
 
 import msgspec
 
-from domain.contracts import HoursGranted
+from domain.contracts import DocumentKind, HoursGranted
+from domain.documents import DocumentLine, Payment
 from domain.hour_packages import Package
+from domain.money import TaxShare
 from domain.people import PersonKind
 from domain.statements import Statement
 from domain.terms import TermsVersion
 from domain.text import FieldValue
+from domain.ticket_state import EstimateState
 from domain.tickets import LinkKind, Priority, Visibility, ticket_key
 from domain.traceability.findings import LinkSource
 from domain.traceability.repositories import ChangeKind, Provider, Tracker
@@ -260,6 +263,107 @@ class DrawnStatement(msgspec.Struct, frozen=True, kw_only=True):
     comments: dict[UUID, str | None]
 
 
+class DocumentRow(msgspec.Struct, frozen=True, kw_only=True):
+    """`version`: number of its events by then."""
+
+    id: UUID
+    version: int
+    position: int
+    kind: DocumentKind
+    number: int
+    contract: UUID
+    client: UUID
+    ticket: UUID | None
+    statement: int | None
+    since: date
+    until: date
+    issued_on: date
+    due_on: date | None
+    currency: str
+    buyer: str
+    lines: list[DocumentLine]
+    taxes: list[TaxShare]
+    amount: Decimal
+    tax: Decimal
+    paid: Decimal
+    payments: list[Payment]
+    signed_on: date | None
+    cancelled: bool
+    moment: Moment = NOW
+
+    @property
+    def total(self) -> Decimal:
+        return self.amount + self.tax
+
+
+class PackageReportRow(msgspec.Struct, frozen=True):
+    """Of a package that is used up: the statement of these days, as it was known at a position."""
+
+    contract: UUID
+    package: UUID
+    sent_at: datetime
+    since: date
+    until: date
+    known: int
+
+
+class EstimateRow(msgspec.Struct, frozen=True, kw_only=True):
+    id: UUID
+    ticket: UUID
+    state: EstimateState
+    requested_at: datetime
+    requested_by: UUID
+    about: str | None
+    given_at: datetime | None
+    given_by: UUID | None
+    least_seconds: int | None
+    most_seconds: int | None
+    least_price: Decimal | None
+    most_price: Decimal | None
+    currency: str | None
+    valid_until: date | None
+    note: str | None
+    settled_at: datetime | None
+    settled_by: UUID | None
+    moment: Moment = NOW
+
+
+class ComparedRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What a ticket of a statement was estimated at; `seconds`: worked until the statement's end; `amount`: that it
+    charges for the ticket."""
+
+    estimate: EstimateRow
+    seconds: int
+    amount: Decimal
+
+
+class AccuracyRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Of tickets that are done. `month`: as 2026-03. `within`, `below`, `above`: how many took as long as estimated,
+    less, more. `median_ratio`: of what was worked to the middle of the estimate."""
+
+    month: str | None
+    service: UUID | None
+    person: UUID | None
+    tickets: int
+    least_seconds: int
+    most_seconds: int
+    worked_seconds: int
+    within: int
+    below: int
+    above: int
+    median_ratio: float
+
+
+class EstimateQuestionRow(msgspec.Struct, frozen=True):
+    id: UUID
+    asked_at: datetime
+    asked_by: UUID
+    text: str
+    answered_at: datetime | None
+    answered_by: UUID | None
+    answer: str | None
+
+
 class BalanceRow(msgspec.Struct, frozen=True, kw_only=True):
     """Of a contract's hours at the end of a day, in seconds."""
 
@@ -284,6 +388,13 @@ class BalanceRow(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def left(self) -> int:
         return sum(one.left for one in self.packages)
+
+
+class BalanceChangeRow(msgspec.Struct, frozen=True, kw_only=True):
+    """`position`: up to which the balance tells all."""
+
+    position: int
+    balance: BalanceRow
 
 
 class SearchField(StrEnum):

@@ -3,16 +3,19 @@
 A sheet says the same to everybody who may have it: to speak for a client is to see what the client's work was for.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
 from uuid import UUID
 
 from domain.access import Actor, Scope
-from domain.sheets import Named, Sheet, SheetKind, items
-from projections import billing, directory, tickets
-from projections.contracts import clients_by_ids
+from domain.contracts import DocumentKind
+from domain.documents import DocumentLine
+from domain.sheets import Compared, Item, Named, Sheet, SheetKind, items
+from projections import billing, directory, estimates, tickets
+from projections.contracts import clients_by_ids, contracts_by_ids
+from projections.documents import documents_by_ids, issued_at
 from projections.reading import NOW, BadInput, Moment, View
-from projections.rows import DrawnStatement
+from projections.rows import DocumentRow, DrawnStatement
 
 LINES_LIMIT = 50_000
 """Of one sheet: about what a large client's year has."""
@@ -49,6 +52,26 @@ async def written(view: View, drawn: DrawnStatement) -> Sheet:
         tax=found.tax,
         opening=found.opening,
         closing=found.closing,
+        compared=await _compared(all_of_it, drawn),
+    )
+
+
+async def _compared(view: View, drawn: DrawnStatement) -> tuple[Compared, ...]:
+    found = await estimates.compared(view, drawn)
+    named = await titles(view, {row.estimate.ticket for row in found})
+    return tuple(
+        Compared(
+            ticket=key,
+            title=title,
+            least_seconds=row.estimate.least_seconds or 0,
+            most_seconds=row.estimate.most_seconds or 0,
+            least_price=row.estimate.least_price if row.estimate.currency == drawn.statement.currency else None,
+            most_price=row.estimate.most_price if row.estimate.currency == drawn.statement.currency else None,
+            seconds=row.seconds,
+            amount=row.amount,
+        )
+        for row in found
+        for key, title in [named.get(row.estimate.ticket, ("", ""))]
     )
 
 
@@ -70,6 +93,54 @@ async def titles(view: View, ids: Iterable[UUID], moment: Moment = NOW) -> dict[
 async def _names(view: View, ids: Iterable[UUID]) -> dict[UUID, str]:
     found = await directory.people_by_ids(view, list(ids))
     return {id_: row.name for id_, row in found.items()}
+
+
+async def of_document(view: View, id_: UUID) -> Sheet | None:
+    """As it stands. None where there is no such document that the viewer may see."""
+    row = (await documents_by_ids(view, [id_])).get(id_)
+    return None if row is None else await document_sheet(view, row)
+
+
+async def document_sheet(view: View, row: DocumentRow) -> Sheet:
+    """Tickets by the titles that they had when it was issued. Whether the viewer may see it is asked before."""
+    all_of_it = everything(view)
+    then = Moment(position=await issued_at(all_of_it, row.id))
+    named = await titles(all_of_it, {line.ticket for line in row.lines if line.ticket is not None}, then)
+    contract = (await contracts_by_ids(all_of_it, [row.contract]))[row.contract]
+    client = (await clients_by_ids(all_of_it, [row.client]))[row.client]
+    return Sheet(
+        kind=SheetKind(row.kind),
+        number=row.number,
+        seller=(await directory.workspace(all_of_it)).name,
+        buyer=row.buyer,
+        contract=contract.name,
+        language=client.language,
+        currency=row.currency,
+        since=row.since,
+        until=row.until,
+        items=tuple(_item(line, named) for line in row.lines),
+        taxes=tuple(row.taxes),
+        amount=row.amount,
+        tax=row.tax,
+        issued_on=row.issued_on,
+        due_on=row.due_on,
+        statement=row.statement,
+        paid=row.paid if row.kind is DocumentKind.INVOICE else None,
+        cancelled=row.cancelled,
+    )
+
+
+def _item(line: DocumentLine, named: Mapping[UUID, tuple[str, str]]) -> Item:
+    key, title = ("", "") if line.ticket is None else named.get(line.ticket, ("", ""))
+    return Item(
+        kind=line.kind,
+        ticket=key,
+        title=title,
+        seconds=line.seconds,
+        billed=line.billed,
+        amount=line.amount,
+        tax=line.tax,
+    )
 
 
 def everything(view: View) -> View:

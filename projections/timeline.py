@@ -14,17 +14,23 @@ from application.event_store.event_types import NAMES
 from domain import comments
 from domain.clients import Client
 from domain.contracts import Binding, Contract
+from domain.documents import Document
 from domain.people import Person
 from domain.services import Service
 from domain.statements import Numbers
 from domain.teams import Team
 from domain.text import same_value
-from domain.ticket_state import Attachment
+from domain.ticket_state import Attachment, Estimate
 from domain.tickets import (
     CommentAdded,
     CommentEdited,
     CommentEvent,
     CommentWithdrawn,
+    DocumentFiled,
+    EstimateEvent,
+    EstimateGiven,
+    EstimateQuestionAnswered,
+    EstimateQuestionAsked,
     FileAttached,
     FileDetached,
     LinkEvent,
@@ -190,6 +196,9 @@ _PATHS = {
         ("closed", "closed"),
     ),
     Numbers: _paths(("last", "last")),
+    Document: _paths(
+        ("issued", "issued"), ("payments", "payments"), ("signedOn", "signed_on"), ("cancelled", "cancelled")
+    ),
     Binding: _paths(("ticket", "ticket"), ("contract", "now")),
     WorkEntry: _paths(
         ("ticket", "ticket"),
@@ -235,6 +244,10 @@ def changes_of(change: Change) -> list[ChangeRow]:
         return [ChangeRow(path="mergedInto", from_=event.out_of)]
     if isinstance(event, TicketTransferred):
         return [] if event.note is None else [ChangeRow(path="note", to=event.note)]
+    if isinstance(event, DocumentFiled):
+        return [ChangeRow(path="document", to=event.document)]
+    if isinstance(event, EstimateEvent):
+        return [_estimate_change(change, event)]
     if isinstance(event, LinkEvent):
         path = f"links.{event.kind}"
         linked = isinstance(event, TicketLinked)
@@ -257,6 +270,22 @@ def changes_of(change: Change) -> list[ChangeRow]:
     return rows
 
 
+def _estimate_change(change: Change, event: EstimateEvent) -> ChangeRow:
+    """What was said, or what it came to."""
+    if isinstance(event, EstimateQuestionAsked):
+        return ChangeRow(path="estimate.question", to=event.text)
+    if isinstance(event, EstimateQuestionAnswered):
+        return ChangeRow(path="estimate.answer", to=event.text)
+    before, after = (_estimate(state, event.estimate) for state in (change.before, change.after))
+    if isinstance(event, EstimateGiven):
+        return ChangeRow(path="estimate.offer", from_=before and before.offer, to=event.offer)
+    return ChangeRow(path="estimate.state", from_=before and before.state, to=after and after.state)
+
+
+def _estimate(state: State | None, id_: UUID) -> Estimate | None:
+    return next((one for one in state.estimates if one.id == id_), None) if isinstance(state, Ticket) else None
+
+
 def _detached(change: Change) -> Attachment:
     """What the event detached."""
     before, event = change.before, change.envelope.event
@@ -274,6 +303,8 @@ def _is_internal(change: Change) -> bool:
         return _detached(change).visibility is Visibility.INTERNAL
     if isinstance(event, TicketTransferred | MergeEvent):
         return True  # with a note for colleagues
+    if isinstance(event, DocumentFiled):
+        return True  # who asked for the ticket need not speak for the client: `Ticket.documents` knows
     if isinstance(event, CommentEdited | CommentWithdrawn):
         assert isinstance(change.after, Ticket)
         return comments.there(change.after, event.comment).visibility is Visibility.INTERNAL

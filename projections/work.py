@@ -175,9 +175,13 @@ async def worked_seconds(view: View, tickets: Sequence[UUID], moment: Moment) ->
     """The net time of each of these tickets that has work."""
     rows = await view.fetch(
         sql.SQL(
-            "select parent.id, sum(w.seconds)::bigint from unnest(%(tickets)s::uuid[]) parent (id) join work w"
-            " on w.ticket in {} where {} group by parent.id"
-        ).format(merging.family("parent.id", moment), _readable(view, moment)),
+            "with recursive family (ticket, id) as ("
+            " select t, t from unnest(%(tickets)s::uuid[]) t union"
+            " select f.ticket, l.other from family f join link l on l.workspace = %(workspace)s and l.ticket = f.id"
+            "  and l.kind = 'MERGED_FROM' and {})"
+            " select f.ticket, sum(w.seconds)::bigint from family f join work w on w.ticket = f.id and {}"
+            " group by f.ticket"
+        ).format(spans.at(moment, "l")[0], _readable(view, moment)),
         {**as_of(moment), "tickets": list(tickets)},
     )
     return dict(rows)

@@ -24,7 +24,10 @@ class SheetFile:
     url: str
 
 
-def files(info: Info, place: str, kind: SheetKind) -> list[SheetFileRow]:
-    """`place`: below `/documents/`, without the ending."""
+def files(info: Info, place: str, kind: SheetKind, known: int | None = None) -> list[SheetFileRow]:
+    """`place`: below `/documents/`, without the ending. `known`: at which position it is to be drawn."""
     base = f"{info.context.runtime.public_url}/documents/{place}"
-    return [SheetFileRow(one, FORMATS[one].media_type, f"{base}.{FORMATS[one].ending}") for one in formats_of(kind)]
+    then = "" if known is None else f"?position={known}"
+    return [
+        SheetFileRow(one, FORMATS[one].media_type, f"{base}.{FORMATS[one].ending}{then}") for one in formats_of(kind)
+    ]

@@ -254,7 +254,7 @@ class _Paper:
             if seconds is not None and (sheet.opening or sheet.closing):
                 rows.append((name, f"{reads.duration(seconds)} {words.hours}"))
         rows.append((words.without_tax, reads.money(sheet.amount, currency)))
-        for one in sheet.taxes:
+        for one in (share for share in sheet.taxes if share.rate):
             said = words.tax.format(rate=reads.number(one.rate), base=reads.money(one.base, currency))
             rows.append((said, reads.money(one.tax, currency)))
         total = len(rows)

@@ -10,8 +10,8 @@ from decimal import Decimal
 from xml.etree.ElementTree import Element, SubElement, register_namespace, tostring
 
 from api.sheets.words import Reader, reader
+from domain.money import TaxShare
 from domain.sheets import Item, ItemKind, Sheet, SheetKind
-from domain.statements import TaxShare
 from domain.terms import HOUR
 
 _SPACE = "urn:oasis:names:specification:ubl:schema:xsd:"

@@ -46,7 +46,6 @@ class Words(msgspec.Struct, frozen=True, kw_only=True):
     in_all: str
     without_tax: str
     tax: str
-    no_tax: str
     total: str
     paid: str
     to_pay: str
@@ -110,7 +109,6 @@ EN = Words(
     in_all="In all",
     without_tax="Without tax",
     tax="Tax {rate} % of {base}",
-    no_tax="Without tax (0 %)",
     total="Total",
     paid="Paid",
     to_pay="To pay",
@@ -174,7 +172,6 @@ RU = Words(
     in_all="Всего",
     without_tax="Без налога",
     tax="НДС {rate} % от {base}",
-    no_tax="Без налога (0 %)",
     total="Итого",
     paid="Оплачено",
     to_pay="К оплате",

@@ -21,7 +21,10 @@ def as_xlsx(sheet: Sheet) -> bytes:
     stream = io.BytesIO()
     book: Any = Workbook(stream, {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False})
     book.set_properties({"title": title(sheet, reader(sheet.language)), "created": datetime.now(UTC)})
-    _Page(book, sheet).write()
+    page = _Page(book, sheet)
+    page.write()
+    if sheet.compared:
+        page.compare()
     book.close()
     return stream.getvalue()
 
@@ -36,7 +39,7 @@ def title(sheet: Sheet, reads: Reader) -> str:
 
 class _Page:
     def __init__(self, book: Any, sheet: Sheet) -> None:
-        self._sheet, self._reads = sheet, reader(sheet.language)
+        self._book, self._sheet, self._reads = book, sheet, reader(sheet.language)
         self._page = book.add_worksheet(self._reads.words.kinds[sheet.kind][:31])
         digits = DIGITS[sheet.currency]
         money = "#,##0" + ("." + "0" * digits if digits else "")
@@ -145,9 +148,27 @@ class _Page:
                 self._page.write_string(row, 0, name, self._bold)
                 self._seconds(row, 9, seconds, self._hours)
 
+    def compare(self) -> None:
+        """Estimates, on a sheet of their own."""
+        words = self._reads.words
+        page = self._book.add_worksheet(words.estimated)
+        heads = (words.ticket, words.title, words.estimated, "", words.fact, words.estimated_price, "", words.amount)
+        for column, (word, width) in enumerate(zip(heads, (10, 40, 12, 12, 12, 14, 14, 14), strict=True)):
+            page.set_column(column, column, width)
+            page.write_string(0, column, word, self._head)
+        for row, one in enumerate(self._sheet.compared, start=1):
+            page.write_string(row, 0, one.ticket)
+            page.write_string(row, 1, one.title)
+            for column, seconds in ((2, one.least_seconds), (3, one.most_seconds), (4, one.seconds)):
+                page.write_number(row, column, seconds / DAY, self._hours)
+            for column, amount in ((5, one.least_price), (6, one.most_price), (7, one.amount)):
+                if amount is not None:
+                    page.write_number(row, column, amount, self._money)
+
     def _taxes(self) -> list[tuple[str, Any]]:
         sheet, reads = self._sheet, self._reads
         return [
             (reads.words.tax.format(rate=reads.number(one.rate), base=reads.money(one.base, sheet.currency)), one.tax)
             for one in sheet.taxes
+            if one.rate
         ]

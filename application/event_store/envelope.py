@@ -10,6 +10,7 @@ from eventsourcing.persistence import StoredEvent
 
 from domain.clients import Client, ClientEvent
 from domain.contracts import Binding, BindingEvent, Contract, ContractEvent
+from domain.documents import Document, DocumentEvent, DocumentNumbered
 from domain.people import Person, PersonEvent
 from domain.services import Service, ServiceEvent
 from domain.statements import Numbers, StatementNumbered
@@ -49,6 +50,8 @@ DomainEvent = (
     | ContractEvent
     | BindingEvent
     | StatementNumbered
+    | DocumentEvent
+    | DocumentNumbered
 )
 State = (
     Ticket
@@ -73,6 +76,7 @@ State = (
     | Contract
     | Binding
     | Numbers
+    | Document
 )
 
 

@@ -14,6 +14,7 @@ from application.event_store.envelope import Cause, DomainEvent, Envelope, State
 from domain import (
     clients,
     contracts,
+    documents,
     people,
     services,
     statements,
@@ -153,6 +154,8 @@ EVENT_TYPES: Mapping[str, EventType] = {
         *_types(contracts.evolve_binding, contracts.BindingEvent),
         *_types(webhooks.evolve, webhooks.WebhookEvent),
         *_types(statements.evolve, statements.StatementNumbered),
+        *_types(documents.evolve, documents.DocumentEvent),
+        *_types(statements.evolve, documents.DocumentNumbered),
     )
 }
 """By stored name. The name happens to be the class's; renaming a class keeps the name by an entry of its own."""

@@ -147,6 +147,13 @@ class ActsColumn(_Table, frozen=True, kw_only=True):
     values: dict[str, Act]
 
 
+class EstimateColumn(_Table, frozen=True, kw_only=True):
+    """How long the ticket was thought to take; a changed value revises it. 0 is none."""
+
+    column: str
+    unit: Literal["seconds", "minutes", "hours"] = "hours"
+
+
 class OnlyRows(_Table, frozen=True, kw_only=True):
     """Rows with another value are passed over, and counted by it."""
 
@@ -182,6 +189,7 @@ class ImportMapping(_Table, frozen=True, kw_only=True):
     title: TitleColumn = TitleColumn()
     tags: TagsColumn | None = None
     fields: dict[str, FieldColumn] = {}
+    estimate: EstimateColumn | None = None
     only: OnlyRows | None = None
     acts: ActsColumn | None = None
 
@@ -193,6 +201,7 @@ class ImportMapping(_Table, frozen=True, kw_only=True):
         named += [("priority.column", self.priority.column if self.priority else None)]
         named += [("title.template", column) for column in self.title.parts()[1::2]]
         named += [("tags.column", self.tags.column if self.tags else None)]
+        named += [("estimate.column", self.estimate.column if self.estimate else None)]
         named += [("only.column", self.only.column if self.only else None)]
         named += [(f"fields.{key}.column", field.column) for key, field in self.fields.items()]
         named += [("acts.column", self.acts.column if self.acts else None)]

@@ -144,7 +144,7 @@ class Planner:
             plan.rejects.append((row, f"older than the ticket's last change, at {ticket.last_at.isoformat()}"))
             return
         try:
-            events = imports.decide(ticket, self._resolved(row, ticket, numbers), self._origin)
+            events = imports.decide(ticket, self._resolved(row, ticket, numbers, command), self._origin)
         except Refused as refused:
             plan.rejects.append((row, refused.message.rstrip(".")))
             return
@@ -176,9 +176,8 @@ class Planner:
         command: UUID,
         events: Sequence[tickets.TicketEvent],
     ) -> None:
-        actor = row.said.actor
         cause = Cause(
-            actor=self._person if actor is None else self._names.people[actor],
+            actor=self._actor(row),
             command_id=command,
             correlation_id=self._run,
             channel=CHANNEL,
@@ -206,7 +205,11 @@ class Planner:
             digest = None
             plan.counts.events[type(event).__name__] += 1
 
-    def _resolved(self, row: SpooledRow, ticket: Ticket | None, numbers: Iterator[int]) -> ImportRow:
+    def _actor(self, row: SpooledRow) -> UUID:
+        actor = row.said.actor
+        return self._person if actor is None else self._names.people[actor]
+
+    def _resolved(self, row: SpooledRow, ticket: Ticket | None, numbers: Iterator[int], command: UUID) -> ImportRow:
         """Raises Refused."""
         said, names = row.said, self._names
         role = ticket.role if ticket is not None and said.role is UNSET else self._origin.role
@@ -223,6 +226,13 @@ class Planner:
         )
         if said.does is not None and said.about is not None:
             resolved = self._doing(resolved, row, said.does, said.about)
+        if said.estimate is not UNSET:
+            resolved = msgspec.structs.replace(
+                resolved,
+                estimate=said.estimate,
+                estimator=self._actor(row),
+                new_estimate=uuid5(command, "estimate"),
+            )
         if ticket is not None:
             return resolved
         return msgspec.structs.replace(

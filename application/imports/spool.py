@@ -4,6 +4,7 @@ import hashlib
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
 from functools import lru_cache, partial
 from typing import Self
 
@@ -14,6 +15,7 @@ from application.imports.mapping import Act, ImportMapping, StatusColumn, slug
 from application.imports.source import WHOLE, SourceRow
 from domain import text
 from domain.errors import InvalidValue
+from domain.terms import GRANT_LIMIT
 from domain.text import FieldValue
 from domain.tickets import Priority
 from domain.workflows import Status
@@ -21,6 +23,7 @@ from domain.workflows import Status
 CACHED_NAMES = 50_000
 SPOOL_CACHE_KIB = 64_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECONDS = {"seconds": 1, "minutes": 60, "hours": 3_600}
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -47,6 +50,7 @@ class Said(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     fields: dict[str, FieldValue] = {}
     does: str | None = None
     about: str | None = None
+    estimate: int | UnsetType = UNSET
 
 
 class SpooledRow(msgspec.Struct, frozen=True):
@@ -186,6 +190,7 @@ class RowReader:
             description=self._read_text(cells, "columns.description"),
             tags=self._read_tags(cells),
             fields=self._read_fields(cells),
+            estimate=self._read_estimate(cells),
         )
 
     def _act(self, cells: list[str]) -> Act | None:
@@ -248,6 +253,22 @@ class RowReader:
         if priority.default is None:
             raise Fault(f"priority {cell!r} is not in the mapping")
         return priority.default
+
+    def _read_estimate(self, cells: list[str]) -> int | UnsetType:
+        """Seconds."""
+        estimate = self._mapping.estimate
+        if estimate is None:
+            return UNSET
+        cell = cells[self._columns["estimate.column"]].strip()
+        if cell in self._none or not cell:
+            return UNSET
+        try:
+            seconds = round(Decimal(cell) * _SECONDS[estimate.unit])
+        except (InvalidOperation, ValueError, OverflowError):
+            raise Fault(f"estimate {cell!r} is no number") from None
+        if not 0 <= seconds <= GRANT_LIMIT:
+            raise Fault(f"estimate {cell!r} is not 0 to 100,000 hours")
+        return seconds or UNSET
 
     def _read_name(self, cells: list[str], place: str, note: Callable[[str], object]) -> str | UnsetType | None:
         """`note` remembers the name, so that all are known when the first is looked up."""

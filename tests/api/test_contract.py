@@ -37,9 +37,12 @@ from api.contracts import (
 )
 from api.custom_fields import Choice, Field
 from api.definitions import StatusPreview, WorkflowPreview
+from api.documents import BillingDocument
+from api.estimates import Estimate, EstimateAccuracy, EstimateComparison, EstimateQuestion
 from api.events import Change, Event
 from api.hand_overs import HandOver
 from api.links import Link
+from api.live import BalanceChange
 from api.paging import PageInfo, PageInfoRow
 from api.people import Person
 from api.reports import EndingHours, HoursOfWeek, Unbilled, UncontractedWork
@@ -175,6 +178,14 @@ def test_a_removed_field_breaks_clients_unless_it_was_deprecated() -> None:
             (PackageBalance, hour_packages.Package),
             (HourMovement, hour_packages.Movement),
             (Fee, billing.Fee),
+        ),
+        *(
+            (BillingDocument, rows.DocumentRow),
+            (Estimate, rows.EstimateRow),
+            (EstimateQuestion, rows.EstimateQuestionRow),
+            (EstimateComparison, rows.ComparedRow),
+            (EstimateAccuracy, rows.AccuracyRow),
+            (BalanceChange, rows.BalanceChangeRow),
         ),
         *((Statement, rows.DrawnStatement), (StatementLine, LineRow), (StatementCorrection, statements.Correction)),
         *((HoursOfWeek, reports.HoursRow), (UncontractedWork, reports.UncontractedRow)),

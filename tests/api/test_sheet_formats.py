@@ -18,8 +18,8 @@ from api.sheets.ubl_format import NoSuchForm, as_ubl
 from api.sheets.words import reader
 from api.sheets.xlsx_format import as_xlsx
 from domain.billing import Treatment
+from domain.money import TaxShare
 from domain.sheets import Compared, Item, ItemKind, Sheet, SheetKind
-from domain.statements import TaxShare
 from tests.api.test_sheets import schema_errors
 
 MOSCOW = ZoneInfo("Europe/Moscow")

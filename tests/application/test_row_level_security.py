@@ -6,11 +6,13 @@ import re
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any, LiteralString
 from uuid import UUID, uuid4
 
+import msgspec
 import psycopg
 import pytest
 from psycopg import sql
@@ -22,6 +24,7 @@ from application import (
     billing,
     clients,
     contracts,
+    documents,
     services,
     teams,
     tokens,
@@ -49,24 +52,30 @@ from application.traceability.scanning import Found, Recording
 from application.webhooks import handle as keep_webhooks
 from application.workspaces import Workspace, create_workspace, operator
 from domain.access import Scope
-from domain.billing import Carried, Ledger
+from domain.billing import Carried, Fee, FeeKind, Ledger
 from domain.clients import AddClient, AddContact
 from domain.contracts import AgreeContract, BindContract, Contract
 from domain.privacy import SetReadLogging, SetSensitive
+from domain.documents import Billed, IssueInvoice
 from domain.services import AddService
-from domain.statements import ClosePeriod, Drawn, statement
+from domain.statements import ClosePeriod, Drawn, Statement, statement
 from domain.teams import AddTeam, JoinTeam
 from domain.terms import ContractKind, Terms, TermsVersion
 from domain.tickets import (
+    AcceptEstimate,
     AddComment,
+    AskEstimateQuestion,
     AttachFile,
+    GiveEstimate,
     LinkKind,
     LinkTickets,
     MergeTickets,
     OpenTicket,
     RateTicket,
+    RequestEstimate,
     SetParent,
     SetPriority,
+    Ticket,
     TransferTicket,
     TransitionTicket,
     WatchTicket,
@@ -179,8 +188,10 @@ def _fill(database: Database, company: Company) -> None:
     terms = TermsVersion(number=1, applies_from=began.date(), terms=prepaid)
     known = Contract(client=client, name="Contract", versions=(terms,))
     drawn = statement(known, nothing, None, began.date(), began.date())
-    closing = Drawn(statement=drawn, version=1, known=agreement.position, today=date(2026, 6, 1))
+    closing = Drawn(statement=drawn, contract=known, known=agreement.position, today=date(2026, 6, 1))
     billing.handle(company.store, context, ClosePeriod(contract=contract, until=began.date()), closing)
+    _invoice(company, context, contract, child, drawn)
+    _estimate(company, child)
     work.handle(company.store, context, StartTimer(ticket=child))
     saved = views.handle(company.store, context, SaveView(name="All", definition=NO_DEFINITION, shared=True)).stream
     views.handle(company.store, context, FavouriteView(view=saved))
@@ -207,6 +218,22 @@ def _erase(database: Database, company: Company) -> None:
         contents = Contents(Path(folder), company.store.mapper.sealer.keyring)
         asked = Asked(person=company.person("Leaver"), reason="Asked to", folder=Path(folder) / "acts")
         erasing.begin(database, company.store, contents, company.workspace, asked)
+
+
+def _invoice(company: Company, context: Context, contract: UUID, ticket: UUID, drawn: Statement) -> None:
+    paid = Fee(kind=FeeKind.FIXED_PRICE, day=drawn.since, amount=Decimal("1.00"))
+    billed = Billed(number=1, statement=msgspec.structs.replace(drawn, fees=(paid,)))
+    documents.handle(company.store, context, IssueInvoice(contract=contract, statement=1, ticket=ticket), billed)
+
+
+def _estimate(company: Company, ticket: UUID) -> None:
+    company.give(RequestEstimate(ticket=ticket, about="Estimate"))
+    company.give(AskEstimateQuestion(ticket=ticket, text="Question"))
+    company.give(GiveEstimate(ticket=ticket, least_seconds=60))
+    here = company.store.workspace(company.workspace.id)
+    state = here.load([ticket])[ticket].state
+    assert isinstance(state, Ticket)
+    company.give(AcceptEstimate(ticket=ticket, estimate=state.estimates[0].id))
 
 
 def _trace(company: Company, context: Context, ticket: UUID) -> None:

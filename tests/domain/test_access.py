@@ -1,5 +1,6 @@
 """Who may do what, by the scopes of the token: asked with a command, and with its type (viewerCan)."""
 
+from decimal import Decimal
 from typing import Any, get_args
 
 import msgspec
@@ -9,6 +10,7 @@ from domain import (
     access,
     clients,
     contracts,
+    documents,
     people,
     privacy,
     services,
@@ -83,6 +85,12 @@ WORK: list[access.Command] = [
     tickets.RemoveContributor(ticket=TICKET, person=ANNA),
     tickets.WatchTicket(ticket=TICKET, person=ANNA),
     tickets.UnwatchTicket(ticket=TICKET, person=ANNA),
+    tickets.RequestEstimate(ticket=TICKET),
+    tickets.AskEstimateQuestion(ticket=TICKET, text="How many?"),
+    tickets.AnswerEstimateQuestion(ticket=TICKET, question=an_id(54), text="Forty"),
+    tickets.GiveEstimate(ticket=TICKET, least_seconds=60),
+    tickets.AcceptEstimate(ticket=TICKET, estimate=an_id(55)),
+    tickets.DeclineEstimate(ticket=TICKET, estimate=an_id(55)),
 ]
 RATE = tickets.RateTicket(ticket=TICKET, score=5)
 HOURS: list[access.Command] = [
@@ -112,9 +120,23 @@ CONTRACTS: list[access.Command] = [
     contracts.GrantHours(contract=an_id(72), seconds=60, valid_from=START.date()),
     contracts.EndContract(contract=an_id(72), last_day=START.date()),
     statements.ClosePeriod(contract=an_id(72), until=START.date()),
+    contracts.ReportUsedUp(contract=an_id(72), package=an_id(75), since=START.date(), until=START.date(), known=1),
+    documents.IssueInvoice(contract=an_id(72), statement=1),
+    documents.IssueAct(contract=an_id(72), statement=1),
+    documents.RecordPayment(document=an_id(73), amount=Decimal(1), paid_on=START.date()),
+    documents.ReversePayment(document=an_id(73), payment=an_id(74)),
+    documents.SignDocument(document=an_id(73), signed_on=START.date()),
+    documents.CancelDocument(document=an_id(73)),
 ]
 OF_REQUESTERS = (
-    tickets.CommentCommand | tickets.AttachFile | tickets.WatchTicket | tickets.UnwatchTicket | tickets.RateTicket
+    tickets.CommentCommand
+    | tickets.AttachFile
+    | tickets.WatchTicket
+    | tickets.UnwatchTicket
+    | tickets.RateTicket
+    | tickets.AnswerEstimateQuestion
+    | tickets.AcceptEstimate
+    | tickets.DeclineEstimate
 )
 """What a requester may do with their own tickets."""
 

@@ -130,12 +130,22 @@ def test_statements_together_come_to_what_is_known_at_last(history: list[tuple[i
 # ---- closing
 
 
+def test_what_else_a_contract_is_told_of_does_not_hold_up_closing() -> None:
+    agreed = contract(HOURLY)
+    found = drawn(agreed, [], None, JANUARY, date(2026, 1, 31))
+    told = Drawn(statement=found, contract=agreed, known=77, today=date(2026, 6, 1))
+    assert told.still(msgspec.structs.replace(agreed, used_up=(an_id(75),)))
+    assert not told.still(msgspec.structs.replace(agreed, last_day=date(2026, 12, 31)))
+    assert not told.still(msgspec.structs.replace(agreed, versions=(*agreed.versions, agreed.versions[0])))
+    assert not told.still(msgspec.structs.replace(agreed, closed=tuple(a_closing(agreed, date(2026, 1, 15)))))
+
+
 def a_closing(agreed: Contract, until: date, today: date = date(2026, 6, 1)) -> list[PeriodClosed]:
     found = drawn(agreed, [worked(1, date(2026, 1, 5), 1.5)], None, JANUARY, until)
     return close(
         agreed,
         ClosePeriod(contract=an_id(72), until=until),
-        Drawn(statement=found, version=1, known=77, today=today),
+        Drawn(statement=found, contract=agreed, known=77, today=today),
         5,
     )
 

@@ -90,7 +90,10 @@ class Books:
         moment = Moment(position=self.world.ask(billing.known))
         drawn = self.statement(until, moment)
         told = Drawn(
-            statement=drawn.statement, version=drawn.contract.version, known=drawn.position, today=date(2026, 9, 1)
+            statement=drawn.statement,
+            contract=billing.as_contract(drawn.contract),
+            known=drawn.position,
+            today=date(2026, 9, 1),
         )
         closing.handle(self.world.store, self._context(), ClosePeriod(contract=self.contract, until=until), told)
         self.world.project()
