@@ -7,6 +7,7 @@ refusal is laid over what the happy path says.
 import itertools
 import json
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -259,6 +260,88 @@ def prepaid_and_billed(scene: Scene) -> str:
 def _billed(scene: Scene, contract: str) -> str:
     scene.admin.done("closePeriod", "statement { number }", contract=contract, until="2026-01-31")
     return contract
+
+
+FIXED = {"kind": "FIXED_PRICE", "currency": "EUR", "price": "100"}
+
+
+def stated(scene: Scene) -> dict[str, Any]:
+    """A closed statement of which something is due."""
+    of_contract = contract(scene, terms=FIXED)
+    shown = scene.admin.done("closePeriod", "statement { number }", contract=of_contract, until="2026-01-31")
+    return {"contract": of_contract, "statement": shown["number"]}
+
+
+def _issued(scene: Scene, command: str) -> dict[str, Any]:
+    of_statement = stated(scene)
+    scene.admin.done(command, "document { id }", **of_statement)
+    return of_statement
+
+
+def invoiced(scene: Scene) -> dict[str, Any]:
+    return _issued(scene, "issueInvoice")
+
+
+def acted(scene: Scene) -> dict[str, Any]:
+    return _issued(scene, "issueAct")
+
+
+def invoice(scene: Scene) -> str:
+    return str(scene.admin.done("issueInvoice", "document { id }", **stated(scene))["id"])
+
+
+def cancelled(scene: Scene) -> str:
+    made = invoice(scene)
+    scene.admin.done("cancelDocument", "document { id }", document=made, reason="So it is")
+    return made
+
+
+def paid(scene: Scene) -> dict[str, Any]:
+    said = {"document": invoice(scene), "amount": "1", "paidOn": "2026-02-01"}
+    shown = scene.admin.done("recordPayment", "document { payments { id } }", **said)
+    return {"document": said["document"], "payment": shown["payments"][0]["id"]}
+
+
+def asked(scene: Scene) -> dict[str, Any]:
+    """A ticket with an estimate that nobody has given."""
+    has = ticket(scene)
+    scene.admin.done("requestEstimate", ticket=has)
+    return {"ticket": has}
+
+
+def question(scene: Scene) -> dict[str, Any]:
+    of_ticket = asked(scene)
+    show = "ticket { estimates { questions { id } } }"
+    shown = scene.admin.done("askEstimateQuestion", show, **of_ticket, text="How many?")
+    return {**of_ticket, "question": shown["estimates"][0]["questions"][0]["id"]}
+
+
+def estimate(scene: Scene) -> dict[str, Any]:
+    return _given(scene, asked(scene))
+
+
+def _given(scene: Scene, of_ticket: dict[str, Any], **more: Any) -> dict[str, Any]:
+    said = {**of_ticket, "leastSeconds": 60, **more}
+    shown = scene.admin.done("giveEstimate", "ticket { estimates { id } }", **said)
+    return {**of_ticket, "estimate": shown["estimates"][0]["id"]}
+
+
+def accepted(scene: Scene) -> dict[str, Any]:
+    given = estimate(scene)
+    scene.admin.done("acceptEstimate", **given)
+    return given
+
+
+def declined(scene: Scene) -> dict[str, Any]:
+    given = estimate(scene)
+    scene.admin.done("declineEstimate", **given)
+    return given
+
+
+def expired(scene: Scene) -> dict[str, Any]:
+    has = {"ticket": str(scene.admin.open(occurredAt=LONG_AGO)["id"])}
+    scene.admin.done("requestEstimate", **has, occurredAt=LONG_AGO)
+    return _given(scene, has, occurredAt=LONG_AGO, validUntil="2020-01-02")
 
 
 def webhook(scene: Scene) -> str:
@@ -521,6 +604,7 @@ LINKED: dict[str, Any] = {
 }
 NO_WEBHOOK: dict[str, Any] = {"WEBHOOK_NOT_FOUND": {"webhook": "x"}}
 NO_CLIENT: dict[str, Any] = {"CLIENT_NOT_FOUND": {"client": "x"}}
+NO_DOCUMENT: dict[str, Any] = {"DOCUMENT_NOT_FOUND": {"document": "x"}}
 NO_CONTRACT: dict[str, Any] = {"CONTRACT_NOT_FOUND": {"contract": "x"}}
 
 MUTATIONS: dict[str, Mutation] = {
@@ -872,6 +956,76 @@ MUTATIONS: dict[str, Mutation] = {
         INVALID_VALUE={"until": "2999-01-01"},
         PERIOD_CLOSED={"contract": billed},
     ),
+    # ---- documents
+    "issueInvoice": of(
+        stated,
+        **NO_CONTRACT,
+        INVALID_VALUE={"statement": ABSENT},
+        STATEMENT_NOT_FOUND={"statement": 999},
+        HOUR_PACKAGE_NOT_FOUND={"statement": ABSENT, "hourPackage": "x"},
+        TICKET_NOT_FOUND={"ticket": "x"},
+        TICKET_MERGED={"ticket": merged},
+        ALREADY_INVOICED=invoiced,
+    ),
+    "issueAct": of(
+        stated,
+        **NO_CONTRACT,
+        STATEMENT_NOT_FOUND={"statement": 999},
+        TICKET_NOT_FOUND={"ticket": "x"},
+        TICKET_MERGED={"ticket": merged},
+        ALREADY_INVOICED=acted,
+    ),
+    "recordPayment": of(
+        {"document": invoice, "amount": "1", "paidOn": "2026-02-01"},
+        **NO_DOCUMENT,
+        INVALID_VALUE={"amount": "0"},
+        DOCUMENT_CANCELLED={"document": cancelled},
+    ),
+    "reversePayment": of(
+        paid, **NO_DOCUMENT, PAYMENT_NOT_FOUND={"payment": "x"}, DOCUMENT_CANCELLED={"document": cancelled}
+    ),
+    "signDocument": of(
+        lambda scene: {"document": invoice(scene), "signedOn": f"{datetime.now(UTC):%Y-%m-%d}"},
+        **NO_DOCUMENT,
+        INVALID_VALUE={"signedOn": "2999-01-01"},
+        DOCUMENT_CANCELLED={"document": cancelled},
+    ),
+    "cancelDocument": of(
+        {"document": invoice, "reason": "So it is"}, **NO_DOCUMENT, REASON_REQUIRED={"reason": ABSENT}
+    ),
+    # ---- estimates
+    "requestEstimate": to_ticket(
+        {"ticket": ticket},
+        INVALID_VALUE={"about": " "},
+        TICKET_CLOSED=CLOSED,
+        ESTIMATE_OPEN=asked,
+        LIMIT_REACHED=Case({}, limit=("domain.estimates.ESTIMATES_LIMIT", 0)),
+    ),
+    "askEstimateQuestion": to_ticket(
+        lambda scene: {**asked(scene), "text": "How many?"},
+        INVALID_VALUE={"text": " "},
+        ESTIMATE_NOT_FOUND={"ticket": ticket},
+        LIMIT_REACHED=Case({}, limit=("domain.estimates.QUESTIONS_LIMIT", 0)),
+    ),
+    "answerEstimateQuestion": to_ticket(
+        lambda scene: {**question(scene), "text": "Forty"},
+        INVALID_VALUE={"text": " "},
+        ESTIMATE_NOT_FOUND={"ticket": ticket},
+        QUESTION_NOT_FOUND={"question": "x"},
+    ),
+    "giveEstimate": to_ticket(
+        lambda scene: {**asked(scene), "leastSeconds": 60},
+        INVALID_VALUE={"leastSeconds": -1},
+        FIELD_REQUIRED={"leastPrice": "1"},
+        ESTIMATE_NOT_FOUND={"ticket": ticket},
+    ),
+    "acceptEstimate": to_ticket(
+        estimate,
+        ESTIMATE_NOT_FOUND={"estimate": "x"},
+        ESTIMATE_SETTLED=declined,
+        ESTIMATE_EXPIRED=expired,
+    ),
+    "declineEstimate": to_ticket(estimate, ESTIMATE_NOT_FOUND={"estimate": "x"}, ESTIMATE_SETTLED=accepted),
     # ---- webhooks
     "defineWebhook": of(
         {"url": "https://example.org"},
