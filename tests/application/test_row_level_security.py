@@ -54,8 +54,8 @@ from application.workspaces import Workspace, create_workspace, operator
 from domain.access import Scope
 from domain.billing import Carried, Fee, FeeKind, Ledger
 from domain.clients import AddClient, AddContact
-from domain.contracts import AgreeContract, BindContract, Contract
 from domain.privacy import SetReadLogging, SetSensitive
+from domain.contracts import AgreeContract, BindContract, Contract, ReportUsedUp
 from domain.documents import Billed, IssueInvoice
 from domain.services import AddService
 from domain.statements import ClosePeriod, Drawn, Statement, statement
@@ -223,6 +223,9 @@ def _erase(database: Database, company: Company) -> None:
 def _invoice(company: Company, context: Context, contract: UUID, ticket: UUID, drawn: Statement) -> None:
     paid = Fee(kind=FeeKind.FIXED_PRICE, day=drawn.since, amount=Decimal("1.00"))
     billed = Billed(number=1, statement=msgspec.structs.replace(drawn, fees=(paid,)))
+    day = drawn.since
+    used_up = ReportUsedUp(contract=contract, package=uuid4(), since=day, until=day, known=1)
+    contracts.report_used_up(company.store, context, used_up)
     documents.handle(company.store, context, IssueInvoice(contract=contract, statement=1, ticket=ticket), billed)
 
 
