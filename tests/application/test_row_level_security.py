@@ -54,9 +54,9 @@ from application.workspaces import Workspace, create_workspace, operator
 from domain.access import Scope
 from domain.billing import Carried, Fee, FeeKind, Ledger
 from domain.clients import AddClient, AddContact
-from domain.privacy import SetReadLogging, SetSensitive
 from domain.contracts import AgreeContract, BindContract, Contract, ReportUsedUp
 from domain.documents import Billed, IssueInvoice
+from domain.privacy import SetReadLogging, SetSensitive
 from domain.services import AddService
 from domain.statements import ClosePeriod, Drawn, Statement, statement
 from domain.teams import AddTeam, JoinTeam
