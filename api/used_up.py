@@ -17,10 +17,10 @@ from projections.reading import View
 
 
 async def report(store: EventStore, view: View, contract: UUID, packages: Sequence[Package], today: date) -> None:
-    """Of those of a contract's packages of which nothing is left, since work was drawn from them.
+    """Of those of a contract's packages that were drawn to the last second; what expired was not used.
 
     Raises StoreUnavailable."""
-    used_up = [one for one in packages if one.left == 0 and one.drawn]
+    used_up = [one for one in packages if one.drawn == one.granted]
     if not used_up:
         return
     told = {row.package for row in (await reports_of(view, [contract])).get(contract, [])}

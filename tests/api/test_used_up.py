@@ -53,11 +53,12 @@ def test_a_package_that_is_used_up_is_reported_once_with_its_document(admin: Cli
 
 
 def test_hours_that_expire_are_not_used_up(admin: Client) -> None:
-    contract, _ = bound(admin, {"kind": "PREPAID", "currency": "EUR"})
+    contract, ticket = bound(admin, {"kind": "PREPAID", "currency": "EUR"})
     other, elsewhere = bound(admin, {"kind": "PREPAID", "currency": "EUR"}, name="Other")
     gone = {"contract": contract, "seconds": 7200, "validFrom": "2026-01-01", "expiresOn": "2026-01-31"}
     admin.done("grantHours", CONTRACT, **gone)
     admin.done("grantHours", CONTRACT, **{**gone, "contract": other})
+    log(admin, ticket, "2026-01-05T09:00:00Z", 1)  # the other hour expired
     log(admin, elsewhere, "2026-01-05T09:00:00Z", 3)
     assert len(reports(admin, other, 1)) == 1
     assert reports(admin, contract, 0) == []
