@@ -11,24 +11,28 @@ from api.commands import Done, ExpectingInput, perform
 from api.fields import Info, by
 from api.ids import Kind, encode
 from api.people import Person, person
-from api.prefetch import found
+from api.prefetch import found, then
 from api.scalars import Seconds
 from api.services import Service, service
 from api.ticket_payload import TicketPayload
 from application.tickets import handle
+from domain import access
+from domain import ticket_state as domain
 from domain.estimates import (
     AcceptEstimate,
     AnswerEstimateQuestion,
     AskEstimateQuestion,
     DeclineEstimate,
+    EstimateCommand,
     GiveEstimate,
     RequestEstimate,
+    possible,
 )
 from domain.ticket_state import EstimateState
 from projections import estimates
 from projections.estimates import AccuracyBy
 from projections.reading import NOW, Moment
-from projections.rows import AccuracyRow, ComparedRow, EstimateQuestionRow, EstimateRow
+from projections.rows import AccuracyRow, ComparedRow, EstimateQuestionRow, EstimateRow, TicketRow
 
 if TYPE_CHECKING:
     from api.ticket_fields import Ticket
@@ -36,6 +40,14 @@ if TYPE_CHECKING:
 LazyTicket = Annotated["Ticket", strawberry.lazy("api.ticket_fields")]
 
 strawberry.enum(EstimateState)
+
+_COMMANDS: dict[type[EstimateCommand], str] = {
+    AskEstimateQuestion: "askEstimateQuestion",
+    AnswerEstimateQuestion: "answerEstimateQuestion",
+    GiveEstimate: "giveEstimate",
+    AcceptEstimate: "acceptEstimate",
+    DeclineEstimate: "declineEstimate",
+}
 
 
 def _question_id(question: Parent[EstimateQuestionRow]) -> ID:
@@ -82,6 +94,22 @@ async def _questions(estimate: Parent[EstimateRow], info: Info) -> list[Estimate
     return await info.context.loaders.estimate_questions.load((estimate.id, estimate.moment)) or []
 
 
+def _viewer_can(estimate: Parent[EstimateRow], info: Info) -> Any:
+    """Which commands the viewer may give to it now, by mutation name. None to an estimate of the past."""
+    if not estimate.moment.live:
+        return []
+    asked = domain.Estimate(id=estimate.id, state=estimate.state, questions=(estimate.id,))
+
+    def to_estimates_of(ticket: TicketRow | None) -> list[str]:
+        return [
+            name
+            for command, name in _COMMANDS.items()
+            if ticket is not None and possible(asked, command) and access.may(info.context.actor, command, ticket)
+        ]
+
+    return then(found(info.context.loaders.tickets, (estimate.ticket, estimate.moment)), to_estimates_of)
+
+
 @strawberry.type(description="Hours in seconds; prices without tax.")
 class Estimate:
     id: ID = by(_id)
@@ -101,6 +129,7 @@ class Estimate:
     note: str | None
     settled_at: datetime | None = strawberry.field(description="When it was accepted or declined.")
     settled_by: Person | None = by(_settled_by)
+    viewer_can: list[str] = by(_viewer_can)
 
 
 # ---- what they came to

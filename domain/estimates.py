@@ -252,6 +252,15 @@ def _settle(ticket: Ticket, id_: UUID, state: EstimateState, around: Surrounding
     return [EstimateAccepted(estimate=id_, by=around.by)]
 
 
+def possible(estimate: Estimate, command: type[EstimateCommand]) -> bool:
+    """Whether the newest estimate of a ticket takes such a command."""
+    if command in (AcceptEstimate, DeclineEstimate):
+        return estimate.state is EstimateState.GIVEN
+    if command is AnswerEstimateQuestion:
+        return bool(estimate.questions) and not estimate.state.settled
+    return not estimate.state.settled
+
+
 def evolve(ticket: Ticket, event: EstimateEvent, at: datetime) -> Ticket:
     version = ticket.version + 1
     if isinstance(event, EstimateRequested):

@@ -277,6 +277,8 @@ def possible(ticket: Ticket, command: type[CommandToTicket | OffshootCommand]) -
         return issubclass(command, TO_MERGED) and command is not MergeTickets
     if command is UnmergeTicket:
         return False
+    if issubclass(command, EstimateCommand) and command is not RequestEstimate:
+        return any(estimates.possible(one, command) for one in ticket.estimates[-1:])
     return command is not RateTicket if not ticket.closed else command not in _ONLY_WHILE_OPEN
 
 

@@ -103,13 +103,15 @@ def test_a_requester_decides_on_their_own_and_asks_for_nothing(agent: Client, cl
         ("giveEstimate", {"leastSeconds": 60}),
     ):
         assert claire.refused(command, ticket=ticket["id"], **more) == ("FORBIDDEN", None)
-    assert claire.ask("query($i: ID!) { ticket(id: $i) { estimates { id } viewerCan } }", i=ticket["id"]) == {
-        "estimates": [{"id": offer["id"]}],
-        "viewerCan": [
-            *("watchTicket", "unwatchTicket", "addComment", "editComment", "withdrawComment", "attachFile"),
-            *("answerEstimateQuestion", "acceptEstimate", "declineEstimate"),
-        ],
-    }
+    can = "query($i: ID!) { ticket(id: $i) { estimates { id viewerCan } } }"
+    answer = ["answerEstimateQuestion", "acceptEstimate", "declineEstimate"]
+    assert claire.ask(can, i=ticket["id"])["estimates"] == [{"id": offer["id"], "viewerCan": answer}]
+    assert agent.ask(can, i=ticket["id"])["estimates"][0]["viewerCan"] == [
+        *("askEstimateQuestion", "answerEstimateQuestion", "giveEstimate", "acceptEstimate", "declineEstimate")
+    ]
+    assert agent.ask(can, i=other["id"])["estimates"][0]["viewerCan"] != []
+    claire.done("acceptEstimate", ESTIMATES, ticket=ticket["id"], estimate=offer["id"])
+    assert claire.ask(can, i=ticket["id"])["estimates"][0]["viewerCan"] == []
     assert foreign["state"] == "REQUESTED"
 
 

@@ -1,6 +1,7 @@
 """The ticket: what each command does, what it refuses, and what holds after any sequence of commands."""
 
 from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
 from types import NoneType
 from typing import Any, get_args
 
@@ -31,6 +32,8 @@ from domain.files import Upload
 from domain.text import FieldValue, prose
 from domain.tickets import (
     AddComment,
+    AnswerEstimateQuestion,
+    AskEstimateQuestion,
     AssignTicket,
     AttachmentCommand,
     ChangeRole,
@@ -38,6 +41,7 @@ from domain.tickets import (
     CommentAdded,
     EditComment,
     FieldSet,
+    GiveEstimate,
     LinkKind,
     OpenTicket,
     ParentRemoved,
@@ -47,6 +51,7 @@ from domain.tickets import (
     PriorityChanged,
     RankTicket,
     RequesterChanged,
+    RequestEstimate,
     RoleChanged,
     ServiceBound,
     ServiceUnbound,
@@ -786,6 +791,8 @@ OPENINGS = st.builds(
 )
 UPLOADED = Upload(bytes=4, sha256="00" * 32, content="somewhere", head=b"text")
 INSTANTS = st.datetimes(timezones=st.none() | st.timezones())
+SECONDS = st.integers(-1, 10**9)
+PRICES = st.sampled_from([Decimal(0), Decimal("0.5"), Decimal(-1), Decimal("NaN"), Decimal(10) ** 13])
 WORDS: dict[str, st.SearchStrategy[Any]] = {
     "ticket": st.just(TICKET),
     "role": SOME_ROLES,
@@ -822,6 +829,17 @@ WORDS: dict[str, st.SearchStrategy[Any]] = {
     "before": st.sampled_from(PARENTS),
     "to": st.sampled_from(Place),
     "sensitive": st.booleans(),
+    "score": st.integers(0, 6),
+    "about": TEXTS,
+    "text": TEXTS,
+    "estimate": st.sampled_from(COMMENTS),
+    "question": st.sampled_from(COMMENTS),
+    "least_seconds": SECONDS,
+    "most_seconds": SECONDS,
+    "least_price": PRICES,
+    "most_price": PRICES,
+    "currency": st.sampled_from(["EUR", "JPY", "?"]),
+    "valid_until": st.sampled_from([START.date(), NOW.date()]),
 }
 """What may stand in a field of a command, by its name: a new command joins by naming no field that is unknown here."""
 
@@ -830,7 +848,9 @@ def any_of(kind: type[CommandToTicket]) -> st.SearchStrategy[CommandToTicket]:
     required: dict[str, st.SearchStrategy[Any]] = {}
     optional: dict[str, st.SearchStrategy[Any]] = {}
     for field in msgspec.structs.fields(kind):
-        values = WORDS[field.name] | st.none() if NoneType in get_args(field.type) else WORDS[field.name]
+        # A comment is one of the ticket's, or what is said of a rating.
+        said = TEXTS if field.name == "comment" and str in get_args(field.type) else WORDS[field.name]
+        values = said | st.none() if NoneType in get_args(field.type) else said
         # Who gives the command stands there before it is decided.
         (required if field.required or field.name == "person" else optional)[field.name] = (
             WORDS["person"] if field.name == "person" else values
@@ -941,7 +961,15 @@ class World:
         # Where a card stands depends on its neighbours, who do not move here: tests of ranking repeat it among them.
         if isinstance(command, EditComment):
             around = msgspec.structs.replace(around, text=prose(command.body, "body"))
-        if not isinstance(command, AddComment | AttachmentCommand | RankTicket | OpenTicket):
+        says = (
+            AddComment
+            | AttachmentCommand
+            | RequestEstimate
+            | AskEstimateQuestion
+            | AnswerEstimateQuestion
+            | GiveEstimate
+        )
+        if not isinstance(command, says | RankTicket | OpenTicket):
             assert tickets.decide(after, command, around) == [], "a repeated command is harmless"
         for target, requires in tickets.available_transitions(after, self.workflows):
             if not requires:
