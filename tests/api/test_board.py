@@ -115,5 +115,5 @@ def _asked(name: str, of: Any) -> str:
 
 
 def _cards(client: Client, fields: str) -> list[Any]:
-    board = client.ask(f"{{ board {{ cells {{ column cards {{ nodes {{ {fields} }} }} }} }} }}")
+    board = client.ask(f"{{ board(cardsPerCell: 10) {{ cells {{ column cards {{ nodes {{ {fields} }} }} }} }} }}")
     return [card for cell in board["cells"] for card in cell["cards"]["nodes"]]

@@ -110,4 +110,4 @@ def test_names_that_are_there_are_found_and_shared_ones_left_out(
     known = known_names(database, operator(workspace.id))
     assert known.people["Ann"] == ann
     assert "Bob" not in known.people
-    assert known.teams == {"First line": team}
+    assert known.teams == {"First line": team, "first": team, str(team): team}

@@ -157,7 +157,15 @@ def test_events_of_other_streams_say_what_they_changed(world: World) -> None:
         ("TeamRenamed", {"name": ("One", "First")}),
         ("TeamLeft", {"members": ([str(anna)], [])}),
         ("ServiceRenamed", {"name": ("Site", "The site")}),
-        ("RoleDefined", {"roles.CALL": (None, {"key": "CALL", "name": "Call", "workflow": "task", "requires": []})}),
+        (
+            "RoleDefined",
+            {
+                "roles.CALL": (
+                    None,
+                    {"key": "CALL", "name": "Call", "workflow": "task", "requires": [], "expects_change": False},
+                )
+            },
+        ),
     ]
     assert all(event.ticket is None for event in found)
     assert {event.stream for event in found} >= {anna, line, site}
