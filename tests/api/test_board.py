@@ -93,7 +93,8 @@ def test_a_card_shows_the_same_whatever_else_is_asked_of_it(admin: Client) -> No
     )
     admin.done("addComment", "ticket { key }", ticket=held["id"], body="Who has the key?")
     fields = [_asked(name, field.type) for name, field in _fields("Ticket") if "Connection" not in str(field.type)]
-    together = _cards(admin, " ".join(fields))
+    halves = [_cards(admin, " ".join(fields[start::2])) for start in (0, 1)]  # all at once would cost too much
+    together = [one | other for one, other in zip(*halves, strict=True)]
     assert len(together) == 2
     for field in fields:
         name = field.split()[0]
@@ -115,5 +116,5 @@ def _asked(name: str, of: Any) -> str:
 
 
 def _cards(client: Client, fields: str) -> list[Any]:
-    board = client.ask(f"{{ board(cardsPerCell: 10) {{ cells {{ column cards {{ nodes {{ {fields} }} }} }} }} }}")
+    board = client.ask(f"{{ board {{ cells {{ column cards {{ nodes {{ {fields} }} }} }} }} }}")
     return [card for cell in board["cells"] for card in cell["cards"]["nodes"]]

@@ -145,7 +145,7 @@ class Commander:
             return {}
         loaded = self._store.workspace(self._actor.workspace).load([ticket]).get(ticket)
         state: Any = loaded.state if loaded else None
-        within = list(_ids(msgspec.to_builtins(state, builtin_types=(UUID, datetime))))
+        within = list(_ids(msgspec.to_builtins(state, builtin_types=(UUID, datetime), enc_hook=list)))
         return {"ticket": ticket, "status": WORKFLOWS.get(getattr(state, "workflow", "")), "": within}
 
     def _struct(self, kind: Any, inside: dict[str, Any]) -> Any:
