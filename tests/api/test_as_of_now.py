@@ -103,7 +103,12 @@ def agreed(client: Client) -> str:
 def test_every_answer_as_of_now_is_the_live_one(company: Workspace, token: Callable[..., Client]) -> None:
     client = token(company, Scope.ADMIN)
     answered = set()
-    past = {name: field for name, field in fields_of("Query").items() if "asOf" in field.args}
+    # What hangs on a repository, which no command of chance fills, has its past in test_traceability_chain.
+    past = {
+        name: field
+        for name, field in fields_of("Query").items()
+        if "asOf" in field.args and "repository" not in field.args and name != "trace"
+    }
     for name, field in past.items():
         for arguments in some_arguments(client, name):
             for selected in selections(field, deep=name not in ("ticket", "boardCell")):  # what `tickets` shows
