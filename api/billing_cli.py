@@ -11,9 +11,7 @@ import click
 from api.ids import Kind, WrongId, decode
 from api.imports import choose_workspace
 from api.runtime import home, open_database
-from api.sheets.formats import BY_ENDING, named
-from api.sheets.pdf_format import TooLong
-from api.sheets.ubl_format import NoSuchForm
+from api.sheets.formats import BY_ENDING, NotWritten, named
 from application.event_store.database import Database
 from application.workspaces import operator
 from domain.contracts import DocumentKind
@@ -117,7 +115,7 @@ def _write(drawn: Drawn, ending: str, output: Path | None, key: str | None) -> N
         try:
             sheet = asyncio.run(_draw(database, workspace.id, drawn))
             body = BY_ENDING[ending].render(sheet)
-        except (BadInput, TooLong, NoSuchForm) as error:
+        except (BadInput, NotWritten) as error:
             raise click.ClickException(str(error)) from None
         except OverflowError:
             raise click.ClickException("There is no such day.") from None

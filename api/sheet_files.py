@@ -19,9 +19,7 @@ from api.attachment_files import disposition
 from api.http import AnyRequest, answer_with, authenticated
 from api.ids import Kind, WrongId, decode
 from api.runtime import Runtime
-from api.sheets.formats import BY_ENDING, Format, named
-from api.sheets.pdf_format import TooLong
-from api.sheets.ubl_format import NoSuchForm
+from api.sheets.formats import BY_ENDING, Format, NotWritten, named
 from domain.sheets import Sheet
 from projections import sheets
 from projections.reading import NOW, BadInput, Moment, View
@@ -81,7 +79,7 @@ async def _answered(
         body = await to_thread.run_sync(format.render, sheet, limiter=runtime.sheet_threads)
     except WrongId:
         return _failed(errors.NOT_FOUND, "There is no such document, or none that you may see.")
-    except (BadInput, TooLong, NoSuchForm) as error:
+    except (BadInput, NotWritten) as error:
         return _failed(errors.BAD_USER_INPUT, str(error))
     except (ValueError, OverflowError):
         return _failed(errors.BAD_USER_INPUT, "There is no such day.")

@@ -30,8 +30,8 @@ from reportlab.platypus import (
     Table,
 )
 
+from api.sheets.formats import NotWritten
 from api.sheets.words import Reader, reader
-from api.sheets.xlsx_format import title
 from domain.sheets import Item, ItemKind, Sheet, SheetKind, by_ticket, summed
 
 LINES_LIMIT = 10_000
@@ -48,14 +48,10 @@ _BETWEEN = 2 * _SIDE
 _SIZE = 8.5
 
 
-class TooLong(Exception):
-    """It has more lines than a PDF is made of."""
-
-
 def as_pdf(sheet: Sheet) -> bytes:
-    """Raises TooLong."""
+    """Raises NotWritten."""
     if len(sheet.items) > LINES_LIMIT:
-        raise TooLong(f"A PDF has {LINES_LIMIT:,} lines at most. Ask for fewer days, or for CSV or XLSX.")
+        raise NotWritten(f"A PDF has {LINES_LIMIT:,} lines at most. Ask for fewer days, or for CSV or XLSX.")
     _register()
     stream = io.BytesIO()
     _Paper(sheet).write(stream)
@@ -96,7 +92,7 @@ class _Paper:
         document = BaseDocTemplate(
             stream,
             pagesize=self._size,
-            title=title(sheet, self._reads),
+            title=self._reads.title(sheet),
             author=sheet.seller,
             creator="Proteus",
             lang=self._reads.locale.language,
@@ -138,7 +134,7 @@ class _Paper:
         half = self._width / 2
         table = Table([[_named(left, half), _named(right, half)]], colWidths=[half, half])
         table.setStyle([("VALIGN", (0, 0), (-1, -1), "TOP"), ("LEFTPADDING", (0, 0), (-1, -1), 0)])
-        return [Paragraph(f"<b>{escape(title(sheet, reads))}</b>", _TITLE), table, Spacer(0, 5 * mm)]
+        return [Paragraph(f"<b>{escape(reads.title(sheet))}</b>", _TITLE), table, Spacer(0, 5 * mm)]
 
     # ---- the lines
 
@@ -323,7 +319,7 @@ class _Paper:
     def _page_said(self, canvas: Canvas, page: int, pages: int) -> None:
         canvas.setFont(_REGULAR, 8)
         canvas.setFillColor(_GREY)
-        canvas.drawString(_MARGIN, _FOOT - 4 * mm, title(self._sheet, self._reads))
+        canvas.drawString(_MARGIN, _FOOT - 4 * mm, self._reads.title(self._sheet))
         canvas.drawRightString(
             _MARGIN + self._width, _FOOT - 4 * mm, self._reads.words.page.format(page=page, pages=pages)
         )

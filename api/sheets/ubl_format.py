@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from xml.etree.ElementTree import Element, SubElement, register_namespace, tostring
 
+from api.sheets.formats import NotWritten
 from api.sheets.words import Reader, reader
 from domain.money import TaxShare
 from domain.sheets import Item, ItemKind, Sheet, SheetKind
@@ -27,14 +28,10 @@ register_namespace("cac", _AGGREGATE)
 register_namespace("cbc", _BASIC)
 
 
-class NoSuchForm(Exception):
-    """UBL has no document for it."""
-
-
 def as_ubl(sheet: Sheet) -> bytes:
-    """Raises NoSuchForm."""
+    """Raises NotWritten."""
     if sheet.kind is SheetKind.ACT:
-        raise NoSuchForm("UBL has no document for an act. Take the invoice, or another format.")
+        raise NotWritten("UBL has no document for an act. Take the invoice, or another format.")
     return _Document(sheet).written()
 
 

@@ -12,7 +12,7 @@ from babel.numbers import NumberPattern, parse_pattern
 
 from domain.billing import Treatment
 from domain.money import DIGITS
-from domain.sheets import ItemKind, SheetKind
+from domain.sheets import ItemKind, Sheet, SheetKind
 
 
 class Words(msgspec.Struct, frozen=True, kw_only=True):
@@ -197,6 +197,14 @@ class Reader(msgspec.Struct, frozen=True):
 
     words: Words
     locale: Locale
+
+    def title(self, sheet: Sheet) -> str:
+        """Of a document, as its head."""
+        words = self.words
+        kind = words.credit if sheet.kind is SheetKind.INVOICE and sheet.total < 0 else words.kinds[sheet.kind]
+        if sheet.number is None:
+            return f"{kind} · {words.draft}"
+        return f"{kind} {words.number} {sheet.number}" + (f" · {words.cancelled}" if sheet.cancelled else "")
 
     def money(self, amount: Decimal, currency: str) -> str:
         return str(_pattern(DIGITS[currency]).apply(amount, self.locale))

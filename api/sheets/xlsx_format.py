@@ -7,9 +7,9 @@ from typing import Any
 
 from xlsxwriter import Workbook  # pyright: ignore[reportMissingTypeStubs]
 
-from api.sheets.words import Reader, reader
+from api.sheets.words import reader
 from domain.money import DIGITS
-from domain.sheets import Item, Sheet, SheetKind
+from domain.sheets import Item, Sheet
 
 DAY = 86_400
 TEXT_LIMIT = 32_767
@@ -20,21 +20,13 @@ _WIDTHS = (24, 10, 36, 12, 14, 24, 50, 16, 12, 12, 12, 14)
 def as_xlsx(sheet: Sheet) -> bytes:
     stream = io.BytesIO()
     book: Any = Workbook(stream, {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False})
-    book.set_properties({"title": title(sheet, reader(sheet.language)), "created": datetime.now(UTC)})
+    book.set_properties({"title": reader(sheet.language).title(sheet), "created": datetime.now(UTC)})
     page = _Page(book, sheet)
     page.write()
     if sheet.compared:
         page.compare()
     book.close()
     return stream.getvalue()
-
-
-def title(sheet: Sheet, reads: Reader) -> str:
-    words = reads.words
-    kind = words.credit if sheet.kind is SheetKind.INVOICE and sheet.total < 0 else words.kinds[sheet.kind]
-    if sheet.number is None:
-        return f"{kind} · {words.draft}"
-    return f"{kind} {words.number} {sheet.number}" + (f" · {words.cancelled}" if sheet.cancelled else "")
 
 
 class _Page:
@@ -76,7 +68,7 @@ class _Page:
     def _top(self) -> int:
         sheet, reads = self._sheet, self._reads
         words = reads.words
-        self._page.write_string(0, 0, title(sheet, reads), self._title)
+        self._page.write_string(0, 0, reads.title(sheet), self._title)
         said = [
             (words.seller, sheet.seller),
             (words.buyer, sheet.buyer),

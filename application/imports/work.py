@@ -289,7 +289,7 @@ class _Writer:
     def _make(self, chunk: "_Chunk", one: Session, person: UUID, ticket: UUID, new: dict[str, int]) -> None:
         """The person and the ticket, where no row before had them."""
         at = self._opened[one.ticket]
-        if person not in self._made | chunk.made and one.person not in self._people:
+        if one.person not in self._people and person not in self._made and person not in chunk.made:
             added = PersonAdded(kind=PersonKind.STAFF, name=one.person)
             self._add(chunk, person, added, at, self._file_name, subject=person)
             chunk.counts.people_added += 1

@@ -1,6 +1,8 @@
 """Sheets as files, of what rarely comes: long tables, hostile texts, currencies without cents, hours at the edges."""
 
 import io
+import subprocess
+import sys
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -12,9 +14,9 @@ from openpyxl import load_workbook
 from pypdf import PdfReader
 
 from api.sheets.csv_format import as_csv
-from api.sheets.formats import named
-from api.sheets.pdf_format import TooLong, as_pdf
-from api.sheets.ubl_format import NoSuchForm, as_ubl
+from api.sheets.formats import NotWritten, named
+from api.sheets.pdf_format import as_pdf
+from api.sheets.ubl_format import as_ubl
 from api.sheets.words import reader
 from api.sheets.xlsx_format import as_xlsx
 from domain.billing import Treatment
@@ -169,10 +171,16 @@ def test_an_act_has_places_to_sign_and_no_form_in_ubl() -> None:
     text = "".join(pages(act))
     assert "Акт выполненных работ № 7" in text
     assert text.count("Подпись ____") == 2
-    with pytest.raises(NoSuchForm):
+    with pytest.raises(NotWritten):
         as_ubl(act)
 
 
 def test_more_lines_than_a_pdf_is_made_of_are_refused() -> None:
-    with pytest.raises(TooLong):
+    with pytest.raises(NotWritten):
         as_pdf(a_sheet(*([an_item()] * 10_001)))
+
+
+def test_a_server_that_starts_waits_for_no_library_of_a_format() -> None:
+    code = "import sys, api.app, api.sheet_files; print({'reportlab', 'xlsxwriter'} & sys.modules.keys())"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={})
+    assert answer.stdout == "set()\n"
