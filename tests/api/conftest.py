@@ -33,10 +33,10 @@ _numbers = itertools.count(1)
 def every_refusal_has_its_test() -> Iterator[None]:
     """Whatever any test of the API is refused stands in the table from which test_mutations.py tests each refusal."""
     yield
-    from tests.api.refusals import codes  # which makes clients, as the tests do
+    from tests.api.refusals.table import codes  # which makes clients, as the tests do
 
     missing = {(mutation, code) for mutation, code in REFUSED if code not in codes(mutation)}
-    assert not missing, f"not in tests/api/refusals.py: {missing}"
+    assert not missing, f"not in tests/api/refusals/: {missing}"
 
 
 class Server(NamedTuple):

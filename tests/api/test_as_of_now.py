@@ -47,11 +47,9 @@ def company(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Workspa
     return workspace
 
 
-def moments(client: Client) -> Iterator[str]:
-    yield f'{{position: "{client.ask("{ status { head } }")["head"]}"}}'
-    now = datetime.now(UTC).isoformat()
-    yield f'{{recordedAt: "{now}"}}'
-    yield f'{{occurredAt: "{now}"}}'
+def moments(client: Client) -> list[str]:
+    head, now = client.ask("{ status { head } }")["head"], datetime.now(UTC).isoformat()
+    return [f'{{position: "{head}"}}', f'{{recordedAt: "{now}"}}', f'{{occurredAt: "{now}"}}']
 
 
 def plain(answer: Any) -> Any:
@@ -111,11 +109,12 @@ def test_every_answer_as_of_now_is_the_live_one(company: Workspace, token: Calla
     }
     for name, field in past.items():
         for arguments in some_arguments(client, name):
+            instants = moments(client)
             for selected in selections(field, deep=name not in ("ticket", "boardCell")):  # what `tickets` shows
                 asked = f"{name}({arguments}) {selected}".replace("()", "")
                 live = client.send(f"{{ {asked} }}")
                 assert "errors" not in live, (asked, live["errors"])
-                for moment in moments(client):
+                for moment in instants:
                     then = client.send(f"{{ {name}({arguments} asOf: {moment}) {selected} }}")
                     assert list(differing(plain(live), plain(then))) == [], (asked, moment)
                 answered.add(name)

@@ -14,7 +14,9 @@ from application.workspaces import create_workspace
 from domain.errors import ErrorCode
 from tests.api.asking import Client
 from tests.api.conftest import Server
-from tests.api.refusals import ABSENT, COMMON, FAR_AHEAD, MUTATIONS, Case, Scene
+from tests.api.refusals.cases import ABSENT, COMMON, Case
+from tests.api.refusals.scene import FAR_AHEAD, Scene
+from tests.api.refusals.table import MUTATIONS
 from tests.api.walking import fields_of
 
 BY_HTTP = {ErrorCode.FILE_TOO_LARGE}
