@@ -14,6 +14,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from application.embedded_postgres import EmbeddedPostgres
 from application.event_store.database import Database, Role
+from application.event_store.wakeup import CHANNEL
 from domain.tickets import AddComment
 from projections.registry import TOGETHER
 from tests.application.recording import Company
@@ -64,10 +65,10 @@ def hear(postgres: EmbeddedPostgres, database: Database, workers: int) -> None:
     """Waits until so many workers are there: each of their engines has a connection that hears of appends, and their
     sequencer one."""
     name = conninfo_to_dict(database.url)["dbname"]
-    query = "select count(*) from pg_stat_activity where datname = %s and query ilike 'listen %%'"
+    query = "select count(*) from pg_stat_activity where datname = %s and query = %s"
     with psycopg.connect(postgres.dsn, autocommit=True) as superuser:
         listeners = workers * (len(TOGETHER) + 1)
-        until(lambda: superuser.execute(query, (name,)).fetchone() == (listeners,), f"{workers} workers")
+        until(lambda: superuser.execute(query, (name, f"listen {CHANNEL}")).fetchone() == (listeners,), f"{workers} workers")
 
 
 def epochs(database: Database) -> dict[str, int]:
