@@ -11,6 +11,7 @@ import psycopg
 
 from api import used_up
 from application.contracts import reach_alerts
+from application.event_store.attempts import StoreUnavailable
 from application.event_store.database import Connection, Database, Role
 from application.event_store.follower import Deposed, Leadership
 from application.event_store.streams import EventStore
@@ -146,7 +147,7 @@ class Accounts:
         for one in moved:
             try:
                 await self._settle(one)
-            except psycopg.OperationalError:
+            except (psycopg.OperationalError, StoreUnavailable):
                 raise
             except Exception:
                 log.exception("contract %s of workspace %s was not settled", one.contract, one.workspace)
@@ -161,6 +162,7 @@ class Accounts:
             await asyncio.to_thread(self._alert, one.workspace, settled)
             stand = settled.stand
             await used_up.report(self._store, view, one.contract, stand.packages, stand.day)
+            await asyncio.to_thread(settling.told, self._connection, settled)
 
     def _alert(self, workspace: UUID, settled: settling.Settled) -> None:
         """After what was settled can be asked for: who hears of it finds it."""

@@ -21,8 +21,10 @@ from projections.projection import secure
 from projections.reading import Moment, View
 from projections.rows import ContractRow
 
-RULES = 1
+RULES = 2
 """Counts up when what work comes to is worked out otherwise than before."""
+STAMP = f"{RULES} {version('holidays')}"
+"""Of the rules: what `terms` begins with."""
 
 FOLLOWER = "accounts"
 """Under which name whoever settles leads."""
@@ -35,9 +37,9 @@ create table settled_day (
   contract   uuid not null,
   day        date not null,     -- a month's last, or one that no work comes after
   newest     boolean not null,  -- no work comes after it: there is one such row
-  version    integer not null,  -- of the contract
+  version    integer not null,  -- of the contract, when all was told that follows; 0: it was not
   changes    bigint not null,   -- how often the work until the month's end had moved; of the newest: all work
-  terms      text not null,     -- a digest of those until then, and of the rules
+  terms      text not null,     -- the rules' stamp, and a digest of those until then
   carried    json not null,
   primary key (contract, day)
 );
@@ -163,12 +165,9 @@ async def moved(view: View, contract: UUID) -> tuple[int, int]:
 
 
 def digest(row: ContractRow, day: date) -> str:
-    """Of all that the days up to this one depend on, except for the work."""
+    """Of all that the days up to this one depend on, except for the work; after the rules' stamp."""
     agreed = Contract(
         client=row.client, name="", versions=tuple(row.versions), grants=tuple(row.grants), last_day=row.last_day
     )
     told = msgspec.json.encode(settled_by(agreed, day))
-    return hashlib.blake2b(told, key=_RULES, digest_size=16).hexdigest()
-
-
-_RULES = f"{RULES} {version('holidays')}".encode()
+    return f"{STAMP} {hashlib.blake2b(told, digest_size=16).hexdigest()}"

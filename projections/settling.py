@@ -48,7 +48,7 @@ class SettledDay(msgspec.Struct, frozen=True, kw_only=True):
     contract: UUID
     day: date
     newest: bool
-    version: int
+    version: int = 0
     changes: int
     terms: str
     carried: Carried
@@ -83,7 +83,8 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True):
 
 def unsettled(connection: Connection, after: int, but: Sequence[UUID] = ()) -> list[Unsettled]:
     """Some of all workspaces' contracts that have work, and that moved after a position of the log; without these."""
-    return [Unsettled(*row) for row in connection.execute(_UNSETTLED, (after, after, list(but), BATCH)).fetchall()]
+    arguments = (after, after, list(but), accounts.STAMP, BATCH)
+    return [Unsettled(*row) for row in connection.execute(_UNSETTLED, arguments).fetchall()]
 
 
 _UNSETTLED = """
@@ -94,7 +95,8 @@ select x.workspace, x.contract
   cross join lateral (select sum(m.changes) as changes from billed_month m where m.contract = x.contract) m
   left join settled_day s on s.contract = x.contract and s.newest
  where m.changes is not null and x.contract <> all(%s)
-   and (s.changes is distinct from m.changes or s.version is distinct from k.version)
+   and (s.changes is distinct from m.changes or s.version is distinct from k.version
+        or not starts_with(s.terms, %s))
  limit %s
 """
 
@@ -121,14 +123,14 @@ async def settle(view: View, contract: UUID) -> Settled | None:
 
     async def until(day: date, *, newest: bool) -> Carried:
         found = (await account(view, row, day, moment, carried)).ledger
+        of_month = sums(one for one in found.charges if one.day >= day.replace(day=1))
         place: dict[str, Any] = {"workspace": view.actor.workspace, "contract": contract, "day": day}
-        of_days.extend(SettledSum(**place, **msgspec.structs.asdict(one)) for one in sums(found.charges))
+        of_days.extend(SettledSum(**place, **msgspec.structs.asdict(one)) for one in of_month)
         changes = sum(count for month, count in months if newest or month <= day)
         days.append(
             SettledDay(
                 **place,
                 newest=newest,
-                version=row.version,
                 changes=changes,
                 terms=digest(row, day),
                 carried=found.carried,
@@ -136,18 +138,18 @@ async def settle(view: View, contract: UUID) -> Settled | None:
         )
         return found.carried
 
-    for day in _ends([month for month, _ in months], kept, now):
+    newest = max(now, await _last_day(view, contract, moment) or now)
+    for day in _ends([month for month, _ in months], kept, newest):
         carried = await until(day, newest=False)
-    last = await _last_day(view, contract, moment)
-    await until(max(now, last or now), newest=True)
+    await until(newest, newest=True)
     return Settled(row=row, kept=kept, days=days, sums=of_days)
 
 
-def _ends(months: Sequence[date], after: date, now: date) -> list[date]:
-    """Last days of months that work touches, or may, and that are over."""
+def _ends(months: Sequence[date], after: date, newest: date) -> list[date]:
+    """Last days of months that work touches, or may, before that of the newest row."""
     ends = {month_end(month) for month in months}
     ends |= {month_end(end + timedelta(days=1)) for end in ends}
-    return sorted(end for end in ends if after < end < now.replace(day=1))
+    return sorted(end for end in ends if after < end < newest.replace(day=1))
 
 
 async def _last_day(view: View, contract: UUID, moment: Moment) -> date | None:
@@ -174,3 +176,10 @@ def write(connection: Connection, settled: Settled) -> None:
         for table, rows in (("settled_day", settled.days), ("settled_sum", settled.sums)):
             insert = sql.SQL("insert into {0} select * from json_populate_recordset(null::{0}, %s::text::json)")
             connection.execute(insert.format(sql.Identifier(table)), (msgspec.json.encode(rows).decode(),))
+
+
+def told(connection: Connection, settled: Settled) -> None:
+    """By whoever leads, once all was said that follows from it: else the contract is settled again."""
+    connection.execute(
+        "update settled_day set version = %s where contract = %s and newest", (settled.row.version, settled.row.id)
+    )

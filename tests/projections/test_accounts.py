@@ -10,6 +10,7 @@ from functools import partial
 from uuid import UUID
 
 import hypothesis.strategies as st
+import msgspec
 import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -19,6 +20,7 @@ from api.settling import Settler
 from application import billing as closing
 from application import clients, contracts, work
 from application.embedded_postgres import EmbeddedPostgres
+from application.event_store.attempts import StoreUnavailable
 from application.event_store.database import Role
 from application.event_store.follower import Leadership
 from application.handling import Context
@@ -41,7 +43,7 @@ from domain.terms import (
 )
 from domain.tickets import OpenTicket
 from domain.work import BillWork, CorrectWork, LogWork, MarkWorkNotBillable, ReverseWork, WorkCommand, WorkEntry
-from projections import accounts, billing, reports
+from projections import accounts, billing, reports, settling
 from projections.contracts import contracts_by_ids
 from projections.engine import Session
 from projections.reading import NOW, Moment
@@ -292,8 +294,56 @@ def test_rows_of_another_release_are_not_used(lab: World, monkeypatch: pytest.Mo
     settle(lab)
     row = lab.ask(partial(contracts_by_ids, ids=[books.contract]))[books.contract]
     assert lab.ask(accounts.settled, [row], ENDS[3], NOW) is not None
-    monkeypatch.setattr(accounts, "_RULES", b"another")
+    monkeypatch.setattr(accounts, "STAMP", "another")
     assert lab.ask(accounts.settled, [row], ENDS[3], NOW) is None
+
+
+def test_contracts_that_another_release_settled_are_settled_anew(lab: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    books = Books(lab, hourly(Rounding()))
+    books.log(datetime(2026, 1, 10, 9, tzinfo=UTC), 2 * H)
+    settle(lab)
+    row = lab.ask(partial(contracts_by_ids, ids=[books.contract]))[books.contract]
+    monkeypatch.setattr(accounts, "STAMP", "another")
+    settle(lab)
+    assert lab.ask(accounts.settled, [row], ENDS[3], NOW) is not None
+
+
+def test_work_on_either_side_of_a_month_s_end_is_told_in_its_own_month(
+    lab: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    books = Books(lab, hourly(Rounding()))
+    for day in (datetime(2026, 3, 10, 9, tzinfo=UTC), datetime(2026, 3, 31, 15, tzinfo=UTC)):
+        books.log(day, 2 * H)
+    books.log(datetime(2026, 4, 1, 9, tzinfo=UTC), H)  # by a clock that is ahead
+    monkeypatch.setattr(settling, "today", lambda _: date(2026, 3, 31))  # March is not over
+    settle(lab)
+    by_month = lab.rows(f"""
+      select d.day, (select sum(seconds) from settled_sum s where s.contract = d.contract and s.day = d.day)
+        from settled_day d where d.contract = '{books.contract}' and d.day > '2026-03-01' order by d.day
+    """)
+    assert by_month == [(ENDS[2], 4 * H), (date(2026, 4, 2), H)]
+
+
+@pytest.mark.parametrize("missed", ["reach_alerts", "used_up.report_used_up"])
+def test_what_could_not_be_told_is_told_later(world: World, monkeypatch: pytest.MonkeyPatch, missed: str) -> None:
+    terms = msgspec.structs.replace(prepaid(Rounding(unit=1), Rollover.NONE), alerts=(50,))
+    books = Books(world, terms)
+    books.agree(GrantHours(contract=books.contract, seconds=2 * H, valid_from=JANUARY))
+    books.log(datetime(2026, 1, 12, 9, tzinfo=UTC), 2 * H)
+    with monkeypatch.context() as failing:
+        failing.setattr(f"api.settling.{missed}", _not_available)
+        with pytest.raises(StoreUnavailable):
+            settle(world)
+    assert books.settled_days() != [], "what is settled helps all the same"
+    settle(world)
+    assert [one.threshold for one in books.state().alerts] == [50]
+    assert len(books.state().used_up) == 1
+    settle(world)
+    assert len(books.state().alerts) == 1, "once"
+
+
+def _not_available(*_: object) -> None:
+    raise StoreUnavailable("the store is gone")
 
 
 def test_one_settles_at_a_time(lab: World) -> None:
