@@ -20,7 +20,7 @@ from domain.contracts import FIRST_DAY, LAST_DAY
 from domain.hour_packages import Package, usage
 from domain.terms import ContractKind, WorkingCalendar
 from projections import accounts, contracts, work
-from projections.billing import account, as_contract, drawn, fixed, is_holiday, standing, today
+from projections.billing import account, as_contract, closed_periods, drawn, fixed, is_holiday, standing, today
 from projections.filters import PageAsk
 from projections.reading import BadInput, Moment, Page, View
 from projections.rows import ContractRow, DrawnStatement
@@ -290,12 +290,13 @@ async def unbilled(view: View, until: date, ask: PageAsk, moment: Moment) -> Pag
     """Of each contract, by name, what no closed statement tells of. Raises BadInput."""
     page = await contracts.contracts(view, None, ask)
     moment, _ = await fixed(view, moment)
-    drafts = [await drawn(view, row.id, None, until, moment) for row in page.nodes]
-    nodes = [
-        UnbilledRow(contract=row, draft=None if draft is None or draft.number is not None else draft)
-        for row, draft in zip(page.nodes, drafts, strict=True)
-    ]
+    nodes = [UnbilledRow(contract=row, draft=await _draft(view, row, until, moment)) for row in page.nodes]
     return Page(nodes=nodes, keys=page.keys, has_next=page.has_next, has_previous=page.has_previous)
+
+
+async def _draft(view: View, row: ContractRow, until: date, moment: Moment) -> DrawnStatement | None:
+    closed = await closed_periods(view, row.id, moment)
+    return await drawn(view, row.id, None, until, moment) if as_contract(row, closed).open_from <= until else None
 
 
 async def uncontracted(view: View, days: Span, moment: Moment) -> UncontractedRow:

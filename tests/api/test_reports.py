@@ -104,6 +104,23 @@ def test_what_is_not_billed_is_told_until_it_is_closed(admin: Client, told: Told
     assert before["totalCount"] == 2
 
 
+def test_no_day_that_a_closed_statement_tells_of_is_unbilled(admin: Client, told: Told) -> None:
+    for until in ("2026-02-28", "2026-03-31"):
+        closed = admin.command("closePeriod", "statement { number }", contract=told.hourly, until=until)
+    later = agree(admin, {"kind": "PREPAID", "currency": "EUR"}, name="Later", appliesFrom="2026-06-01")["id"]
+
+    def drafts(until: str, **more: Any) -> dict[str, Any]:
+        nodes = admin.ask(UNBILLED, until=until, **more)["unbilled"]["nodes"]
+        return {
+            one["contract"]["id"]: one["draft"] and (one["draft"]["since"], one["draft"]["amount"]) for one in nodes
+        }
+
+    assert drafts("2026-03-15") == {told.prepaid: ("2026-01-01", "1060.00"), told.hourly: None, later: None}
+    assert drafts("2026-04-30")[told.hourly] == ("2026-04-01", "0.00")
+    before = {"position": str(int(closed["position"]) - 1)}
+    assert drafts("2026-03-15", asOf=before)[told.hourly] == ("2026-03-01", "400.00")
+
+
 def test_hours_that_run_out_or_expire_are_told(admin: Client, told: Told) -> None:
     [ending] = admin.ask(ENDING)["endingHours"]
     assert (ending["contract"]["id"], ending["granted"], ending["left"]) == (told.prepaid, 10 * H, 0)
