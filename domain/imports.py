@@ -5,12 +5,13 @@ right is `domain.access.may_import`.
 """
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from domain import text
+from domain import opening, text
 from domain.errors import InvalidValue
 from domain.participants import WATCHERS_LIMIT
 from domain.text import FieldValue
@@ -92,7 +93,8 @@ def decide(ticket: Ticket | None, row: ImportRow, origin: Origin) -> list[Ticket
     """One event per real change; [] when nothing changes. Raises InvalidValue where a person has moved the ticket
     to another workflow meanwhile: a status of the source's says nothing there."""
     if ticket is None:
-        return [_opened(row, origin), *_estimated((), row)]
+        opened = _opened(row, origin)
+        return [opened, *_done(opening.evolve(opened, _WHENEVER), row), *_estimated((), row)]
     events: list[TicketEvent] = []
     role = ticket.role if row.role is UNSET else row.role
     status = row.status
@@ -127,6 +129,10 @@ def decide(ticket: Ticket | None, row: ImportRow, origin: Origin) -> list[Ticket
         if not text.same_value(ticket.fields.get(key), value)
     ]
     return [*events, *_done(ticket, row), *_estimated(ticket.estimates, row)]
+
+
+_WHENEVER = datetime.min.replace(tzinfo=UTC)
+"""What was done depends on no time."""
 
 
 def _done(ticket: Ticket, row: ImportRow) -> list[TicketEvent]:

@@ -3,14 +3,16 @@
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 from hypothesis import given as for_any
 from hypothesis import strategies as st
 
 from domain import imports, tickets
 from domain.errors import InvalidValue
-from domain.imports import ImportRow, Origin
+from domain.imports import ImportComment, ImportRow, Origin
 from domain.tickets import (
+    CommentAdded,
     Priority,
     PriorityChanged,
     RequesterChanged,
@@ -24,12 +26,15 @@ from domain.tickets import (
     TicketAssigned,
     TicketEvent,
     TicketOpened,
+    TicketRetitled,
     TicketTagged,
     TicketUnassigned,
     TicketUntagged,
+    TicketWatched,
+    Visibility,
 )
 from domain.workflows import Status, StatusCategory, Workflow
-from tests.domain.given import ANNA, BORIS, FIRST_LINE, HOSTING, SECOND_LINE, START, Subject, hour
+from tests.domain.given import ANNA, BORIS, FIRST_LINE, HOSTING, SECOND_LINE, START, Subject, an_id, hour
 
 NEW = Status(key="new", name="New", category=StatusCategory.NEW)
 ACTIVE = Status(key="active", name="Active", category=StatusCategory.ACTIVE)
@@ -109,6 +114,32 @@ def test_a_title_that_is_too_long_is_cut() -> None:
     outcome = imported.when(first_row(title="x" * 400))
     assert outcome.after is not None
     assert outcome.after.title == "x" * 299 + "…"
+
+
+@pytest.mark.parametrize(
+    ("act", "event"),
+    [
+        ({"tagged": "urgent"}, TicketTagged(tags=("urgent",))),
+        ({"tags": ("a", "b"), "untagged": "a"}, TicketUntagged(tags=("a",))),
+        ({"retitled": "Printer"}, TicketRetitled(title="Printer")),
+        ({"assignee": ANNA, "unassigned": ANNA}, TicketUnassigned()),
+        ({"watched": ANNA}, TicketWatched(person=ANNA)),
+        (
+            {"comment": ImportComment(id=an_id(9), author=ANNA, body="Since nine.")},
+            CommentAdded(
+                comment=an_id(9),
+                author=ANNA,
+                body="Since nine.",
+                visibility=Visibility.PUBLIC,
+                in_reply_to=None,
+                mentions=(),
+            ),
+        ),
+    ],
+)
+def test_what_was_done_in_the_first_row_is_done_to_the_opened_ticket(act: dict[str, Any], event: TicketEvent) -> None:
+    stands = {key: said for key, said in act.items() if key in ("tags", "assignee")}
+    imported.when(first_row(**act)).then(msgspec.structs.replace(OPENED, **stands), event)
 
 
 @pytest.mark.parametrize(
