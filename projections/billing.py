@@ -5,6 +5,7 @@ asks, from the last day on that was settled (`projections/accounts`) and that no
 """
 
 import asyncio
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -195,32 +196,68 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
 
 
 CACHED_ACCOUNTS = 50
-_accounts: OrderedDict[tuple[Any, ...], Account] = OrderedDict()
 LONG = 200
 """Entries that are rated beside the event loop: so many take about 5 ms."""
 
 
+class Kept:
+    """Accounts that were asked for last, by all that they depend on. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._accounts: OrderedDict[tuple[Any, ...], Account] = OrderedDict()
+        self._forgotten = 0
+
+    def __len__(self) -> int:
+        return len(self._accounts)
+
+    def find(self, key: tuple[Any, ...]) -> tuple[Account | None, int]:
+        """And how often all was forgotten by now."""
+        with self._lock:
+            if (found := self._accounts.get(key)) is not None:
+                self._accounts.move_to_end(key)
+            return found, self._forgotten
+
+    def keep(self, key: tuple[Any, ...], account: Account, forgotten: int) -> None:
+        """Unless all was forgotten since it was looked for: it may have texts of who was erased meanwhile."""
+        with self._lock:
+            if forgotten == self._forgotten:
+                self._accounts[key] = account
+                if len(self._accounts) > CACHED_ACCOUNTS:
+                    self._accounts.popitem(last=False)
+
+    def forget(self) -> None:
+        with self._lock:
+            self._accounts.clear()
+            self._forgotten += 1
+
+
+kept = Kept()
+
+
 def forget() -> None:
     """Somebody was erased, whose texts the comments may be."""
-    _accounts.clear()
+    kept.forget()
 
 
 async def account(view: View, row: ContractRow, until: date, moment: Moment, after: Carried | None) -> Account:
-    """As known at the moment's position, which is named, of work that began by its time. `after`: what it goes on from;
-    None: from the beginning. Whether the viewer may see the contract is asked before."""
+    """As `worked_out`, or as it was when it was asked for before."""
     assert moment.position is not None, "work must not move while it is read"
     last, changes = await accounts.moved(view, row.id)
     key = (row.id, row.version, min(last, moment.position), changes, moment.occurred_at, until, after and after.day)
-    found = _accounts.get(key)
+    found, forgotten = kept.find(key)
     if found is None:
-        agreed = as_contract(row)
-        work, comments = await work_of(view, row.id, after, month_end(until), moment)
-        found = Account(contract=agreed, ledger=await rated(agreed, work, until, after), comments=comments)
-        _accounts[key] = found
-        if len(_accounts) > CACHED_ACCOUNTS:
-            _accounts.popitem(last=False)
-    _accounts.move_to_end(key)
+        found = await worked_out(view, row, until, moment, after)
+        kept.keep(key, found, forgotten)
     return found
+
+
+async def worked_out(view: View, row: ContractRow, until: date, moment: Moment, after: Carried | None) -> Account:
+    """As known at the moment's position, which is named, of work that began by its time. `after`: what it goes on from;
+    None: from the beginning. Whether the viewer may see the contract is asked before."""
+    agreed = as_contract(row)
+    work, comments = await work_of(view, row.id, after, month_end(until), moment)
+    return Account(contract=agreed, ledger=await rated(agreed, work, until, after), comments=comments)
 
 
 async def rated(contract: Contract, work: Sequence[BillableWork], until: date, after: Carried | None) -> Ledger:

@@ -13,7 +13,7 @@ from application.event_store.database import Connection
 from domain.billing import Carried, Treatment, month_end, sums
 from projections import accounts
 from projections.accounts import digest
-from projections.billing import account, as_contract, known, today
+from projections.billing import as_contract, known, today, worked_out
 from projections.contracts import contracts_by_ids
 from projections.reading import Moment, View
 from projections.rows import ContractRow
@@ -122,7 +122,7 @@ async def settle(view: View, contract: UUID) -> Settled | None:
     of_days: list[SettledSum] = []
 
     async def until(day: date, *, newest: bool) -> Carried:
-        found = (await account(view, row, day, moment, carried)).ledger
+        found = (await worked_out(view, row, day, moment, carried)).ledger
         of_month = sums(one for one in found.charges if one.day >= day.replace(day=1))
         place: dict[str, Any] = {"workspace": view.actor.workspace, "contract": contract, "day": day}
         of_days.extend(SettledSum(**place, **msgspec.structs.asdict(one)) for one in of_month)

@@ -54,7 +54,10 @@ def as_pdf(sheet: Sheet) -> bytes:
         raise NotWritten(f"A PDF has {LINES_LIMIT:,} lines at most. Ask for fewer days, or for CSV or XLSX.")
     _register()
     stream = io.BytesIO()
-    _Paper(sheet).write(stream)
+    try:
+        _Paper(sheet).write(stream)
+    finally:
+        _wide.cache_clear()  # the words may be of somebody who is erased later
     return stream.getvalue()
 
 

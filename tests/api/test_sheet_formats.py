@@ -15,7 +15,7 @@ from pypdf import PdfReader
 
 from api.sheets.csv_format import as_csv
 from api.sheets.formats import NotWritten, named
-from api.sheets.pdf_format import as_pdf
+from api.sheets.pdf_format import _wide, as_pdf
 from api.sheets.ubl_format import as_ubl
 from api.sheets.words import reader
 from api.sheets.xlsx_format import as_xlsx
@@ -75,6 +75,11 @@ def a_sheet(*items: Item, **more: Any) -> Sheet:
 
 def pages(sheet: Sheet) -> list[str]:
     return [page.extract_text() for page in PdfReader(io.BytesIO(as_pdf(sheet))).pages]
+
+
+def test_who_sets_a_pdf_remembers_no_word_of_it() -> None:
+    as_pdf(a_sheet(an_item(comment="Настроил почту Анне")))
+    assert _wide.cache_info().currsize == 0
 
 
 def test_a_long_table_repeats_its_headings_and_counts_its_pages() -> None:

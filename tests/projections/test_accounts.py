@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 import hypothesis.strategies as st
@@ -135,7 +136,7 @@ class Books:
 
     def ask_anew(self) -> None:
         """What was worked out before is forgotten."""
-        billing._accounts.clear()
+        billing.forget()
 
     def settled_days(self) -> list[date]:
         days = self.world.rows("select contract, day from settled_day order by day")
@@ -346,6 +347,33 @@ def _not_available(*_: object) -> None:
     raise StoreUnavailable("the store is gone")
 
 
+def test_what_was_read_before_an_erasure_is_not_kept_after_it(lab: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    books, reads, read = Books(lab, hourly(Rounding())), 0, billing.work_of
+    books.log(datetime(2026, 1, 10, 9, tzinfo=UTC), 2 * H)
+    lab.project()
+
+    async def while_somebody_is_erased(*arguments: Any) -> Any:
+        nonlocal reads
+        reads += 1
+        found = await read(*arguments)
+        if reads == 1:
+            billing.forget()
+        return found
+
+    monkeypatch.setattr(billing, "work_of", while_somebody_is_erased)
+    for times in (1, 2, 2):
+        books.statement(ENDS[0])
+        assert reads == times
+
+
+def test_who_settles_keeps_nothing_of_what_was_said_of_work(lab: World) -> None:
+    books = Books(lab, hourly(Rounding()))
+    books.log(datetime(2026, 1, 10, 9, tzinfo=UTC), 2 * H)
+    billing.forget()
+    settle(lab)
+    assert len(billing.kept) == 0
+
+
 def test_one_settles_at_a_time(lab: World) -> None:
     books = Books(lab, hourly(Rounding()))
     books.log(datetime(2026, 1, 10, 9, tzinfo=UTC), H)
@@ -401,7 +429,7 @@ def test_reports_say_the_same_of_what_is_settled_and_of_what_is_not(lab: World) 
     settled = lab.ask(by_client), lab.ask(endings)
     with lab.database.connect(Role.PROJECTOR) as connection:
         connection.execute("delete from settled_day")
-    billing._accounts.clear()
+    billing.forget()
     assert (lab.ask(by_client), lab.ask(endings)) == settled
     assert sum(row.seconds for row in settled[0]) > 0
 
