@@ -131,34 +131,28 @@ async def quality_trace(view: View, wanted: QualityFilter, ask: PageAsk) -> Page
     cursor = decode_cursor(ask.after, list[str]) if ask.after else None
     if cursor is not None and len(cursor) != KEYS:
         raise BadInput("This cursor does not belong to this list in this order.")
-    arguments: dict[str, Any] = {
-        **{name: getattr(wanted, name) for name in QualityFilter.__struct_fields__},
-        **{f"start{n}": cursor[n] if cursor else None for n in range(KEYS)},
-        "as_of_position": None,
-        "as_of_time": None,
-        "done": [one.value for one in StatusCategory if one.closed],
-        "most": page_size(ask) + 1,
-    }
-    rows = await view.fetch(_PAIRS, arguments)
+    rows = await view.fetch(_PAIRS, _arguments(wanted, cursor or [None] * KEYS, page_size(ask) + 1))
     return page_of([(_pair(row), [str(key) for key in row[-KEYS:]]) for row in rows], ask)
 
 
 async def request_count(view: View, wanted: QualityFilter) -> int:
     """How many requests these are."""
-    arguments = {
-        **{name: getattr(wanted, name) for name in QualityFilter.__struct_fields__},
-        "start0": None,
-        "start1": None,
-        "as_of_position": None,
-        "as_of_time": None,
-        "most": None,
-        "done": [one.value for one in StatusCategory if one.closed],
-    }
-    rows = await view.fetch(f"select count(*) from ({_REQUESTS}) r", arguments)
+    rows = await view.fetch(f"select count(*) from ({_REQUESTS}) r", _arguments(wanted, [None] * KEYS, None))
     return int(rows[0][0])
 
 
-KEYS = 5
+def _arguments(wanted: QualityFilter, start: Sequence[str | None], most: int | None) -> dict[str, Any]:
+    return {
+        **msgspec.structs.asdict(wanted),
+        **{f"start{n}": key for n, key in enumerate(start)},
+        "as_of_position": None,
+        "as_of_time": None,
+        "done": [one.value for one in StatusCategory if one.closed],
+        "most": most,
+    }
+
+
+KEYS = 6
 
 _REQUESTS: LiteralString = f"""
 select t.workspace, t.ticket, t.number, t.closed_at from span t
@@ -179,9 +173,9 @@ select t.workspace, t.ticket, t.number, t.closed_at from span t
    and (%(changed)s::boolean is null or %(changed)s = {_PART_LINKED})
    and (%(start0)s::timestamptz is null
         or (t.standing, t.number) >= (%(start0)s::timestamptz, %(start1)s::bigint))
- order by t.standing, t.number limit %(most)s
+ order by t.standing, t.number limit %(most)s + 1
 """
-"""Each has a row at least: so many are enough for a page."""
+"""Each has a row at least, but the one that a page before may have ended with: so many are enough for a page."""
 
 _PAIRS: LiteralString = f"""
 with recursive wanted as ({_REQUESTS}),
@@ -197,15 +191,16 @@ links as (
 select {CHANGE_COLUMNS.format(at="coalesce(c.committed_at, q.opened_at, e.linked_at)")}, e.confidence, e.evidence,
        w.ticket, e.ticket, w.closed_at, r.score, r.comment, r.rated_by, r.rated_at, r.closed_at,
        w.closed_at as key0, w.number as key1, coalesce(e.repository::text, '') as key2, coalesce(e.kind, '') as key3,
-       coalesce(e.change, '') as key4
+       coalesce(e.change, '') as key4, coalesce(e.ticket::text, '') as key5
   from wanted w
   left join (select p.root, l.* from parts p join links l on l.ticket = p.ticket) e on e.root = w.ticket
   {DETAILS}
   left join rating r on r.ticket = w.ticket and r.closed_at = w.closed_at and {HOLDS}
  where %(start0)s::timestamptz is null
-    or (w.closed_at, w.number, coalesce(e.repository::text, ''), coalesce(e.kind, ''), coalesce(e.change, ''))
-     > (%(start0)s::timestamptz, %(start1)s::bigint, %(start2)s, %(start3)s, %(start4)s)
- order by key0, key1, key2, key3, key4, e.confidence desc limit %(most)s
+    or (w.closed_at, w.number, coalesce(e.repository::text, ''), coalesce(e.kind, ''), coalesce(e.change, ''),
+        coalesce(e.ticket::text, ''))
+     > (%(start0)s::timestamptz, %(start1)s::bigint, %(start2)s, %(start3)s, %(start4)s, %(start5)s)
+ order by key0, key1, key2, key3, key4, key5 limit %(most)s
 """
 
 

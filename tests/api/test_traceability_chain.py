@@ -363,3 +363,23 @@ def test_pairs_of_requests_changes_and_ratings_are_paged(story: Story, admin: Cl
     assert keys(role="INQUIRY", changed=True) == {asked}
     assert claire.codes(PAIRS) == ["FORBIDDEN"]
     assert admin.codes(PAIRS, after="x") == ["BAD_USER_INPUT"]
+
+
+def test_no_pair_is_lost_between_pages(story: Story, admin: Client) -> None:
+    """One change may be made for several parts of one request; and what was asked for is done by then, too."""
+    second = admin.open("Вторая часть", "TASK", parent=story.asked["id"])
+    link = {"repository": story.shop, "ticket": second["id"], "change": story.fix}
+    admin.command("addChangeLink", "", **link)
+    others = [admin.open(f"Вопрос {n}", "INQUIRY") for n in range(2)]
+    for ticket in (story.task, second, story.asked, *others):
+        last = admin.command("transitionTicket", "", ticket=ticket["id"], status="done")
+    admin.wait_for(int(last["position"]))
+    whole = admin.ask(PAIRS, n=50)["nodes"]
+    assert [one["change"]["name"] for one in whole if one["change"]].count(story.fix) == 2
+    paged: list[Any] = []
+    after, more = None, True
+    while more:
+        page = admin.ask(PAIRS, n=1, after=after)
+        paged += page["nodes"]
+        after, more = page["pageInfo"]["endCursor"], page["pageInfo"]["hasNextPage"]
+    assert paged == whole
