@@ -33,7 +33,8 @@ exists (select from change_link l
 """
 _IS_RELEASED: LiteralString = """
 (i.place <= (select max(p.place) from placed p) or exists (
-  select from release_commit c where c.repository = i.repository and c.sha = i.sha)) is true
+  select from release_commit c join placed p on p.id = c.release and p.commit_sha = c.commit_sha
+   where c.repository = i.repository and c.sha = i.sha)) is true
 """
 _COMMITS: LiteralString = """
   from introduction i

@@ -23,6 +23,7 @@ from projections.filters import PageAsk
 from projections.reading import NOW, Moment
 from projections.rebuild import rebuild
 from projections.rows import TraceVia
+from projections.traceability_quality import ChangeGap, gaps
 from projections.traceability_trace import of_commit, of_release
 from tests.gitting import FIRST_SECOND, Work
 from tests.projections.conftest import World, hour
@@ -439,6 +440,24 @@ def test_releases_beside_the_main_branch_have_what_was_picked_for_them(
     assert released(fix, world.moment(position=1)) == []
     shop.scan()
     assert rebuild(world.database, traceability.PROJECTION).same
+
+
+def test_what_a_release_had_before_its_tag_was_moved_is_not_released(world: World, work: Work, shop: Traced) -> None:
+    beginning = work.head()
+    work.branch("stable")
+    own = work.commit("Only on the branch", "own.txt")
+    work.git("tag", "v1")
+    shop.scan()
+    work.git("tag", "--force", "v1", beginning)
+    merge = work.merge("stable", "Merge stable")
+
+    def unreleased() -> set[str]:
+        shop.scan()
+        return {one.name for one in world.ask(gaps, shop.id, ChangeGap.NO_RELEASE, None, PAGE).nodes}
+
+    assert unreleased() == {own}
+    work.git("tag", "v2", merge)
+    assert unreleased() == set()
 
 
 def test_requesters_see_no_changes(world: World, work: Work, shop: Traced) -> None:
