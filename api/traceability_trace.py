@@ -22,8 +22,14 @@ from api.ticket_fields import ticket_url
 from api.traceability import CodeChange, Repository
 from application.traceability.clones import blamed
 from domain.traceability import references
-from projections import filters, traceability_releases, traceability_repositories, traceability_trace
-from projections.reading import NOW
+from projections import (
+    filters,
+    traceability_costs,
+    traceability_releases,
+    traceability_repositories,
+    traceability_trace,
+)
+from projections.reading import NOW, Moment
 from projections.registry import TICKET_READ_MODELS
 from projections.rows import (
     ArtifactRow,
@@ -267,8 +273,14 @@ async def _trace(
     """
     must_read_all(info)
     await once_passed(info, min_position, *TICKET_READ_MODELS, "billing")
+    trace = await _begun(info, of, await info.context.view.moment(asked(as_of, filters.AsOf)))
+    await traceability_costs.walk(trace)
+    return trace
+
+
+async def _begun(info: Info, of: TraceInput, moment: Moment) -> Traced:
+    """From what is named to changes, tickets and releases."""
     view = info.context.view
-    moment = await view.moment(asked(as_of, filters.AsOf))
     if line := given(of.line):
         sha = await _blamed(info, line)
         return await traceability_trace.of_commit(view, sha, decode(line.repository, Kind.REPOSITORY), moment)

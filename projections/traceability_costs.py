@@ -1,9 +1,10 @@
 """What tickets cost and how their results were liked: ticket -> hours -> statements, ticket -> rating."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, LiteralString
+from typing import LiteralString
 from uuid import UUID
 
 from domain.billing import Charge
@@ -12,45 +13,61 @@ from projections import billing
 from projections.ratings import HOLDS
 from projections.reading import Moment, View
 from projections.rows import DrawnStatement, RatingRow, TracedStatementRow, TracedWorkRow, TraceNodeRow, TraceVia
+from projections.traceability_trace import Trace
 
-if TYPE_CHECKING:
-    from projections.traceability_trace import Trace
+WORK_LIMIT = 200
+"""Tickets of one answer, by contract, whose work is shown."""
+STATEMENTS_LIMIT = 100
+"""Of one answer: each is worked out anew."""
+RATINGS_LIMIT = 1_000
 
-TICKETS_LIMIT = 200
-"""Of one answer, whose statements are drawn."""
 
-
-async def walk(trace: "Trace") -> None:
+async def walk(trace: Trace) -> None:
     """From the trace's tickets to their hours, the statements that these stand in, and their ratings."""
     tickets = trace.tickets()
     if not tickets:
         return
     worked = await work_of(trace.view, tickets, trace.moment)
-    for row in worked:
+    trace.cut |= len(worked) > WORK_LIMIT
+    under: defaultdict[UUID, dict[UUID, tuple[TracedWorkRow, TraceNodeRow]]] = defaultdict(dict)
+    for row in worked[:WORK_LIMIT]:
         until = row.until.date().isoformat()
         evidence = f"{row.entries} entries by {row.people} people, {row.since.date().isoformat()} to {until}"
         node = trace.other(TraceNodeRow(work=row))
         trace.step(trace.ticket(row.ticket), node, TraceVia.WORK, 100, evidence)
-        if row.contract is None:
-            continue
-        trace.step(node, trace.contract(row.contract), TraceVia.CONTRACT, 100, "its hours count under it")
-        for stated in await statements_of(trace.view, row, trace.moment):
-            name = "not closed yet" if stated.number is None else f"statement {stated.number}"
-            target = trace.other(TraceNodeRow(statement=stated))
-            trace.step(node, target, TraceVia.STATEMENT, 100, f"{stated.lines} lines of it, {name}")
-    for ticket, rating in await ratings_of(trace.view, tickets, trace.moment):
+        if row.contract is not None:
+            trace.step(node, trace.contract(row.contract), TraceVia.CONTRACT, 100, "its hours count under it")
+            under[row.contract][row.ticket] = row, node
+    left = STATEMENTS_LIMIT
+    for contract, work in under.items():
+        left -= await _stated(trace, contract, work, left)
+    rated = await ratings_of(trace.view, tickets, trace.moment)
+    trace.cut |= len(rated) > RATINGS_LIMIT
+    for ticket, rating in rated[:RATINGS_LIMIT]:
         target = trace.other(TraceNodeRow(rating=rating))
         trace.step(trace.ticket(ticket), target, TraceVia.RATING, 100, f"rated {rating.score} of 5")
-    trace.cut |= len({row.ticket for row in worked}) == TICKETS_LIMIT
+
+
+async def _stated(trace: Trace, contract: UUID, work: dict[UUID, tuple[TracedWorkRow, TraceNodeRow]], most: int) -> int:
+    """From the work of tickets under one contract to its statements. Returns how many these are."""
+    drawn = await statements_of(trace.view, contract, [row for row, _ in work.values()], most + 1, trace.moment)
+    trace.cut |= len(drawn) > most
+    for statement in drawn[:most]:
+        name = "not closed yet" if statement.number is None else f"statement {statement.number}"
+        for ticket, lines in _lines(statement).items():
+            if ticket in work:
+                target = trace.other(TraceNodeRow(statement=_stated_row(statement, lines)))
+                trace.step(work[ticket][1], target, TraceVia.STATEMENT, 100, f"{len(lines)} lines of it, {name}")
+    return len(drawn[:most])
 
 
 async def work_of(view: View, tickets: Sequence[UUID], moment: Moment) -> list[TracedWorkRow]:
-    """By ticket and contract; of the first 200 tickets that have any."""
+    """By ticket and contract, those that were worked on first: 200 and one more at most."""
     rows = await view.fetch(
         _WORK,
         {
             "tickets": list(tickets),
-            "most": TICKETS_LIMIT,
+            "most": WORK_LIMIT + 1,
             "as_of_position": moment.position,
             "as_of_time": moment.occurred_at,
         },
@@ -75,47 +92,59 @@ select ticket, contract, count(*), sum(seconds)::bigint, count(distinct person),
 """
 
 
-async def statements_of(view: View, work: TracedWorkRow, moment: Moment) -> list[TracedStatementRow]:
-    """Closed ones of the days of this work, and what is not closed yet."""
-    assert work.contract is not None, "who counts under none is in no statement"
-    first, last = work.since.date() - timedelta(days=1), work.until.date() + timedelta(days=1)
-    closed = await billing.closed_periods(view, work.contract, moment)
+async def statements_of(
+    view: View, contract: UUID, work: Sequence[TracedWorkRow], most: int, moment: Moment
+) -> list[DrawnStatement]:
+    """Of a contract, oldest first: those that may tell of this work, `most` at most. These are closed ones of its days
+    and all after them, which may correct it, and what is not closed yet."""
+    first = min(one.since for one in work).date() - timedelta(days=1)
+    last = max(one.until for one in work).date() + timedelta(days=1)
+    closed = await billing.closed_periods(view, contract, moment)
+    periods = [(one.since, one.until) for one in closed if one.until >= first]
+    ends = max(last, closed[-1].next_day) if closed else last
     drawn = [
-        await billing.drawn(view, work.contract, period.since, period.until, moment)
-        for period in closed
-        if period.since <= last and period.until >= first
+        await billing.drawn(view, contract, since, until, moment) for since, until in [*periods, (None, ends)][:most]
     ]
-    if not closed or closed[-1].until < last:
-        drawn.append(await billing.drawn(view, work.contract, None, last, moment))
-    found = [_stated(one, work) for one in drawn if one is not None]
-    return [one for one in found if one is not None]
+    return [one for one in drawn if one is not None]
 
 
-def _stated(drawn: DrawnStatement, work: TracedWorkRow) -> TracedStatementRow | None:
-    """Corrections of earlier days included."""
-    statement = drawn.statement
-    all_lines: tuple[Charge | Correction, ...] = (*statement.charges, *statement.corrections)
-    lines = [one for one in all_lines if one.ticket == work.ticket]
-    if not lines:
-        return None
+Line = Charge | Correction
+
+
+def _lines(drawn: DrawnStatement) -> dict[UUID, list[Line]]:
+    """By the ticket. Corrections of earlier days included."""
+    lines: tuple[Line, ...] = (*drawn.statement.charges, *drawn.statement.corrections)
+    found: defaultdict[UUID, list[Line]] = defaultdict(list)
+    for one in lines:
+        found[one.ticket].append(one)
+    return found
+
+
+def _stated_row(drawn: DrawnStatement, lines: Sequence[Line]) -> TracedStatementRow:
     return TracedStatementRow(
         contract=drawn.contract.id,
         number=drawn.number,
-        since=statement.since,
-        until=statement.until,
+        since=drawn.statement.since,
+        until=drawn.statement.until,
         lines=len(lines),
         seconds=sum(one.seconds for one in lines),
         billed=sum(one.billed for one in lines),
         amount=sum((one.amount for one in lines), Decimal(0)),
-        currency=statement.currency,
+        currency=drawn.statement.currency,
     )
 
 
 async def ratings_of(view: View, tickets: Sequence[UUID], moment: Moment) -> list[tuple[UUID, RatingRow]]:
+    """Oldest first: 1,000 and one more at most."""
     rows = await view.fetch(
         "select r.ticket, r.score, r.comment, r.rated_by, r.rated_at, r.closed_at from rating r"
         f" where r.workspace = %(workspace)s and r.ticket = any(%(tickets)s) and {HOLDS}"
-        " order by r.closed_at, r.ticket limit 1000",
-        {"tickets": list(tickets), "as_of_position": moment.position, "as_of_time": moment.occurred_at},
+        " order by r.closed_at, r.ticket limit %(most)s",
+        {
+            "tickets": list(tickets),
+            "most": RATINGS_LIMIT + 1,
+            "as_of_position": moment.position,
+            "as_of_time": moment.occurred_at,
+        },
     )
     return [(ticket, RatingRow(**dict(zip(RatingRow.__struct_fields__, row, strict=True)))) for ticket, *row in rows]

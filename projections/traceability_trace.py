@@ -15,7 +15,7 @@ from psycopg import sql
 from domain.errors import InvalidValue
 from domain.traceability import artifacts
 from domain.traceability.repositories import ChangeKind
-from projections import spans, traceability_costs, traceability_releases
+from projections import spans, traceability_releases
 from projections.reading import NOW, Moment, View
 from projections.rows import ArtifactRow, CodeChangeRow, ReleaseRow, TraceNodeRow, TraceStepRow, TraceVia
 from projections.traceability_changes import CHANGE_COLUMNS, CHANGE_WIDTH, DETAILS, EFFECTIVE, code_change
@@ -190,7 +190,6 @@ async def _forward(trace: Trace, *, released: bool = True) -> None:
     await _up(trace)
     if released:
         await _released(trace)
-    await traceability_costs.walk(trace)
 
 
 async def _backward(trace: Trace) -> None:
@@ -202,7 +201,6 @@ async def _backward(trace: Trace) -> None:
     await _up(trace)
     await _released(trace)
     await _artifacts_of_commits(trace)
-    await traceability_costs.walk(trace)
 
 
 _AMONG: LiteralString = (

@@ -13,6 +13,7 @@ from application.handling import Context
 from application.traceability.lines import count_lines
 from application.traceability.scanning import Recording
 from application.workspaces import Workspace, operator
+from projections import billing, traceability_costs
 from tests.api.asking import Client
 from tests.api.conftest import Server
 from tests.api.test_billing import bound, log
@@ -92,6 +93,59 @@ def test_from_a_commit_to_hours_statements_and_the_rating(story: Story, admin: C
         "work counts under it",
     }
     assert claire.codes(TRACE, of={"contract": billed.contract}) == ["FORBIDDEN"]
+
+
+def test_work_that_was_told_of_late_stands_in_the_statement_that_corrects(
+    story: Story, admin: Client, claire: Client
+) -> None:
+    billed = Billed(story, admin, claire)
+    admin.command("closePeriod", "", contract=billed.contract, until="2026-02-28")
+    late = log(admin, billed.ticket, "2026-01-07T09:00:00Z", 2)
+
+    def stated(position: str) -> list[tuple[Any, ...]]:
+        nodes = admin.ask(TRACE, of={"ticket": billed.ticket["id"]}, p=position)["nodes"]
+        found = [one["statement"] for one in nodes if one["statement"]]
+        return [(one["number"], one["lines"], one["seconds"], one["amount"]) for one in found]
+
+    before = [(1, 2, 7200, "199.00"), (2, 1, 3600, "99.50")]
+    assert stated(late["position"]) == [*before, (None, 1, 7200, "199.00")]
+    closed = admin.command("closePeriod", "", contract=billed.contract, until="2026-03-31")
+    assert stated(closed["position"]) == [*before, (3, 1, 7200, "199.00")]
+
+
+def test_each_statement_is_worked_out_once_and_what_is_left_out_is_told(
+    story: Story, admin: Client, claire: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    billed = Billed(story, admin, claire)
+    part = admin.open("Часть", parent=billed.ticket["id"], occurredAt="2026-01-02T00:00:00Z")
+    bind = {"ticket": part["id"], "contract": billed.contract, "occurredAt": "2026-01-02T00:00:00Z"}
+    admin.command("bindContract", "", **bind)
+    last = log(admin, part, "2026-02-04T09:00:00Z", 1)
+    drawn: list[Any] = []
+    draw = billing.drawn
+
+    async def counted(*asked: Any) -> Any:
+        drawn.append(asked[2:4])
+        return await draw(*asked)
+
+    monkeypatch.setattr(billing, "drawn", counted)
+
+    def trace() -> tuple[bool, int, int]:
+        drawn.clear()
+        found = admin.ask(TRACE, of={"ticket": billed.ticket["id"]}, p=last["position"])
+        return found["cut"], len(ends(found, "WORK")), len(ends(found, "STATEMENT"))
+
+    assert (trace(), len(drawn)) == ((False, 2, 3), 2)
+    monkeypatch.setattr(traceability_costs, "WORK_LIMIT", 2)
+    assert trace() == (False, 2, 3)
+    monkeypatch.setattr(traceability_costs, "WORK_LIMIT", 1)
+    assert trace() == (True, 1, 2)
+    monkeypatch.setattr(traceability_costs, "STATEMENTS_LIMIT", 1)
+    assert trace() == (True, 1, 1)
+    # Notes of a release are of tickets: nothing is worked out for them.
+    drawn.clear()
+    admin.ask(NOTES, r=story.shop, tag="v1")
+    assert drawn == []
 
 
 def test_a_trace_is_as_of_any_moment(story: Story, admin: Client, claire: Client) -> None:
@@ -372,8 +426,8 @@ def test_no_pair_is_lost_between_pages(story: Story, admin: Client) -> None:
     admin.command("addChangeLink", "", **link)
     others = [admin.open(f"Вопрос {n}", "INQUIRY") for n in range(2)]
     for ticket in (story.task, second, story.asked, *others):
-        last = admin.command("transitionTicket", "", ticket=ticket["id"], status="done")
-    admin.wait_for(int(last["position"]))
+        done = admin.command("transitionTicket", "", ticket=ticket["id"], status="done")
+        admin.wait_for(int(done["position"]))
     whole = admin.ask(PAIRS, n=50)["nodes"]
     assert [one["change"]["name"] for one in whole if one["change"]].count(story.fix) == 2
     paged: list[Any] = []
