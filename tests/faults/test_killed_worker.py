@@ -68,7 +68,10 @@ def hear(postgres: EmbeddedPostgres, database: Database, workers: int) -> None:
     query = "select count(*) from pg_stat_activity where datname = %s and query = %s"
     with psycopg.connect(postgres.dsn, autocommit=True) as superuser:
         listeners = workers * (len(TOGETHER) + 1)
-        until(lambda: superuser.execute(query, (name, f"listen {CHANNEL}")).fetchone() == (listeners,), f"{workers} workers")
+        until(
+            lambda: superuser.execute(query, (name, f"listen {CHANNEL}")).fetchone() == (listeners,),
+            f"{workers} workers",
+        )
 
 
 def epochs(database: Database) -> dict[str, int]:
