@@ -21,18 +21,18 @@ from api.paging import Connection, ConnectionRow, page_ask
 from api.people import Person, person
 from api.prefetch import found
 from api.scalars import Position
-from api.sheets.links import SheetFile, SheetFileRow, files
+from api.sheets.links import SheetFile, SheetFileRow, statement_files
 from application.billing import handle
 from domain import billing as domain
 from domain import statements, terms
 from domain.billing import FeeKind, Treatment
-from domain.contracts import FIRST_DAY, LAST_DAY, must_be_a_day
+from domain.contracts import must_be_a_day
 from domain.hour_packages import Movement, MovementKind, Package
-from domain.sheets import SheetKind
 from domain.statements import ClosePeriod, Drawn
 from domain.terms import TimeBand
 from projections import billing, estimates, filters
-from projections.reading import NOW, BadInput, Moment, Page, decode_cursor, page_size
+from projections.contracts import as_contract
+from projections.reading import NOW, Moment, Page, decode_cursor, page_size
 from projections.rows import BalanceRow, ComparedRow, DrawnStatement
 
 if TYPE_CHECKING:
@@ -258,8 +258,7 @@ def _closed(drawn: Parent[DrawnStatement]) -> bool:
 
 def _files(drawn: Parent[DrawnStatement], info: Info) -> list[SheetFileRow]:
     """The statement written down, in the client's language; of a draft, as it stands when it is fetched."""
-    days = f"{drawn.statement.since}..{drawn.statement.until}"
-    return files(info, f"statements/{encode(Kind.CONTRACT, drawn.contract.id)}/{days}", SheetKind.STATEMENT)
+    return statement_files(info, drawn.contract.id, drawn.statement.since, drawn.statement.until)
 
 
 async def _estimates(drawn: Parent[DrawnStatement], info: Info) -> list[ComparedRow]:
@@ -302,13 +301,9 @@ async def _statement(
     """Of the days from `since` to `until`; without `since`, of those that no closed statement before tells of. Its
     client's contacts see it too."""
     await once_passed(info, min_position, "billing", "contracts", "estimates", "work", "spans")
-    view, first = info.context.view, given(since)
-    if first is not None and first > until:
-        raise BadInput("since is after until.")
-    if not FIRST_DAY <= (first or until) <= until <= LAST_DAY:
-        raise BadInput(f"Statements tell of days from {FIRST_DAY} to {LAST_DAY}.")
+    view = info.context.view
     moment = await view.moment(asked(as_of, filters.AsOf))
-    drawn = await billing.drawn(view, decode(contract, Kind.CONTRACT), first, until, moment)
+    drawn = await billing.drawn(view, decode(contract, Kind.CONTRACT), given(since), until, moment)
     return drawn if drawn is not None else _nothing()
 
 
@@ -364,9 +359,9 @@ async def _drawn(info: Info, contract: UUID, until: date) -> Drawn | None:
         return None
     return Drawn(
         statement=drawn.statement,
-        contract=billing.as_contract(drawn.contract),
+        contract=as_contract(drawn.contract),
         known=drawn.position,
-        today=billing.today(billing.as_contract(drawn.contract)),
+        today=billing.today(as_contract(drawn.contract)),
     )
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import click
 
+from api.catching_up import catching_up
 from api.ids import Kind, WrongId, decode
 from api.imports import choose_workspace
 from api.runtime import home, open_database
@@ -16,12 +17,10 @@ from application.event_store.database import Database
 from application.workspaces import operator
 from domain.contracts import DocumentKind
 from domain.sheets import Sheet
-from projections import sheets
+from projections import sheets, status
 from projections.contracts import contracts_named
 from projections.documents import numbered
-from projections.engine import Session
 from projections.reading import BadInput, ReadModels, View
-from projections.registry import PROJECTIONS
 
 Drawn = Callable[[View], Awaitable[Sheet]]
 
@@ -111,14 +110,11 @@ def _write(drawn: Drawn, ending: str, output: Path | None, key: str | None) -> N
     """Raises click.ClickException."""
     with open_database(home()) as database:
         workspace = choose_workspace(database, key)
-        _catch_up(database)
         try:
             sheet = asyncio.run(_draw(database, workspace.id, drawn))
             body = BY_ENDING[ending].render(sheet)
         except (BadInput, NotWritten) as error:
             raise click.ClickException(str(error)) from None
-        except OverflowError:
-            raise click.ClickException("There is no such day.") from None
     if output is not None and str(output) == "-":
         click.echo(body, nl=False)
         return
@@ -132,14 +128,10 @@ def _write(drawn: Drawn, ending: str, output: Path | None, key: str | None) -> N
     click.echo(f"Written to {target}.")
 
 
-def _catch_up(database: Database) -> None:
-    """Where no server or worker keeps the read models up to date."""
-    with Session(database, {one.name: one for one in PROJECTIONS}) as session:
-        session.acquire()
-        while session.step():
-            pass
-
-
 async def _draw(database: Database, workspace: UUID, drawn: Drawn) -> Sheet:
-    async with ReadModels(database, size=1) as models:
+    """Of all that is recorded by now. Raises BadInput, ReadModelBehind."""
+    async with ReadModels(database, size=1, patience="0") as models:
+        head = (await status.status(models)).head
+        async with catching_up(database, models, sheets.READ_MODELS) as reach:
+            await reach(head)
         return await drawn(models.view(operator(workspace)))

@@ -16,12 +16,11 @@ from api.people import Person, people
 from api.prefetch import found
 from api.scalars import Position, Seconds
 from api.services import Service, service
-from api.sheets.links import SheetFile, SheetFileRow, files
+from api.sheets.links import SheetFile, SheetFileRow, statement_files
 from application.contracts import handle
 from domain import terms
 from domain.contracts import AgreeContract, AgreeTerms, BindContract, EndContract, GrantHours, HoursGranted
 from domain.errors import InvalidValue
-from domain.sheets import SheetKind
 from domain.terms import ContractKind, Overage, Rollover, RoundingDirection, RoundingScope, TimeBand
 from projections import contracts
 from projections.reading import NOW
@@ -145,9 +144,7 @@ def _report_package(report: Parent[PackageReportRow]) -> ID:
 
 def _report_files(report: Parent[PackageReportRow], info: Info) -> list[SheetFileRow]:
     """The statement of these days, as it was known then: time by ticket, who, what was done."""
-    days = f"{report.since}..{report.until}"
-    place = f"statements/{encode(Kind.CONTRACT, report.contract)}/{days}"
-    return files(info, place, SheetKind.STATEMENT, report.known)
+    return statement_files(info, report.contract, report.since, report.until, report.known)
 
 
 @strawberry.type(description="A package of hours is used up: what it was used for.")

@@ -23,7 +23,7 @@ from domain.contracts import ReachAlerts, reached_by
 from domain.hour_packages import usage
 from projections import settling
 from projections.accounts import FOLLOWER
-from projections.billing import as_contract
+from projections.contracts import as_contract
 from projections.reading import ReadModels, View
 
 log = logging.getLogger(__name__)

@@ -34,10 +34,7 @@ async def statement(request: AnyRequest, contract: str, days: str) -> Response[A
     """Raises NotAuthorizedException."""
 
     async def drawn(view: View, asked: re.Match[str]) -> Sheet | None:
-        since = date.fromisoformat(asked[1]) if asked[1] else None
-        until = date.fromisoformat(asked[2])
-        if since is not None and since > until:
-            raise BadInput("The first day is after the last.")
+        since, until = _day(asked[1]) if asked[1] else None, _day(asked[2])
         return await sheets.of_statement(view, decode(contract, Kind.CONTRACT), since, until, _moment(request))
 
     return await _answered(request, _DAYS.fullmatch(days), drawn)
@@ -51,6 +48,14 @@ async def document(request: AnyRequest, file: str) -> Response[Any]:
         return await sheets.of_document(view, decode(asked[1], Kind.DOCUMENT))
 
     return await _answered(request, _FILE.fullmatch(file), drawn)
+
+
+def _day(written: str) -> date:
+    """Raises BadInput."""
+    try:
+        return date.fromisoformat(written)
+    except ValueError:
+        raise BadInput(f"There is no day {written}.") from None
 
 
 def _moment(request: AnyRequest) -> Moment:
@@ -81,8 +86,6 @@ async def _answered(
         return _failed(errors.NOT_FOUND, "There is no such document, or none that you may see.")
     except (BadInput, NotWritten) as error:
         return _failed(errors.BAD_USER_INPUT, str(error))
-    except (ValueError, OverflowError):
-        return _failed(errors.BAD_USER_INPUT, "There is no such day.")
     return Response(body, headers=_headers(sheet, format), media_type=format.media_type)
 
 

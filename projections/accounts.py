@@ -16,7 +16,7 @@ import msgspec
 
 from application.event_store.database import Connection
 from domain.billing import Carried, Sum, month_end, settled_by
-from domain.contracts import Contract
+from projections.contracts import as_contract
 from projections.projection import secure
 from projections.reading import Moment, View
 from projections.rows import ContractRow
@@ -166,8 +166,5 @@ async def moved(view: View, contract: UUID) -> tuple[int, int]:
 
 def digest(row: ContractRow, day: date) -> str:
     """Of all that the days up to this one depend on, except for the work; after the rules' stamp."""
-    agreed = Contract(
-        client=row.client, name="", versions=tuple(row.versions), grants=tuple(row.grants), last_day=row.last_day
-    )
-    told = msgspec.json.encode(settled_by(agreed, day))
+    told = msgspec.json.encode(settled_by(as_contract(row), day))
     return f"{STAMP} {hashlib.blake2b(told, digest_size=16).hexdigest()}"

@@ -13,21 +13,20 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import holidays
 import msgspec
 
 from domain.billing import BillableWork, Carried, Ledger, ledger, month_end
-from domain.contracts import Contract, PeriodClosed, reached_by
+from domain.contracts import FIRST_DAY, LAST_DAY, Contract, PeriodClosed, reached_by
 from domain.hour_packages import Package, usage
 from domain.statements import Exhausted, exhausted, statement
 from domain.terms import WorkingCalendar
 from domain.work import ENTRY_LIMIT, WorkEntry
 from projections import accounts
-from projections.contracts import contracts_by_ids
+from projections.contracts import as_contract, contracts_by_ids
 from projections.projection import Change, Projection
-from projections.reading import NOW, Moment, View
+from projections.reading import NOW, BadInput, Moment, View
 from projections.rows import BalanceRow, ContractRow, DrawnStatement
 from projections.writing import Writes
 
@@ -272,17 +271,6 @@ async def known(view: View) -> int:
     return int(rows[0][0])
 
 
-def as_contract(row: ContractRow, closed: Sequence[PeriodClosed] = ()) -> Contract:
-    return Contract(
-        client=row.client,
-        name=row.name,
-        versions=tuple(row.versions),
-        grants=tuple(row.grants),
-        last_day=row.last_day,
-        closed=tuple(closed),
-    )
-
-
 async def closed_periods(view: View, contract: UUID, moment: Moment = NOW) -> list[PeriodClosed]:
     """In order. Whether the viewer may see the contract is asked before."""
     rows = await view.fetch(
@@ -353,8 +341,16 @@ def _midnight(day: date) -> datetime:
 
 
 def today(contract: Contract, at: datetime | None = None) -> date:
-    """The local day of an instant, or of now, by the contract's newest calendar."""
-    return (at or datetime.now(UTC)).astimezone(ZoneInfo(contract.versions[-1].terms.calendar.time_zone)).date()
+    """The local day of an instant, or of now."""
+    return contract.day_of(at or datetime.now(UTC))
+
+
+def must_be_days(since: date, until: date) -> None:
+    """That can be told of, in order. Raises BadInput."""
+    if since > until:
+        raise BadInput("The first day is after the last.")
+    if not FIRST_DAY <= since <= until <= LAST_DAY:
+        raise BadInput(f"There is something to tell of days from {FIRST_DAY} to {LAST_DAY}.")
 
 
 async def drawn(
@@ -362,7 +358,8 @@ async def drawn(
 ) -> DrawnStatement | None:
     """The statement of these days: as it was closed, where they are just those of one that was, else as it stands.
     Without `since`: of the days that no statement before tells of. None where there is no such contract that the viewer
-    may see."""
+    may see. Raises BadInput."""
+    must_be_days(since or until, until)
     moment, position = await fixed(view, moment)
     row = shown = (await contracts_by_ids(view, [contract], moment)).get(contract)
     if row is None or shown is None:

@@ -8,7 +8,7 @@ import msgspec
 from psycopg import sql
 
 from domain.clients import Client
-from domain.contracts import Binding, Contract, HoursGranted
+from domain.contracts import Binding, Contract, HoursGranted, PeriodClosed
 from domain.terms import TermsVersion
 from projections.filters import PageAsk
 from projections.projection import Change, Projection
@@ -235,6 +235,18 @@ def _contract(row: Sequence[Any]) -> ContractRow:
         last_day=row[4],
         versions=msgspec.convert(row[5], list[TermsVersion]),
         grants=msgspec.convert(row[6], list[HoursGranted]),
+    )
+
+
+def as_contract(row: ContractRow, closed: Sequence[PeriodClosed] = ()) -> Contract:
+    """What it decides by; without alerts, documents and reports."""
+    return Contract(
+        client=row.client,
+        name=row.name,
+        versions=tuple(row.versions),
+        grants=tuple(row.grants),
+        last_day=row.last_day,
+        closed=tuple(closed),
     )
 
 

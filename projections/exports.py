@@ -14,8 +14,8 @@ from psycopg import sql
 
 from domain.billing import month_end
 from projections import timeline
-from projections.billing import as_contract, rated, work_of
-from projections.contracts import contracts_by_ids
+from projections.billing import rated, work_of
+from projections.contracts import as_contract, contracts_by_ids
 from projections.reading import Moment, View
 from projections.rows import EventRow
 

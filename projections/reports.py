@@ -16,11 +16,11 @@ from psycopg import sql
 
 from domain import money
 from domain.billing import Carried, Fee, Sum, Treatment, fees, ledger, month_end, sums
-from domain.contracts import FIRST_DAY, LAST_DAY
 from domain.hour_packages import Package, usage
 from domain.terms import ContractKind, WorkingCalendar
 from projections import accounts, contracts, work
-from projections.billing import account, as_contract, closed_periods, drawn, fixed, is_holiday, standing, today
+from projections.billing import account, closed_periods, drawn, fixed, is_holiday, must_be_days, standing, today
+from projections.contracts import as_contract
 from projections.filters import PageAsk
 from projections.reading import BadInput, Moment, Page, View
 from projections.rows import ContractRow, DrawnStatement
@@ -41,12 +41,9 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
 
 def span(since: date, until: date) -> Span:
     """Raises BadInput."""
-    if since > until:
-        raise BadInput("since is after until.")
+    must_be_days(since, until)
     if (until - since).days >= DAYS_LIMIT:
         raise BadInput(f"A report covers {DAYS_LIMIT} days at most.")
-    if not FIRST_DAY <= since <= until <= LAST_DAY:
-        raise BadInput(f"Reports tell of days from {FIRST_DAY} to {LAST_DAY}.")
     return Span(since=since, until=until)
 
 
@@ -100,7 +97,7 @@ async def hours(view: View, days: Span, norm: Norm, person: UUID | None, moment:
                 week = day - timedelta(days=day.weekday())
                 found[week, who][0] += share
                 found[week, who][1] += share if billable else 0
-    norms = {week: norm.of(_within(days, week)) for week, _ in found}
+    norms = {week: norm.of(_within(days, week)) for week in {week for week, _ in found}}
     return [
         HoursRow(person=who, week=week, worked=worked, billable=billable, norm=norms[week])
         for (week, who), (worked, billable) in sorted(found.items())

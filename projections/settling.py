@@ -13,8 +13,8 @@ from application.event_store.database import Connection
 from domain.billing import Carried, Treatment, month_end, sums
 from projections import accounts
 from projections.accounts import digest
-from projections.billing import as_contract, known, today, worked_out
-from projections.contracts import contracts_by_ids
+from projections.billing import known, today, worked_out
+from projections.contracts import as_contract, contracts_by_ids
 from projections.reading import Moment, View
 from projections.rows import ContractRow
 

@@ -12,11 +12,13 @@ from domain.contracts import DocumentKind
 from domain.documents import DocumentLine
 from domain.sheets import Compared, Item, Named, Sheet, SheetKind, items
 from projections import billing, directory, estimates, tickets
-from projections.contracts import clients_by_ids, contracts_by_ids
+from projections.contracts import as_contract, clients_by_ids, contracts_by_ids
 from projections.documents import documents_by_ids, issued_at
 from projections.reading import NOW, BadInput, Moment, View
 from projections.rows import DocumentRow, DrawnStatement
 
+READ_MODELS = ("billing", "contracts", "directory", "documents", "estimates", "spans", "tickets", "work")
+"""What sheets are made of."""
 LINES_LIMIT = 50_000
 """Of one sheet: about what a large client's year has."""
 
@@ -46,7 +48,7 @@ async def written(view: View, drawn: DrawnStatement) -> Sheet:
         currency=found.currency,
         since=found.since,
         until=found.until,
-        items=items(found, billing.as_contract(row), await _named(all_of_it, drawn)),
+        items=items(found, as_contract(row), await _named(all_of_it, drawn)),
         taxes=found.taxes,
         amount=found.amount,
         tax=found.tax,

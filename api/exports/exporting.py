@@ -21,7 +21,7 @@ from api.exports.sinks import Format, Sink, TextSink
 from api.exports.spool import ExportRefused, Progress, Spool
 from api.exports.xes import Xes
 from projections import billing, directory, exports
-from projections.contracts import contracts_by_ids
+from projections.contracts import as_contract, contracts_by_ids
 from projections.exports import Scope
 from projections.reading import Moment, View
 
@@ -148,7 +148,7 @@ async def _begin(view: View, asked: Asked, spool: Spool, head: int) -> Progress:
     for contract in await exports.contracts_with_work(view):
         rows = await contracts_by_ids(view, [contract], moment)
         if contract in rows:
-            until = billing.today(billing.as_contract(rows[contract]))
+            until = billing.today(as_contract(rows[contract]))
             spool.price(*await exports.prices(view, contract, until, moment))
     return progress
 

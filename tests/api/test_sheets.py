@@ -17,6 +17,7 @@ from pypdf import PdfReader
 
 from application.workspaces import create_workspace
 from domain.access import Scope
+from projections import sheets
 from tests.api.asking import Client
 from tests.api.conftest import Server
 from tests.api.test_billing import ENTRY, log
@@ -309,6 +310,14 @@ def test_who_may_not_see_the_contract_gets_nothing(scene: Scene, server: Server,
 def test_what_is_asked_wrongly_is_told(scene: Scene, path: str, status: int, code: str) -> None:
     answer = fetched(scene.admin, f"/documents/statements/{path.format(scene.contract)}")
     assert (answer.status_code, answer.json()["errors"][0]["extensions"]["code"]) == (status, code)
+
+
+def test_a_fault_of_ours_is_not_told_as_one_of_who_asks(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def failing(*_: object) -> None:
+        raise ValueError("not of any day")
+
+    monkeypatch.setattr(sheets, "of_statement", failing)
+    assert fetched(scene.admin, f"/documents/statements/{scene.contract}/..2026-01-31.pdf").status_code == 500
 
 
 def test_a_statement_without_work_is_a_document_too(scene: Scene) -> None:

@@ -45,7 +45,7 @@ from domain.terms import (
 from domain.tickets import OpenTicket
 from domain.work import BillWork, CorrectWork, LogWork, MarkWorkNotBillable, ReverseWork, WorkCommand, WorkEntry
 from projections import accounts, billing, reports, settling
-from projections.contracts import contracts_by_ids
+from projections.contracts import as_contract, contracts_by_ids
 from projections.engine import Session
 from projections.reading import NOW, Moment
 from projections.rebuild import rebuild
@@ -94,7 +94,7 @@ class Books:
         drawn = self.statement(until, moment)
         told = Drawn(
             statement=drawn.statement,
-            contract=billing.as_contract(drawn.contract),
+            contract=as_contract(drawn.contract),
             known=drawn.position,
             today=date(2026, 9, 1),
         )
