@@ -74,6 +74,7 @@ class HoursOfWeek:
     week: date = strawberry.field(description="Its Monday.")
     worked: int
     billable: int = strawberry.field(description="Under a contract, and not marked otherwise.")
+    billable_share: float | None = strawberry.field(description="Of what was worked: 0 to 1.")
     norm: int = strawberry.field(description="Of those days of the week that were asked for.")
 
 
@@ -149,6 +150,7 @@ class Profitability:
     currency: str = _of_profit("currency")
     seconds: int = _of_profit("seconds", "Worked.")
     billable: int = _of_profit("billable", "Seconds that somebody pays for, by the hour or beforehand.")
+    billable_share: float | None = _of_profit("billable_share", "Of what was worked: 0 to 1.")
     charged: Decimal = _of_profit("charged", "For work.")
     fees: Decimal = _of_profit("fees", "For packages of hours and fixed prices; they belong to no service.")
     revenue: Decimal = _of_profit("revenue")
@@ -209,7 +211,7 @@ async def _uncontracted(of: Parent[Moment], info: Info, since: date, until: date
 class EndingHours:
     contract: Contract
     day: date = strawberry.field(description="Up to whose end it is: local, by the contract's calendar.")
-    granted: int = strawberry.field(description="Of packages that can be used on the day.")
+    granted: int = strawberry.field(description="Of packages with hours left; of the last one where none has.")
     left: int
     expiring: list[PackageBalance] = strawberry.field(description="Packages with hours that expire soon.")
 

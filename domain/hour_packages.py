@@ -145,7 +145,7 @@ class Wallet:
     def _turn(self, id_: UUID) -> tuple[date, date, int]:
         """What rolled over was bought when the package was that it comes from."""
         package = self._packages[id_]
-        return package.expires_on or date.max, package.valid_from, self._bought[package.rolled_from or id_]
+        return *_turn(package), self._bought[package.rolled_from or id_]
 
     def _change(self, package: Package) -> None:
         self._packages[package.id] = package
@@ -158,12 +158,16 @@ class Wallet:
             self._moved[key] = self._moved.get(key, 0) + seconds
 
 
+def _turn(package: Package) -> tuple[date, date]:
+    return package.expires_on or date.max, package.valid_from
+
+
 def _bought(grant: HoursGranted) -> Package:
     return Package(id=grant.grant, valid_from=grant.valid_from, expires_on=grant.expires_on, granted=grant.seconds)
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
-    """Of packages that can be used on a day, those that are used up included. Seconds."""
+    """Of packages whose hours can be used on a day. Seconds."""
 
     packages: tuple[UUID, ...]
     granted: int
@@ -172,7 +176,10 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def usage(packages: Sequence[Package], day: date) -> Usage:
-    there = [one for one in packages if one.valid_from <= day and (one.expires_on is None or one.expires_on >= day)]
+    """Of those that have hours left; where none has, of the one alone that was used up last. So hours that are bought
+    when others are used up begin at nothing, and not as half used. `packages`: as they were bought."""
+    usable = [one for one in packages if one.valid_from <= day and (one.expires_on is None or one.expires_on >= day)]
+    there = [one for one in usable if one.left] or sorted(usable, key=_turn)[-1:]
     return Usage(
         packages=tuple(one.id for one in there),
         granted=sum(one.granted for one in there),

@@ -64,6 +64,11 @@ class Norm(msgspec.Struct, frozen=True, kw_only=True):
         return self.seconds_per_day * sum(1 for _ in worked)
 
 
+def _share(part: int, whole: int) -> float | None:
+    """Of 1; None: of nothing."""
+    return part / whole if whole else None
+
+
 class HoursRow(msgspec.Struct, frozen=True, kw_only=True):
     """Of a person in a week, in seconds. `week`: its Monday. `billable`: under a contract, and not marked otherwise."""
 
@@ -72,6 +77,10 @@ class HoursRow(msgspec.Struct, frozen=True, kw_only=True):
     worked: int
     billable: int
     norm: int
+
+    @property
+    def billable_share(self) -> float | None:
+        return _share(self.billable, self.worked)
 
 
 async def hours(view: View, days: Span, norm: Norm, person: UUID | None, moment: Moment) -> list[HoursRow]:
@@ -175,6 +184,10 @@ class ProfitRow(msgspec.Struct, frozen=True, kw_only=True):
     charged: Decimal
     fees: Decimal
     cost: Decimal | None
+
+    @property
+    def billable_share(self) -> float | None:
+        return _share(self.billable, self.seconds)
 
     @property
     def revenue(self) -> Decimal:
@@ -311,8 +324,8 @@ async def uncontracted(view: View, days: Span, moment: Moment) -> UncontractedRo
 
 
 class EndingRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A contract whose hours are nearly used up, or expire soon. Seconds that can be used on the day. `expiring`:
-    packages with hours that do."""
+    """A contract whose hours are nearly used up, or expire soon. Seconds, as `usage` counts them on the day.
+    `expiring`: packages with hours that do."""
 
     contract: ContractRow
     day: date

@@ -13,10 +13,10 @@ from tests.api.test_contracts import CONTRACT, add, agree
 
 HOURS = """query($since: Date!, $until: Date!, $norm: NormInput, $person: ID, $asOf: AsOf, $min: Position) {
   reports(asOf: $asOf, minPosition: $min) { hours(since: $since, until: $until, norm: $norm, person: $person) {
-    person { id } week worked billable norm } } }"""
+    person { id } week worked billable billableShare norm } } }"""
 PROFIT = """query($by: ProfitBy!, $costs: [CostInput!]!, $asOf: AsOf) { reports(asOf: $asOf) {
   profitability(since: "2026-03-05", until: "2026-03-05", by: $by, costs: $costs) {
-    client { id } service { key } currency seconds billable charged fees revenue cost profit } } }"""
+    client { id } service { key } currency seconds billable billableShare charged fees revenue cost profit } } }"""
 UNBILLED = """query($until: Date!, $asOf: AsOf) { reports(asOf: $asOf) {
   unbilled(until: $until) { nodes { contract { id } draft { amount seconds since } } totalCount }
   uncontracted(since: "2026-03-01", until: "2026-03-31") { entries seconds } } }"""
@@ -59,6 +59,7 @@ def test_hours_of_each_week_stand_beside_the_norm(admin: Client, agent: Client, 
         ("2026-03-09", 0.5 * H, 0.5 * H, 40 * H),
     ]
     assert {one["person"]["id"] for one in found} == {agent.person}
+    assert [one["billableShare"] for one in found] == [15.5 / 17.5, 1]
     # in Russia Monday the 9th is off, for the 8th, a Sunday; 7 h a day; in Moscow the night's hour is all Monday's
     norm = {"secondsPerDay": 7 * H, "timeZone": "Europe/Moscow", "country": "RU"}
     found = admin.ask(HOURS, since="2026-03-02", until="2026-03-12", norm=norm)["hours"]
@@ -79,6 +80,7 @@ def test_contracts_bring_in_and_cost(admin: Client, agent: Client, told: Told) -
         ("400.00", "400.00", "0", "120.00", "280.00"),
     ]
     assert [(one["seconds"], one["billable"]) for one in rows] == [(12 * H, 12 * H), (4 * H, 4 * H)]
+    assert [one["billableShare"] for one in rows] == [1, 1]
     # the agent alone costs 50 an hour: 16 h = 800
     own = [*costs, {"currency": "EUR", "perHour": "50", "person": agent.person}]
     [of_none] = admin.ask(PROFIT, by="SERVICE", costs=own)["profitability"]
@@ -165,5 +167,8 @@ def test_questions_that_make_no_sense_are_told(admin: Client, query: str, more: 
 
 
 def test_agreed_contracts_without_work_bring_nothing(admin: Client) -> None:
-    agree(admin, {"kind": "PREPAID", "currency": "EUR"})
+    contract = agree(admin, {"kind": "PREPAID", "currency": "EUR"})["id"]
     assert admin.ask(PROFIT, by="CLIENT", costs=[])["profitability"] == []
+    admin.done("grantHours", CONTRACT, contract=contract, seconds=3600, validFrom="2026-03-01", price="90")
+    [row] = admin.ask(PROFIT, by="CLIENT", costs=[])["profitability"]
+    assert (row["revenue"], row["seconds"], row["billableShare"]) == ("90.00", 0, None)

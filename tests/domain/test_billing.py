@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import hypothesis.strategies as st
@@ -28,7 +29,7 @@ from domain.billing import (
     settled_by,
 )
 from domain.contracts import Contract, HoursGranted
-from domain.hour_packages import Movement, as_long_after
+from domain.hour_packages import Movement, as_long_after, usage
 from domain.terms import (
     ContractKind,
     Grade,
@@ -435,6 +436,45 @@ def test_time_is_rounded_to_units(seconds: int, direction: RoundingDirection, ro
     assert round_seconds(seconds, Rounding(unit=900, direction=direction)) == rounded
     least = round_seconds(seconds, Rounding(unit=900, direction=direction, minimum=1000))
     assert least == (max(rounded, 1000) if seconds else 0)
+
+
+# ---- how much of the hours is used
+
+
+def used_on(day: str, hours: float, *grants: HoursGranted) -> tuple[list[UUID], int, int, int]:
+    """After so many hours of work on 5 January: which packages count, hours granted, drawn and left."""
+    begins = datetime(2026, 1, 5, tzinfo=UTC)
+    one = work(1, "2026-01-05T00:00:00", (begins + timedelta(hours=hours)).isoformat()[:19])
+    until = date.fromisoformat(day)
+    stand = ledger(contract(("2026-01-01", prepaid()), grants=grants), [one], until, no_holidays).carried
+    found = usage(stand.packages, until)
+    return list(found.packages), found.granted // H, found.drawn // H, found.left // H
+
+
+FIRST, SECOND, DECEMBER = an_id(81), an_id(82), "2026-12-31"
+
+
+@pytest.mark.parametrize(
+    ("hours", "grants", "found"),
+    [
+        (4, [package(81, 10, "2026-01-01")], ([FIRST], 10, 4, 6)),
+        (10, [package(81, 10, "2026-01-01")], ([FIRST], 10, 10, 0)),
+        # what was bought when the first was used up begins at nothing
+        (10, [package(81, 10, "2026-01-01"), package(82, 20, "2026-02-01")], ([SECOND], 20, 0, 20)),
+        (8, [package(81, 10, "2026-01-01"), package(82, 20, "2026-02-01")], ([FIRST, SECOND], 30, 8, 22)),
+        # when all are used up, it is the last that is
+        (20, [package(81, 10, "2026-01-01"), package(82, 10, "2026-01-01")], ([SECOND], 10, 10, 0)),
+        (20, [package(81, 10, "2026-01-01"), package(82, 10, "2026-01-01", DECEMBER)], ([FIRST], 10, 10, 0)),
+        # what expired is used no more
+        (4, [package(81, 10, "2026-01-01", "2026-01-31"), package(82, 10, "2026-02-01")], ([SECOND], 10, 0, 10)),
+        (4, [package(81, 10, "2026-01-01", "2026-01-31")], ([], 0, 0, 0)),
+        (4, [], ([], 0, 0, 0)),
+    ],
+)
+def test_usage_is_of_the_hours_that_are_left_to_use(
+    hours: float, grants: list[HoursGranted], found: tuple[list[UUID], int, int, int]
+) -> None:
+    assert used_on("2026-03-01", hours, *grants) == found
 
 
 # ---- money
