@@ -8,7 +8,7 @@ themselves; what a requester must not see is left out before anything is matched
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -313,6 +313,8 @@ RANKED = 2_000
 """So many texts are ranked; of words that more texts have, the newest."""
 LISTED = 10_000
 """So many texts can make a list of tickets that is in another order, or a page that a filter leaves short."""
+ENOUGH = 100
+"""Where a filter leaves no more tickets than these of the texts that are ranked, older texts are, too."""
 NARROW = 2_000
 """Of so few tickets, all texts are looked at one by one."""
 TEXTS_SHOWN = 3
@@ -385,34 +387,39 @@ def _encoded(asked: Asked) -> str:
 
 
 async def search(view: View, query: str, filter: TicketFilter | None, ask: PageAsk) -> Page[SearchHitRow]:
-    """The best first. Raises BadInput."""
+    """The best first. How many texts are ranked is decided with the first page, of whatever size. Raises BadInput."""
     if backwards(ask):
         raise BadInput("A search is read forwards: first and after.")
-    after, start = sql.SQL("true"), {}
-    if ask.after is not None:
-        rank, number = decode_cursor(ask.after, tuple[int, int])
-        after, start = sql.SQL("(h.rank, s.number) < (%(rank)s, %(number)s)"), {"rank": rank, "number": number}
+    size = page_size(ask)
     found = await _Found.of(view, query, filter)
-    rows: list[TupleRow] = []
-    for most in (RANKED, LISTED) if found.filtered else (RANKED,):
-        rows = await view.fetch(
-            sql.SQL("{} and {} order by h.rank desc, s.number desc limit {}").format(
-                found.select(sql.SQL("{}, (select count(*) from f), h.rank, h.texts").format(tickets.SELECTED)),
-                after,
-                sql.Literal(page_size(ask) + 1),
-            ),
-            {**found.arguments, "most": most, **start},
-        )
-        if len(rows) > page_size(ask) or (rows and rows[0][-3] < RANKED):
-            break
-    return page_of([(_hit(row, found.asked), (row[-2], row[1])) for row in rows], ask)
+    if ask.after is not None:
+        start = _Start(*decode_cursor(ask.after, tuple[int, int, int]))
+        most = start.most
+        if most not in (RANKED, LISTED):
+            raise BadInput("This cursor does not belong to this list in this order.")
+        rows = await found.best(view, most, size + 1, start)
+    else:
+        most = RANKED
+        rows = await found.best(view, most, max(size, ENOUGH if found.filtered else 0) + 1)
+        if found.needs_more(len(rows), rows[0][-3] if rows else RANKED):
+            most = LISTED
+            rows = await found.best(view, most, size + 1)
+    return page_of([(_hit(row, found.asked), (row[-2], row[1], most)) for row in rows[: size + 1]], ask)
 
 
 async def count(view: View, query: str, filter: TicketFilter | None) -> int:
-    """Of the tickets whose texts are ranked, on the last of the pages."""
+    """Of the tickets on all the pages."""
     found = await _Found.of(view, query, filter)
-    most = LISTED if found.filtered else RANKED
-    return int((await view.fetch(found.select(sql.SQL("count(*)")), {**found.arguments, "most": most}))[0][0])
+    tickets, texts = await found.counted(view, RANKED)
+    return (await found.counted(view, LISTED))[0] if found.needs_more(tickets, texts) else tickets
+
+
+class _Start(NamedTuple):
+    """After which ticket a page begins, and of how many texts it is."""
+
+    rank: int
+    number: int
+    most: int
 
 
 def _hit(row: Sequence[Any], asked: Asked) -> SearchHitRow:
@@ -453,8 +460,29 @@ class _Found(msgspec.Struct, frozen=True):
             narrow = found if len(found) <= NARROW else None
         return cls(asked, matching, narrow, not view.actor.reads_all, query.strip(), filtered and narrow is None)
 
-    @property
-    def arguments(self) -> dict[str, Any]:
+    def needs_more(self, tickets: int, texts: int) -> bool:
+        """Whether so many tickets, which the filter leaves of so many ranked texts, are too few to stand for all."""
+        return self.filtered and tickets <= ENOUGH and texts >= RANKED
+
+    async def best(self, view: View, most: int, limit: int, start: _Start | None = None) -> list[TupleRow]:
+        """Columns of tickets, how many texts were ranked, the rank, the texts."""
+        after = sql.SQL("true") if start is None else sql.SQL("(h.rank, s.number) < (%(rank)s, %(number)s)")
+        return await view.fetch(
+            sql.SQL("{} and {} order by h.rank desc, s.number desc limit {}").format(
+                self._select(sql.SQL("{}, (select count(*) from f), h.rank, h.texts").format(tickets.SELECTED)),
+                after,
+                sql.Literal(limit),
+            ),
+            {**self._arguments(most), **({} if start is None else start._asdict())},
+        )
+
+    async def counted(self, view: View, most: int) -> tuple[int, int]:
+        """Tickets, and texts that were ranked."""
+        counts = self._select(sql.SQL("count(*), (select count(*) from f)"))
+        [(found, texts)] = await view.fetch(counts, self._arguments(most))
+        return found, texts
+
+    def _arguments(self, most: int) -> dict[str, Any]:
         number = self.key.upper().removeprefix("T-")
         numbered = number.isascii() and number.isdigit() and len(number) < 19
         return {
@@ -462,13 +490,13 @@ class _Found(msgspec.Struct, frozen=True):
             "asked": _encoded(self.asked),
             "public": self.public,
             "of_tickets": self.narrow,
-            "most": RANKED,
+            "most": most,
             "slices": SLICE,
             "key_number": int(number) if numbered else None,
             "key": self.key,
         }
 
-    def select(self, columns: sql.Composable) -> sql.Composed:
+    def _select(self, columns: sql.Composable) -> sql.Composed:
         return sql.SQL(_SELECT).format(columns=columns, source=self.matching.source(among=sql.SQL("h")))
 
 

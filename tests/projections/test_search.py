@@ -15,7 +15,7 @@ from domain.access import Actor
 from domain.tickets import AddComment, AttachFile, DetachFile, EditComment, Ticket, Visibility, WithdrawComment
 from projections import search
 from projections.filters import IdFilter, KeyFilter, PageAsk, TicketFilter
-from projections.reading import BadInput, Moment
+from projections.reading import BadInput, Moment, encode_cursor
 from projections.rebuild import rebuild
 from projections.rows import SearchField, SearchHitRow, SearchTerm
 from tests.projections.conftest import World
@@ -209,6 +209,8 @@ def test_pages_neither_skip_nor_repeat(world: World) -> None:
         world.ask(search.search, "принтер", None, PageAsk(last=5))
     with pytest.raises(BadInput):
         world.ask(search.search, "принтер", None, PageAsk(first=5, after="WzFd"))
+    with pytest.raises(BadInput):
+        world.ask(search.search, "принтер", None, PageAsk(first=5, after=encode_cursor([1, 1, 9_999])))
 
 
 def test_a_requester_finds_what_is_public_in_their_own_tickets(world: World) -> None:
@@ -266,6 +268,35 @@ def test_a_page_that_a_filter_leaves_short_is_filled_from_older_texts(
     tasks = TicketFilter(role=KeyFilter(eq="TASK"))
     assert set(found(world, "сайт", tasks)) == {f"Сайт {n}" for n in range(5)}
     assert found(world, "нигде", tasks) == []
+
+
+@pytest.mark.parametrize("enough", [1, 100])
+def test_pages_of_any_size_are_of_the_same_tickets_as_the_count(
+    world: World, monkeypatch: pytest.MonkeyPatch, enough: int
+) -> None:
+    """Whether or not a filter leaves enough of the newest texts."""
+    monkeypatch.setattr(search, "RANKED", 10)
+    monkeypatch.setattr(search, "SLICE", 16)
+    monkeypatch.setattr(search, "NARROW", 2)
+    monkeypatch.setattr(search, "ENOUGH", enough)
+    for n in range(24):
+        say(world, world.open(f"Сайт {n}", "TASK" if n % 2 else "INCIDENT"), "Сайт " * (n % 3 + 1))
+    world.project()
+    tasks = TicketFilter(role=KeyFilter(eq="TASK"))
+
+    def paged(size: int) -> list[int]:
+        seen: list[int] = []
+        page, after = None, None
+        while page is None or page.has_next:
+            page = world.ask(search.search, "сайт", tasks, PageAsk(first=size, after=after))
+            seen += [hit.ticket.number for hit in page.nodes]
+            after = page.cursors[-1]
+        return seen
+
+    listed = paged(100)
+    assert paged(1) == paged(3) == listed
+    assert world.ask(search.count, "сайт", tasks) == len(listed)
+    assert (len(listed) == 12) == (enough > 1)
 
 
 @pytest.mark.parametrize("every", [1, 2, 7, 30])
