@@ -84,8 +84,8 @@ class WipLimitPayload(Payload):
 
 async def set_wip_limit(info: Info, input: SetWipLimitInput) -> Done:
     async def prepared(command: SetWipLimit) -> Handle[SetWipLimit]:
-        there, position = await cards(info.context.view, command, cards_limit(command))
-        return partial(handle, cards=Cards(ids=there, position=position))
+        held, position = await cards(info.context.view, command, cards_limit(command))
+        return partial(handle, cards=Cards(held=held, position=position))
 
     return await perform_prepared(info, input, SetWipLimit, prepared)
 

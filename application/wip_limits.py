@@ -1,6 +1,6 @@
 """Limits on work in progress: the ledgers of places that have a hard one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID, uuid5
 
 import msgspec
@@ -26,9 +26,9 @@ ARRIVALS = tuple(NAMES[cls].name for cls in (TicketOpened, StatusChanged, RoleCh
 
 
 class Cards(msgspec.Struct, frozen=True, kw_only=True):
-    """Tickets that stood in a place when all up to `position` was recorded."""
+    """Tickets that stood in a place when all up to `position` was recorded, each with who held it."""
 
-    ids: Sequence[UUID]
+    held: Mapping[UUID, UUID | None]
     position: int
 
 
@@ -42,13 +42,13 @@ def handle(store: EventStore, context: Context, command: SetWipLimit, cards: Car
     Raises Refused, StoreUnavailable."""
     if command.limit is None or not command.hard:
         return workflows.handle(store, context, command)
-    if len(cards.ids) > (most := cards_limit(command)):
+    if len(cards.held) > (most := cards_limit(command)):
         raise InUse(f"More than {most:,} tickets stand there: set a soft limit until they are fewer.", ("limit",))
     workspace = store.workspace(context.actor.workspace)
     _came_since(workspace, cards.position)
     outcome = workflows.handle(store, context, command)
-    there = [*cards.ids, *_came_since(workspace, cards.position)]
-    for limit, ids in _by_place(workspace, wip_limits.limit_of(command), there).items():
+    moved = _came_since(workspace, cards.position)
+    for limit, ids in _by_place(workspace, wip_limits.limit_of(command), cards.held, moved).items():
         _tell(store, context, command, ledger_stream(workspace.workspace, limit), ids)
     return outcome
 
@@ -58,15 +58,17 @@ def cards_limit(command: SetWipLimit) -> int:
     return CARDS_OF_ALL_LIMIT if command.each_person else CARDS_LIMIT
 
 
-def _by_place(workspace: WorkspaceStore, limit: WipLimit, cards: Sequence[UUID]) -> dict[WipLimit, list[UUID]]:
-    """Of each person's limit: by what it means for whoever holds them now. What changed hands after the limit was set
-    has come to a ledger by that."""
+def _by_place(
+    workspace: WorkspaceStore, limit: WipLimit, held: Mapping[UUID, UUID | None], moved: Sequence[UUID]
+) -> dict[WipLimit, list[UUID]]:
+    """Of each person's limit: by what it means for whoever holds them now, which only those that have moved since are
+    asked. What changed hands after the limit was set has come to a ledger by that."""
     if not limit.each_person:
-        return {limit: [*cards]}
+        return {limit: [*held, *moved]}
     found: dict[WipLimit, list[UUID]] = {}
-    for id_, stream in workspace.load(set(cards)).items():
-        ticket = stream.state
-        place = wip_limits.for_person(limit, ticket.assignee) if isinstance(ticket, Ticket) else None
+    now_held = {id_: one.state.assignee for id_, one in workspace.load(moved).items() if isinstance(one.state, Ticket)}
+    for id_, assignee in {**held, **now_held}.items():
+        place = wip_limits.for_person(limit, assignee)
         if place is not None:
             found.setdefault(place, []).append(id_)
     return found

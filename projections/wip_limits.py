@@ -48,11 +48,12 @@ async def counts(view: View, limits: Iterable[WipLimit], moment: Moment = NOW) -
     return dict(rows)
 
 
-async def cards(view: View, command: SetWipLimit, most: int) -> tuple[list[UUID], int]:
-    """The tickets that stand in a place, `most` and one more at most, and the position up to which they are known."""
+async def cards(view: View, command: SetWipLimit, most: int) -> tuple[dict[UUID, UUID | None], int]:
+    """The tickets that stand in a place, each with who holds it, `most` and one more at most, and the position up to
+    which they are known."""
     rows = await view.fetch(
         sql.SQL(
-            "select t.position, s.ticket from tracking t"
+            "select t.position, s.ticket, s.assignee from tracking t"
             "  cross join"
             "    (select %(workflow)s::text as workflow, %(status)s::text as status, %(person)s::uuid as person) l"
             f"  left join span s on {_THERE} and (s.assignee is not null or not %(each_person)s)"
@@ -66,7 +67,7 @@ async def cards(view: View, command: SetWipLimit, most: int) -> tuple[list[UUID]
             "most": most + 1,
         },
     )
-    return [ticket for _, ticket in rows if ticket is not None], rows[0][0]
+    return {ticket: assignee for _, ticket, assignee in rows if ticket is not None}, rows[0][0]
 
 
 async def limits_at(view: View, moment: Moment) -> dict[str, WipLimit]:

@@ -221,7 +221,7 @@ def test_who_loses_every_race_is_told_so(company: Company, monkeypatch: pytest.M
 def test_hard_limits_hold_within_a_bulk(company: Company) -> None:
     limit = SetWipLimit(workflow="support", status="in_progress", limit=2, hard=True)
     chief = Context(actor=operator(company.workspace.id))
-    wip_limits.handle(company.store, chief, limit, wip_limits.Cards(ids=[], position=0))
+    wip_limits.handle(company.store, chief, limit, wip_limits.Cards(held={}, position=0))
     tickets, command = [company.ticket(assignee=company.manager.person) for _ in range(4)], uuid4()
     begin: list[CommandToTicket] = [TransitionTicket(ticket=ticket, status="in_progress") for ticket in tickets]
     first = give(company, begin, command_id=command)

@@ -207,7 +207,7 @@ def test_who_comes_back_from_a_merge_keeps_to_limits_on_work_in_progress(company
     chief = Context(actor=operator(company.workspace.id))
     limit = SetWipLimit(workflow="support", status="waiting", limit=1, hard=True)
     position = max(row["position"] for row in log(company.store.database))
-    wip_limits.handle(company.store, chief, limit, Cards(ids=[second], position=position))
+    wip_limits.handle(company.store, chief, limit, Cards(held={second: None}, position=position))
     with pytest.raises(WipLimitReached):
         company.give(UnmergeTicket(ticket=first))
     company.give(TransitionTicket(ticket=second, status="done"))
