@@ -234,21 +234,27 @@ class Git:
             raise InvalidValue(f"Line {line} of {path} is not committed yet.", ("line",))
         return sha
 
-    def files(self, head: str) -> dict[str, tuple[str, int]]:
-        """Content and bytes of each file of a commit; without links and submodules."""
-        found: dict[str, tuple[str, int]] = {}
+    def files(self, head: str) -> dict[str, int]:
+        """Bytes of each file of a commit; without links and submodules."""
+        found: dict[str, int] = {}
         for entry in self._run("ls-tree", "-r", "-l", "-z", "--full-tree", head).split("\0"):
             about, _, path = entry.partition("\t")
-            mode, kind, blob, size = about.split() if about else ("", "", "", "")
+            mode, kind, _, size = about.split() if about else ("", "", "", "")
             if kind == "blob" and mode != "120000":
-                found[path] = blob, int(size)
+                found[path] = int(size)
         return found
 
-    def texts(self, head: str, files: Mapping[str, tuple[str, int]], limit: int) -> dict[str, str]:
-        """Those of these files that are text, of so many bytes at most, with their content."""
+    def texts(self, head: str, files: Mapping[str, int], limit: int) -> list[str]:
+        """Those of these files that are text, of so many bytes at most."""
         listed = self._run("grep", "-I", "-z", "--files-with-matches", "--full-name", "-e", "", head, failing=True)
         paths = (one.removeprefix(f"{head}:") for one in listed.split("\0") if one)
-        return {path: files[path][0] for path in paths if path in files and files[path][1] <= limit}
+        return [path for path in paths if files.get(path, limit + 1) <= limit]
+
+    def changed(self, since: str, head: str) -> frozenset[str]:
+        """Files that commits of a line of first parents changed after one of them, up to another."""
+        options = ("--first-parent", "-m", "--no-renames", "--name-only", "-z", "--format=")
+        listed = self._run("log", *options, "--stdin", given=_revisions([head], [since]))
+        return frozenset(one for one in listed.split("\0") if one)
 
     def blame_all(self, path: str, revision: str | None = None) -> Counter[str]:
         """How many lines of a file are from each commit, as it stands where no revision is named; those that are not

@@ -1,18 +1,20 @@
 """How many lines at the head of the main branch are from each commit: `git blame` of every file of text.
 
-What a file came to is kept beside, by its content: only what has changed since is blamed again. When the time is over,
-what was done is kept, and the next run goes on from there.
+What a file came to is kept beside: only what the main branch has changed since is blamed again, or all where that one
+was replaced. When the time is over, what was done is kept, and the next run goes on from there.
 """
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from uuid import UUID
 
 import msgspec
 
+from application.handling import new_id
 from application.traceability.git import Git
-from application.traceability.scanning import Found, Recording
+from application.traceability.scanning import Found, Recording, goes_on
 from domain.traceability.findings import LinesCounted
 
 FILE_LIMIT = 1_000_000
@@ -35,10 +37,24 @@ class Counted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Kept(msgspec.Struct, frozen=True):
-    """Of a file: its content, and how many lines are from which commit."""
+    """How many lines of each file were from which commit at a head, and by which command that was told."""
 
-    blob: str
-    lines: dict[str, int]
+    head: str
+    files: dict[str, dict[str, int]]
+    skipped: int
+    command: UUID
+
+    def event(self, repository: UUID) -> LinesCounted:
+        total: Counter[str] = Counter()
+        for lines in self.files.values():
+            total.update(lines)
+        return LinesCounted(
+            repository=repository,
+            head=self.head,
+            lines=dict(sorted(total.items())),
+            files=len(self.files),
+            skipped=self.skipped,
+        )
 
 
 def count_lines(
@@ -48,7 +64,8 @@ def count_lines(
     seconds: float = SECONDS,
     progress: Progress = lambda done, total: None,
 ) -> Counted:
-    """`kept`: the file in which what was blamed is kept. Raises Refused, StoreUnavailable."""
+    """`kept`: the file in which what was blamed is kept. Where all is as it was told last, nothing is recorded. Raises
+    Refused, StoreUnavailable."""
     git = Git(clone)
     git.must_be_whole()
     state = recording.state()
@@ -58,45 +75,53 @@ def count_lines(
     before = _read(kept)
     there = git.files(head)
     wanted = git.texts(head, there, FILE_LIMIT)
-    chosen = dict(list(wanted.items())[:FILES_LIMIT])
-    found: dict[str, _Kept] = {}
-    until = time.monotonic() + seconds
-    for done, (path, blob) in enumerate(chosen.items(), start=1):
-        known = before.get(path)
-        if known is not None and known.blob == blob:
-            found[path] = known
-        elif time.monotonic() < until:
-            found[path] = _Kept(blob, dict(git.blame_all(path, head)))
-        progress(done, len(chosen))
-    _write(kept, found)
-    total: Counter[str] = Counter()
-    for one in found.values():
-        total.update(one.lines)
-    event = LinesCounted(
-        repository=recording.repository,
-        head=head,
-        lines=dict(sorted(total.items())),
-        files=len(found),
-        skipped=len(there) - len(found),
-    )
-    position = recording.tell(Found(first=head, last=head, count=len(found)), event)
+    files = _blamed(git, head, wanted[:FILES_LIMIT], _still(git, before, head), seconds, progress)
+    now = _Kept(head, files, len(there) - len(files), new_id())
+    event = now.event(recording.repository)
+    if before is not None and before.event(recording.repository) == event:
+        now = msgspec.structs.replace(now, command=before.command)
+    _write(kept, now)
+    position = recording.tell(Found(first=head, last=head, count=len(files)), event, now.command)
     return Counted(
-        lines=total.total(),
-        files=len(found),
+        lines=sum(event.lines.values()),
+        files=event.files,
         skipped=event.skipped,
-        left=len(wanted) - len(found),
+        left=len(wanted) - len(files),
         position=position,
     )
 
 
-def _read(kept: Path) -> dict[str, _Kept]:
-    try:
-        return msgspec.json.decode(kept.read_bytes(), type=dict[str, _Kept])
-    except (OSError, msgspec.DecodeError):
+def _still(git: Git, before: _Kept | None, head: str) -> dict[str, dict[str, int]]:
+    """What is known of files and holds at a later head of the same branch: a file that no commit of its line changed is
+    of the same commits."""
+    if before is None or not goes_on(git, before.head, head):
         return {}
+    changed = git.changed(before.head, head)
+    return {path: lines for path, lines in before.files.items() if path not in changed}
 
 
-def _write(kept: Path, found: dict[str, _Kept]) -> None:
+def _blamed(
+    git: Git, head: str, wanted: Sequence[str], known: dict[str, dict[str, int]], seconds: float, progress: Progress
+) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    until = time.monotonic() + seconds
+    for done, path in enumerate(wanted, start=1):
+        if path in known:
+            found[path] = known[path]
+        elif time.monotonic() < until:
+            found[path] = dict(git.blame_all(path, head))
+        progress(done, len(wanted))
+    return found
+
+
+def _read(kept: Path) -> _Kept | None:
+    try:
+        return msgspec.json.decode(kept.read_bytes(), type=_Kept)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def _write(kept: Path, found: _Kept) -> None:
     """Whole or not at all."""
     kept.parent.mkdir(parents=True, exist_ok=True)
     draft = kept.with_suffix(".draft")

@@ -209,7 +209,7 @@ def _advance(recording: Recording, git: Git, head: str, scanned: Scanned) -> Non
     before = recording.state().mainline
     if before == head:
         return
-    start = before if before is not None and _goes_on(git, before, head) else None
+    start = before if before is not None and goes_on(git, before, head) else None
     scanned.anew = before is not None and start is None
     anew = scanned.anew
     for batch in batches(introductions(git, head, start), INTRODUCTIONS_AT_ONCE):
@@ -225,7 +225,7 @@ def _introduced(_: Repository, batch: UUID, *, id_: UUID, introduced: Sequence[I
     return findings.introduce(id_, introduced, batch, anew=anew)
 
 
-def _goes_on(git: Git, before: str, head: str) -> bool:
+def goes_on(git: Git, before: str, head: str) -> bool:
     """Whether a commit stands in the line of first parents that ends at `head`."""
     if not git.existing([before]):
         return False

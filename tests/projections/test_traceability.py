@@ -10,6 +10,8 @@ import pytest
 from api.traceability_linking import link
 from application.event_store.envelope import Cause, Envelope
 from application.handling import Context
+from application.traceability.git import Git
+from application.traceability.lines import count_lines
 from application.traceability.scanning import Recording, scan
 from domain import imports
 from domain.access import Actor
@@ -458,6 +460,77 @@ def test_what_a_release_had_before_its_tag_was_moved_is_not_released(world: Worl
     assert unreleased() == {own}
     work.git("tag", "v2", merge)
     assert unreleased() == set()
+
+
+class Lines:
+    """Counts the lines of a repository, and says of which files they were asked of git."""
+
+    def __init__(self, shop: Traced, kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.shop, self.kept = shop, kept
+        self.blamed: list[str] = []
+        blame = Git.blame_all
+
+        def noted(git: Git, path: str, revision: str | None = None) -> Any:
+            self.blamed.append(path)
+            return blame(git, path, revision)
+
+        monkeypatch.setattr(Git, "blame_all", noted)
+
+    def count(self) -> dict[str, int]:
+        """By the commit, as the read model has them."""
+        self.blamed.clear()
+        count_lines(self.shop.recording, self.shop.work.path, self.kept)
+        self.shop.world.project()
+        return dict(self.shop.world.rows("select sha, lines from line_count"))
+
+    @property
+    def told(self) -> int:
+        """How often they were recorded."""
+        return int(self.shop.world.rows("select count(*) from event where name = 'LinesCounted'")[0][0])
+
+
+@pytest.fixture
+def lines(shop: Traced, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lines:
+    return Lines(shop, tmp_path / "kept" / "lines.json", monkeypatch)
+
+
+def test_lines_are_of_the_commits_that_a_branch_has(work: Work, lines: Lines) -> None:
+    """Only what has changed since is asked of git, or all where history was written anew; the content says neither."""
+    beginning = work.head()
+    other = work.commit("Other", "папка/другой файл.txt")
+    assert lines.count() == {beginning: 1, other: 1}
+    work.branch("feature")
+    feature = work.commit("Feature", "feature.txt")
+    work.merge("feature", "Merge")
+    assert lines.count() == {beginning: 1, other: 1, feature: 1}
+    assert lines.blamed == ["feature.txt"]
+    # What is changed and put back is of the commit that put it back.
+    work.minute += 1
+    (work.path / "code.txt").write_text("no code\n", encoding="utf-8")
+    work.git("commit", "--quiet", "--all", "-m", "A mistake")
+    work.git("revert", "--no-edit", "HEAD")
+    back = work.head()
+    assert lines.count() == {back: 1, other: 1, feature: 1}
+    assert lines.blamed == ["code.txt"]
+    # The same contents, by other commits.
+    work.git("checkout", "--quiet", "--orphan", "anew")
+    work.git("commit", "--quiet", "-m", "All of it at once")
+    work.git("branch", "--quiet", "--force", "main")
+    work.checkout("main")
+    assert lines.count() == {work.head(): 3}
+
+
+def test_lines_that_are_as_they_were_told_last_are_not_told_again(work: Work, lines: Lines) -> None:
+    beginning = work.head()
+    first = lines.count()
+    assert (lines.count(), lines.told) == (first, 1)
+    more = work.commit("More")
+    assert lines.count() == {beginning: 1, more: 1}
+    # Back to what was told before the last time: it is news again.
+    work.git("reset", "--quiet", "--hard", beginning)
+    assert (lines.count(), lines.told) == (first, 3)
+    lines.kept.unlink()
+    assert lines.count() == first
 
 
 def test_requesters_see_no_changes(world: World, work: Work, shop: Traced) -> None:
