@@ -14,7 +14,8 @@ from projections.live import News, Told, Topic
 from projections.reading import Moment, View
 from projections.rows import BalanceChangeRow, BalanceRow
 
-TYPES = frozenset(NAMES[kind].name for kind in (*WorkEvent.__args__, *ContractEvent.__args__))
+OF_WORK = frozenset(NAMES[kind].name for kind in WorkEvent.__args__)
+OF_CONTRACTS = frozenset(NAMES[kind].name for kind in ContractEvent.__args__)
 """Events that may change a balance."""
 
 
@@ -28,7 +29,11 @@ class BalanceChanges(msgspec.Struct, frozen=True):
         return actor.workspace, None
 
     def wanted(self, actor: Actor) -> Callable[[News], bool]:
-        return lambda news: news.event.type in TYPES
+        """Of work only the read model says under which contract it counts."""
+        return lambda news: news.event.type in OF_WORK or self._own(news)
+
+    def _own(self, news: News) -> bool:
+        return news.event.type in OF_CONTRACTS and news.event.stream == self.contract
 
     async def recorded(self, view: View, after: int, until: int) -> AsyncGenerator[Told]:
         """Once for all that happened between."""
@@ -40,8 +45,10 @@ class BalanceChanges(msgspec.Struct, frozen=True):
             yield Told(until, BalanceChangeRow(position=until, balance=now))
 
     async def heard(self, view: View, heard: Sequence[News], after: int) -> AsyncGenerator[Told]:
-        async for told in self.recorded(view, after, heard[-1].event.position):
-            yield told
+        worked = [news.event.stream for news in heard if not self._own(news)]
+        if len(worked) < len(heard) or await billing.counted_under(view, self.contract, worked):
+            async for told in self.recorded(view, after, heard[-1].event.position):
+                yield told
 
 
 def _said(row: BalanceRow) -> tuple[object, ...]:

@@ -336,6 +336,16 @@ async def work_of(
     return work, {row[0]: row[9] for row in rows}
 
 
+async def counted_under(view: View, contract: UUID, entries: Sequence[UUID]) -> bool:
+    """Whether one of these entries of work counts under the contract, or has once."""
+    rows = await view.fetch(
+        "select exists (select from billed_work w"
+        " where w.workspace = %(workspace)s and w.contract = %(contract)s and w.id = any(%(entries)s))",
+        {"contract": contract, "entries": list(entries)},
+    )
+    return bool(rows[0][0])
+
+
 def _midnight(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
