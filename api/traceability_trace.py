@@ -1,5 +1,6 @@
 """`trace`: from a line of code to who asked for it, and back, with the evidence of every step."""
 
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -341,12 +342,18 @@ async def _check_messages(info: Info, repository: str, messages: list[str]) -> l
         raise Failure(BAD_USER_INPUT, f"There is no repository {repository[:80]!r} here.")
     named = [references.mentions(message, found.trailers) for message in messages]
     known = await tickets_named(view, found.id, {one for mentions in named for one in mentions})
-    rows: list[MessageCheckRow] = []
-    for message, mentions in zip(messages, named, strict=True):
-        ids = dict.fromkeys(known[one.name] for one in mentions if one.name in known)
-        there = await info.context.loaders.tickets.load_many([(id_, NOW) for id_ in ids])
-        rows.append(MessageCheckRow(message, [one.name for one in mentions], [one for one in there if one is not None]))
-    return rows
+    loaded = await info.context.loaders.tickets.load_many([(id_, NOW) for id_ in known.values()])
+    there = dict(zip(known, loaded, strict=True))
+    return [
+        MessageCheckRow(message, [one.name for one in mentions], _meant(mentions, there))
+        for message, mentions in zip(messages, named, strict=True)
+    ]
+
+
+def _meant(mentions: Sequence[references.Mention], there: Mapping[str, TicketRow | None]) -> list[TicketRow]:
+    """Each ticket once."""
+    found = (there.get(one.name) for one in mentions)
+    return list({ticket.id: ticket for ticket in found if ticket is not None}.values())
 
 
 MESSAGES_LIMIT = 500

@@ -10,6 +10,8 @@ from api.traceability_cli import scan_clone
 from application.traceability.clones import CLONES_VARIABLE
 from application.workspaces import Workspace, create_workspace, operator
 from domain.access import Scope
+from projections import tickets
+from projections.reading import View
 from tests.api.asking import Client
 from tests.api.conftest import Server
 from tests.gitting import Work
@@ -155,6 +157,22 @@ def test_another_workspace_finds_nothing(story: Story, server: Server, token: An
     stranger = token(other, Scope.ADMIN)
     assert stranger.ask(TRACE, of={"commit": {"sha": story.fix}})["nodes"] == []
     assert stranger.ask(TRACE, of={"ticket": story.task["id"]})["nodes"] == []
+
+
+def test_tickets_of_many_messages_are_loaded_at_once(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    loads: list[int] = []
+    by_ids = tickets.by_ids
+
+    async def noted(view: View, keys: Any, *rest: Any) -> Any:
+        loads.append(len(keys))
+        return await by_ids(view, keys, *rest)
+
+    monkeypatch.setattr(tickets, "by_ids", noted)
+    check = 'query($m: [String!]!) { checkMessages(repository: "shop", messages: $m) { tickets { key } } }'
+    task, asked = story.task["key"], story.asked["key"]
+    found = story.agent.ask(check, m=[f"Fix {task}", f"Ask {asked}", f"Fix {task}: {asked}, {task}"])
+    assert [[one["key"] for one in message["tickets"]] for message in found] == [[task], [asked], [task, asked]]
+    assert loads == [2]
 
 
 def test_messages_are_checked_before_they_are_pushed(story: Story, claire: Client) -> None:
