@@ -11,6 +11,7 @@ from domain.clients import Client
 from domain.contracts import Binding, Contract, HoursGranted, PeriodClosed
 from domain.terms import TermsVersion
 from projections.filters import PageAsk
+from projections.moments import HELD
 from projections.projection import Change, Projection
 from projections.reading import NOW, Listing, Moment, Page, View, count, counts_of, page, pages_of
 from projections.rows import ClientRow, ContractRow
@@ -220,10 +221,7 @@ async def contacts_of(view: View, clients: Sequence[UUID]) -> dict[UUID, list[UU
 
 
 _CONTRACT = sql.SQL("k.id, k.version, k.client, k.name, k.last_day, k.versions, k.grants")
-_THEN = sql.SQL(
-    "(%(as_of_position)s::bigint is null and k.closed_position is null or k.position <= %(as_of_position)s"
-    " and (k.closed_position is null or k.closed_position > %(as_of_position)s))"
-)
+_THEN = sql.SQL(HELD.format("k"))
 
 
 def _contract(row: Sequence[Any]) -> ContractRow:

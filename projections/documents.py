@@ -17,6 +17,7 @@ from domain.documents import Document, DocumentLine, InvoiceIssued, Payment
 from domain.money import TaxShare
 from projections.contracts import of_viewer
 from projections.filters import DocumentFilter, PageAsk
+from projections.moments import HELD
 from projections.projection import Change, Projection
 from projections.reading import NOW, Listing, Moment, Page, View, count, counts_of, page, pages_of
 from projections.rows import DocumentRow, PackageReportRow
@@ -166,10 +167,7 @@ _COLUMNS = (
     "cancelled",
 )
 _SELECTED = sql.SQL(", ").join(sql.Identifier("d", column) for column in _COLUMNS)
-_THEN = sql.SQL(
-    "(%(as_of_position)s::bigint is null and d.closed_position is null or d.position <= %(as_of_position)s"
-    " and (d.closed_position is null or d.closed_position > %(as_of_position)s))"
-)
+_THEN = sql.SQL(HELD.format("d"))
 
 
 def _document(values: Sequence[Any], moment: Moment) -> DocumentRow:

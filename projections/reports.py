@@ -18,7 +18,7 @@ from domain import money
 from domain.billing import Carried, Fee, Sum, Treatment, fees, ledger, month_end, sums
 from domain.hour_packages import Package, usage
 from domain.terms import ContractKind, WorkingCalendar
-from projections import accounts, contracts, work
+from projections import accounts, contracts, moments, work
 from projections.billing import account, closed_periods, drawn, fixed, is_holiday, must_be_days, standing, today
 from projections.contracts import as_contract
 from projections.filters import PageAsk
@@ -94,7 +94,7 @@ async def hours(view: View, days: Span, norm: Norm, person: UUID | None, moment:
         "ends": datetime(last.year, last.month, last.day, tzinfo=zone),
         "person": person,
         "position": moment.position,
-        **work.as_of(moment),
+        **moments.arguments(moment),
     }
     found: defaultdict[tuple[date, UUID], list[int]] = defaultdict(lambda: [0, 0])
     for week, who, worked, billable in await view.fetch(_hours(moment), arguments):
@@ -315,7 +315,13 @@ async def uncontracted(view: View, days: Span, moment: Moment) -> UncontractedRo
     condition = "and b.id is null and w.billable and w.started_at >= %(since)s and w.started_at < %(until)s + 1"
     rows = await view.fetch(
         _of_work(moment, select, condition),
-        {"person": None, "position": moment.position, "since": days.since, "until": days.until, **work.as_of(moment)},
+        {
+            "person": None,
+            "position": moment.position,
+            "since": days.since,
+            "until": days.until,
+            **moments.arguments(moment),
+        },
     )
     return UncontractedRow(entries=rows[0][0], seconds=rows[0][1])
 

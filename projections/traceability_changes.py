@@ -1,7 +1,7 @@
 """Changes beside the tickets that they were made for: links that hold, as of any moment."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, LiteralString
 from uuid import UUID
 
 from psycopg import sql
@@ -9,7 +9,9 @@ from psycopg import sql
 from domain.traceability.findings import LinkSource
 from domain.traceability.repositories import ChangeKind
 from domain.traceability.requests import RequestState
+from projections import moments
 from projections.filters import PageAsk
+from projections.moments import HAPPENED, HELD
 from projections.reading import Listing, Moment, Page, View, counts_of, pages_of
 from projections.rows import CodeChangeRow, TicketChangeRow
 
@@ -26,18 +28,22 @@ async def change_counts(view: View, tickets: Sequence[UUID], least: int, moment:
     return await counts_of(view, tickets, _changes(view, least, moment))
 
 
-EFFECTIVE = """
+NOT_REJECTED: LiteralString = "bool_and(l.verdict is distinct from 'REJECTED')"
+"""Of all links `l` between one change and one ticket: what a person rejected is none, whatever was found."""
+
+EFFECTIVE: LiteralString = (
+    """
 select l.repository, l.kind, l.change, l.ticket, max(l.confidence) as confidence, min(l.linked_at) as linked_at,
        (array_agg(l.source order by l.confidence desc, l.position))[1] as source,
        (array_agg(l.evidence order by l.confidence desc, l.position))[1] as evidence
   from change_link l
- where l.workspace = %(workspace)s and {which}
-   and (%(as_of_position)s::bigint is null or l.position <= %(as_of_position)s)
-   and (l.closed_position is null or l.closed_position > %(as_of_position)s::bigint)
- group by l.repository, l.kind, l.change, l.ticket
-having bool_and(l.verdict is distinct from 'REJECTED')
 """
-"""Links that hold, the strongest evidence of each: what a person rejected is none, whatever was found."""
+    " where l.workspace = %(workspace)s and {which} and "
+    + HELD.format("l")
+    + " group by l.repository, l.kind, l.change, l.ticket having "
+    + NOT_REJECTED
+)
+"""Links that hold, the strongest evidence of each."""
 
 DETAILS = """
   left join code_commit c on e.kind = 'COMMIT' and c.repository = e.repository and c.sha = e.change
@@ -72,11 +78,11 @@ def _changes(view: View, least: int, moment: Moment) -> Listing[TicketChangeRow]
         columns=sql.SQL(CHANGE_COLUMNS.format(at=_AT) + ", e.source, e.confidence, e.evidence, e.linked_at"),
         source=sql.SQL(
             f"from ({EFFECTIVE.format(which='l.ticket = parent.id')}) e {DETAILS} where {readable}"
-            f" and e.confidence >= %(least)s and (%(as_of_time)s::timestamptz is null or {_AT} <= %(as_of_time)s)"
+            f" and e.confidence >= %(least)s and {HAPPENED.format(_AT)}"
         ),
         keys=((_AT, "timestamptz"), ("e.repository", "uuid"), ("e.kind", "text"), ("e.change", "text")),
         row=_ticket_change,
-        arguments={"least": least, "as_of_position": moment.position, "as_of_time": moment.occurred_at},
+        arguments={"least": least, **moments.arguments(moment)},
     )
 
 

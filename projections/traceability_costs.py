@@ -9,7 +9,8 @@ from uuid import UUID
 
 from domain.billing import Charge
 from domain.statements import Correction
-from projections import billing
+from projections import billing, moments
+from projections.moments import HAPPENED, HELD
 from projections.ratings import HOLDS
 from projections.reading import Moment, View
 from projections.rows import DrawnStatement, RatingRow, TracedStatementRow, TracedWorkRow, TraceNodeRow, TraceVia
@@ -65,27 +66,18 @@ async def work_of(view: View, tickets: Sequence[UUID], moment: Moment) -> list[T
     """By ticket and contract, those that were worked on first: 200 and one more at most."""
     rows = await view.fetch(
         _WORK,
-        {
-            "tickets": list(tickets),
-            "most": WORK_LIMIT + 1,
-            "as_of_position": moment.position,
-            "as_of_time": moment.occurred_at,
-        },
+        {"tickets": list(tickets), "most": WORK_LIMIT + 1, **moments.arguments(moment)},
     )
     return [TracedWorkRow(**dict(zip(TracedWorkRow.__struct_fields__, row, strict=True))) for row in rows]
 
 
-_WORK: LiteralString = """
+_WORK: LiteralString = f"""
 with worked as (
   select w.ticket, w.id, w.person, w.seconds, w.started_at, w.ended_at, b.contract
     from work w
-    left join billed_work b on b.id = w.id
-     and (%(as_of_position)s::bigint is null and b.closed_position is null or b.position <= %(as_of_position)s
-          and (b.closed_position is null or b.closed_position > %(as_of_position)s))
+    left join billed_work b on b.id = w.id and {HELD.format("b")}
    where w.workspace = %(workspace)s and w.ticket = any(%(tickets)s)
-     and (%(as_of_position)s::bigint is null and w.closed_position is null or w.position <= %(as_of_position)s
-          and (w.closed_position is null or w.closed_position > %(as_of_position)s))
-     and (%(as_of_time)s::timestamptz is null or w.started_at <= %(as_of_time)s)
+     and {HELD.format("w")} and {HAPPENED.format("w.started_at")}
 )
 select ticket, contract, count(*), sum(seconds)::bigint, count(distinct person), min(started_at), max(ended_at)
   from worked group by ticket, contract order by min(started_at), ticket, contract limit %(most)s
@@ -140,11 +132,6 @@ async def ratings_of(view: View, tickets: Sequence[UUID], moment: Moment) -> lis
         "select r.ticket, r.score, r.comment, r.rated_by, r.rated_at, r.closed_at from rating r"
         f" where r.workspace = %(workspace)s and r.ticket = any(%(tickets)s) and {HOLDS}"
         " order by r.closed_at, r.ticket limit %(most)s",
-        {
-            "tickets": list(tickets),
-            "most": RATINGS_LIMIT + 1,
-            "as_of_position": moment.position,
-            "as_of_time": moment.occurred_at,
-        },
+        {"tickets": list(tickets), "most": RATINGS_LIMIT + 1, **moments.arguments(moment)},
     )
     return [(ticket, RatingRow(**dict(zip(RatingRow.__struct_fields__, row, strict=True)))) for ticket, *row in rows]

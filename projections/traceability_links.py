@@ -14,6 +14,7 @@ import msgspec
 from domain.traceability.findings import FoundLink, LinkSource
 from domain.traceability.references import Mention
 from domain.traceability.repositories import ChangeKind
+from projections.moments import HAPPENED
 from projections.reading import View
 
 LINKS_LIMIT = 20_000
@@ -79,8 +80,7 @@ ALL: LiteralString = "true"
 
 THEN: LiteralString = """
 (%(as_of_position)s::bigint is null or q.merged_position <= %(as_of_position)s)
- and (%(as_of_time)s::timestamptz is null or q.merged_at <= %(as_of_time)s)
-"""
+ and """ + HAPPENED.format("q.merged_at")
 """Those that had been merged at a moment."""
 
 OF_COMMITS: LiteralString = """

@@ -5,7 +5,8 @@ from typing import LiteralString
 from uuid import UUID
 
 from domain.workflows import StatusCategory
-from projections import traceability_releases, traceability_trace
+from projections import moments, traceability_releases, traceability_trace
+from projections.moments import HAPPENED, HELD
 from projections.reading import Moment, View
 from projections.rows import ReleaseNotesRow, ReleaseNotesSection, TraceVia
 from projections.traceability_changes import EFFECTIVE
@@ -54,14 +55,9 @@ async def promised_for(view: View, repository: UUID, tag: str, moment: Moment) -
     """By when they were."""
     rows = await view.fetch(
         "select p.ticket from promise p where p.workspace = %(workspace)s and p.repository = %(repository)s"
-        f" and p.tag = %(tag)s and {traceability_trace.HOLDS.format('p')}"
-        " and (%(as_of_time)s::timestamptz is null or p.promised_at <= %(as_of_time)s) order by p.position, p.ticket",
-        {
-            "repository": repository,
-            "tag": tag,
-            "as_of_position": moment.position,
-            "as_of_time": moment.occurred_at,
-        },
+        f" and p.tag = %(tag)s and {HELD.format('p')} and {HAPPENED.format('p.promised_at')}"
+        " order by p.position, p.ticket",
+        {"repository": repository, "tag": tag, **moments.arguments(moment)},
     )
     return [ticket for (ticket,) in rows]
 
@@ -91,8 +87,7 @@ async def _whole(
             "least": LEAST_CONFIDENCE,
             "done": StatusCategory.DONE.value,
             "closed": [one.value for one in StatusCategory if one.closed],
-            "as_of_position": moment.position,
-            "as_of_time": moment.occurred_at,
+            **moments.arguments(moment),
         },
     )
     return frozenset(ticket for ticket, released, left, done in rows if not left and (released or done))

@@ -7,14 +7,15 @@ from uuid import UUID
 
 from psycopg import sql
 
+from projections import moments
 from projections.filters import PageAsk
-from projections.reading import Listing, Page, View, count, page
+from projections.reading import NOW, Listing, Page, View, count, page
 from projections.rows import CodeChangeRow, DeliveryMonthRow, GapMonthRow, LineOriginsRow
-from projections.traceability_changes import CHANGE_COLUMNS, DETAILS, code_change
+from projections.traceability_changes import CHANGE_COLUMNS, DETAILS, NOT_REJECTED, code_change
 from projections.traceability_links import ALL, CAME_BY
 from projections.traceability_releases import DEPLOYED, PLACED
 
-NOW_ARGUMENTS = {"as_of_position": None, "as_of_time": None}
+NOW_ARGUMENTS = moments.arguments(NOW)
 
 
 class ChangeGap(StrEnum):
@@ -26,10 +27,10 @@ class ChangeGap(StrEnum):
     """It is released, and no merge request that was approved has brought it."""
 
 
-_HAS_TICKET: LiteralString = """
+_HAS_TICKET: LiteralString = f"""
 exists (select from change_link l
          where l.repository = i.repository and l.kind = 'COMMIT' and l.change = i.sha and l.closed_position is null
-         group by l.ticket having bool_and(l.verdict is distinct from 'REJECTED'))
+         group by l.ticket having {NOT_REJECTED})
 """
 _IS_RELEASED: LiteralString = """
 (i.place <= (select max(p.place) from placed p) or exists (

@@ -16,6 +16,8 @@ from domain.traceability.releases import (
     ReleasePublished,
     TicketsPromised,
 )
+from projections import moments
+from projections.moments import HAPPENED, HELD
 from projections.projection import Change
 from projections.reading import NOW, Moment, View
 from projections.rows import ArtifactRow, ReleaseRow, TraceEnvironmentRow
@@ -216,19 +218,14 @@ def _artifact(write: Writes, change: Change, event: ArtifactBuilt) -> None:
 
 # ---- queries
 
-_THERE: LiteralString = """
-(%(as_of_position)s::bigint is null and {0}.closed_position is null or {0}.position <= %(as_of_position)s
- and ({0}.closed_position is null or {0}.closed_position > %(as_of_position)s))
-and (%(as_of_time)s::timestamptz is null or {0}.{1} <= %(as_of_time)s)
-"""
-
 PLACED: LiteralString = f"""
 placed as ( -- releases of a repository; `place`: up to which they have the main branch
   select r.id, r.repository, r.tag, r.commit_sha, r.title, r.published_at, coalesce(i.place, -1) as place,
          r.base is distinct from r.commit_sha and r.base is not null as beside
     from release r
     left join introduction i on i.repository = r.repository and i.sha = coalesce(r.base, r.commit_sha)
-   where r.workspace = %(workspace)s and r.repository = %(repository)s and {_THERE.format("r", "published_at")}
+   where r.workspace = %(workspace)s and r.repository = %(repository)s
+     and {HELD.format("r")} and {HAPPENED.format("r.published_at")}
 )
 """
 DEPLOYED: LiteralString = f"""
@@ -238,13 +235,10 @@ deployed as ( -- deployments of a repository, however they ended; `place`: up to
             where x.repository = d.repository and x.commit_sha = d.commit_sha)) as place
     from deployment d
     left join introduction i on i.repository = d.repository and i.sha = d.commit_sha
-   where d.workspace = %(workspace)s and d.repository = %(repository)s and {_THERE.format("d", "finished_at")}
+   where d.workspace = %(workspace)s and d.repository = %(repository)s
+     and {HELD.format("d")} and {HAPPENED.format("d.finished_at")}
 )
 """
-
-
-def _then(moment: Moment) -> dict[str, Any]:
-    return {"as_of_position": moment.position, "as_of_time": moment.occurred_at}
 
 
 async def by_tag(view: View, repository: UUID, tag: str, moment: Moment) -> list[ReleaseRow]:
@@ -264,7 +258,7 @@ async def _releases(
         "    or exists (select from release_commit c where c.repository = d.repository and c.sha = p.commit_sha"
         "                and c.commit_sha = d.commit_sha))), '{}')"
         f" from placed p where {which} order by p.published_at, p.tag",
-        {"repository": repository, **arguments, **_then(moment)},
+        {"repository": repository, **arguments, **moments.arguments(moment)},
     )
     names = ("id", "repository", "tag", "commit", "title", "published_at", "environments")
     return [ReleaseRow(**dict(zip(names, row, strict=True))) for row in rows]
@@ -272,7 +266,8 @@ async def _releases(
 
 def brought(release: ReleaseRow, most: int, moment: Moment) -> tuple[LiteralString, dict[str, Any]]:
     """A query for the commits that this release is the first to have, and its arguments."""
-    return _BROUGHT, {"repository": release.repository, "release": release.id, "most": most, **_then(moment)}
+    given = {"repository": release.repository, "release": release.id, "most": most}
+    return _BROUGHT, {**given, **moments.arguments(moment)}
 
 
 _BROUGHT: LiteralString = f"""
@@ -305,7 +300,7 @@ select c.repository, 'COMMIT', c.sha, now()
 
 async def first_with(view: View, repository: UUID, shas: Sequence[str], moment: Moment) -> list[tuple[str, ReleaseRow]]:
     """Of each of these commits that is released: the first release that has it."""
-    rows = await view.fetch(_FIRST, {"repository": repository, "shas": list(shas), **_then(moment)})
+    rows = await view.fetch(_FIRST, {"repository": repository, "shas": list(shas), **moments.arguments(moment)})
     ids = list({row[1] for row in rows})
     known = {row.id: row for row in await _releases(view, repository, "p.id = any(%(ids)s)", {"ids": ids}, moment)}
     return [(sha, known[release]) for sha, release in rows]
@@ -329,7 +324,7 @@ select s.sha, coalesce(beside.id, first.id)
 
 async def running(view: View, repository: UUID, shas: Sequence[str], moment: Moment) -> list[TraceEnvironmentRow]:
     """Where these commits run, by the environment."""
-    rows = await view.fetch(_RUNNING, {"repository": repository, "shas": list(shas), **_then(moment)})
+    rows = await view.fetch(_RUNNING, {"repository": repository, "shas": list(shas), **moments.arguments(moment)})
     names = TraceEnvironmentRow.__struct_fields__
     return [TraceEnvironmentRow(**dict(zip(names, row, strict=True))) for row in rows]
 
@@ -360,7 +355,7 @@ async def artifacts(view: View, which: LiteralString, arguments: dict[str, Any])
         "select a.repository, a.digest, a.commit_sha, a.name, a.builder, a.signatures, a.built_at from artifact a"
         f" where a.workspace = %(workspace)s and {which}"
         " and (%(as_of_position)s::bigint is null or a.position <= %(as_of_position)s)"
-        " and (%(as_of_time)s::timestamptz is null or a.built_at <= %(as_of_time)s)"
+        f" and {HAPPENED.format('a.built_at')}"
         " order by a.built_at, a.digest, a.commit_sha limit 100",
         arguments,
     )
@@ -373,5 +368,5 @@ async def artifacts_after(view: View, repository: UUID, position: int) -> list[A
         "select commit_sha from artifact where repository = a.repository and position <= %(position)s"
         " order by position desc limit 1"
     )
-    given = {"repository": repository, "position": position, **_then(NOW)}
+    given = {"repository": repository, "position": position, **moments.arguments(NOW)}
     return await artifacts(view, f"a.repository = %(repository)s and a.commit_sha = ({last})", given)

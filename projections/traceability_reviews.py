@@ -10,9 +10,11 @@ import msgspec
 from psycopg import sql
 
 from domain.workflows import StatusCategory
+from projections import moments
 from projections.filters import PageAsk
 from projections.ratings import HOLDS
 from projections.reading import (
+    NOW,
     BadInput,
     Listing,
     Page,
@@ -24,7 +26,7 @@ from projections.reading import (
     page_size,
 )
 from projections.rows import QualityPairRow, RatingRow, TicketGapMonthRow, TicketGapRow
-from projections.traceability_changes import CHANGE_COLUMNS, CHANGE_WIDTH, DETAILS, EFFECTIVE, code_change
+from projections.traceability_changes import CHANGE_COLUMNS, CHANGE_WIDTH, DETAILS, EFFECTIVE, NOT_REJECTED, code_change
 
 
 class TicketGap(StrEnum):
@@ -36,12 +38,12 @@ class TicketGap(StrEnum):
     """It was worked on, and has no change."""
 
 
-_LINKED: LiteralString = """
+_LINKED: LiteralString = f"""
 exists (select from change_link l
          where l.workspace = t.workspace and l.ticket = t.ticket and l.closed_position is null
-         group by l.repository, l.kind, l.change having bool_and(l.verdict is distinct from 'REJECTED'))
+         group by l.repository, l.kind, l.change having {NOT_REJECTED})
 """
-_PART_LINKED: LiteralString = """
+_PART_LINKED: LiteralString = f"""
 exists (
   with recursive parts (ticket) as (
     select t.ticket
@@ -51,7 +53,7 @@ exists (
   )
   select from parts p join change_link l on l.workspace = t.workspace and l.ticket = p.ticket
      and l.closed_position is null
-   group by l.repository, l.kind, l.change, l.ticket having bool_and(l.verdict is distinct from 'REJECTED'))
+   group by l.repository, l.kind, l.change, l.ticket having {NOT_REJECTED})
 """
 _DONE: LiteralString = f"""
 select t.ticket, t.number, t.closed_at as at, 0::bigint as seconds, {_PART_LINKED} as linked
@@ -145,8 +147,7 @@ def _arguments(wanted: QualityFilter, start: Sequence[str | None], most: int | N
     return {
         **msgspec.structs.asdict(wanted),
         **{f"start{n}": key for n, key in enumerate(start)},
-        "as_of_position": None,
-        "as_of_time": None,
+        **moments.arguments(NOW),
         "done": [one.value for one in StatusCategory if one.closed],
         "most": most,
     }

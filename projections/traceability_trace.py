@@ -15,17 +15,13 @@ from psycopg import sql
 from domain.errors import InvalidValue
 from domain.traceability import artifacts
 from domain.traceability.repositories import ChangeKind
-from projections import spans, traceability_releases
+from projections import moments, spans, traceability_releases
+from projections.moments import HAPPENED, HELD
 from projections.reading import NOW, Moment, View
 from projections.rows import ArtifactRow, CodeChangeRow, ReleaseRow, TraceNodeRow, TraceStepRow, TraceVia
 from projections.traceability_changes import CHANGE_COLUMNS, CHANGE_WIDTH, DETAILS, EFFECTIVE, code_change
 from projections.traceability_links import CAME_BY, OF_COMMITS, THEN
 
-HOLDS: LiteralString = (
-    "(%(as_of_position)s::bigint is null and {0}.closed_position is null or {0}.position <= %(as_of_position)s"
-    " and ({0}.closed_position is null or {0}.closed_position > %(as_of_position)s))"
-)
-"""Of rows that are closed when others take their place: as of a position."""
 CHANGES_LIMIT = 1_000
 """Of one answer; a release with more says that it is cut short."""
 LINKS_LIMIT = 5_000
@@ -54,7 +50,7 @@ class Trace(msgspec.Struct):
 
     @property
     def arguments(self) -> dict[str, Any]:
-        return {"as_of_position": self.moment.position, "as_of_time": self.moment.occurred_at}
+        return moments.arguments(self.moment)
 
     def ticket(self, id_: UUID) -> TraceNodeRow:
         return self._tickets.setdefault(id_, TraceNodeRow(ticket=id_))
@@ -152,8 +148,8 @@ async def of_contract(view: View, contract: UUID, moment: Moment = NOW) -> Trace
         "select ticket, 'bound to it' from ticket_contract where workspace = %(workspace)s and contract = %(contract)s"
         " union"
         " select w.ticket, 'work counts under it' from billed_work w"
-        f"  where w.workspace = %(workspace)s and w.contract = %(contract)s and {HOLDS.format('w')}"
-        "    and (%(as_of_time)s::timestamptz is null or w.started_at <= %(as_of_time)s)"
+        "  where w.workspace = %(workspace)s and w.contract = %(contract)s"
+        f"   and {HELD.format('w')} and {HAPPENED.format('w.started_at')}"
         " order by 1, 2 limit %(most)s",
         {"contract": contract, "most": TICKETS_LIMIT + 1, **trace.arguments},
     )
@@ -227,7 +223,7 @@ async def _links(trace: Trace, which: LiteralString, arguments: dict[str, Any]) 
     rows = await trace.view.fetch(
         f"select {CHANGE_COLUMNS.format(at=at)}, e.ticket, e.source, e.confidence, e.evidence"
         f" from ({EFFECTIVE.format(which=which)}) e {DETAILS}"
-        f" where (%(as_of_time)s::timestamptz is null or {at} <= %(as_of_time)s)"
+        f" where {HAPPENED.format(at)}"
         " order by 6, 3, e.ticket limit %(most)s",
         {"most": LINKS_LIMIT + 1, **trace.arguments, **arguments},
     )

@@ -4,7 +4,6 @@ One row per stretch of an entry's own history: a correction closes a row and ope
 """
 
 from collections.abc import Sequence
-from datetime import datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -12,8 +11,9 @@ from uuid import UUID
 from psycopg import sql
 
 from domain.work import ENTRY_LIMIT, Timer, WorkEntry, WorkFlag, WorkOrigin, timer_stream
-from projections import conditions, merging, spans
+from projections import conditions, merging, moments, spans
 from projections.filters import IdFilter, PageAsk, TimeFilter, WorkFilter
+from projections.moments import HAPPENED, HELD
 from projections.projection import Change, Projection
 from projections.reading import NOW, Listing, Moment, Page, View, count, counts_of, page, pages_of
 from projections.rows import TimerRow, WorkEntryRow
@@ -153,11 +153,7 @@ _COLUMNS = (
 _SELECTED = sql.SQL(", ").join(sql.Identifier("w", column) for column in _COLUMNS)
 
 _NOW = sql.SQL("w.closed_position is null")
-_THEN = sql.SQL(
-    "(%(as_of_position)s::bigint is null or w.position <= %(as_of_position)s)"
-    " and (w.closed_position is null or w.closed_position > %(as_of_position)s::bigint)"
-    " and (%(as_of_time)s::timestamptz is null or w.started_at <= %(as_of_time)s)"
-)
+_THEN = sql.SQL(f"{HELD.format('w')} and {HAPPENED.format('w.started_at')}")
 
 
 async def of_tickets(
@@ -182,7 +178,7 @@ async def worked_seconds(view: View, tickets: Sequence[UUID], moment: Moment) ->
             " select f.ticket, sum(w.seconds)::bigint from family f join work w on w.ticket = f.id and {}"
             " group by f.ticket"
         ).format(spans.at(moment, "l")[0], _readable(view, moment)),
-        {**as_of(moment), "tickets": list(tickets)},
+        {**moments.arguments(moment), "tickets": list(tickets)},
     )
     return dict(rows)
 
@@ -199,7 +195,7 @@ async def entry_count(view: View, wanted: WorkFilter, moment: Moment) -> int:
 async def by_ids(view: View, ids: Sequence[UUID]) -> dict[UUID, WorkEntryRow]:
     rows = await view.fetch(
         sql.SQL("select {} from work w where {} and w.id = any(%(ids)s)").format(_SELECTED, _readable(view, NOW)),
-        {**as_of(NOW), "ids": list(ids)},
+        {**moments.arguments(NOW), "ids": list(ids)},
     )
     return {row[0]: _entry(row, NOW) for row in rows}
 
@@ -232,7 +228,7 @@ async def timer_by_id(view: View, id_: UUID) -> TimerRow | None:
 
 def _of_ticket(view: View, moment: Moment) -> Listing[WorkEntryRow]:
     condition = sql.SQL("{} and w.ticket in {}").format(_readable(view, moment), merging.family("parent.id", moment))
-    return _listing(condition, as_of(moment), moment)
+    return _listing(condition, moments.arguments(moment), moment)
 
 
 def _wanted(view: View, wanted: WorkFilter, moment: Moment) -> Listing[WorkEntryRow]:
@@ -247,7 +243,7 @@ def _wanted(view: View, wanted: WorkFilter, moment: Moment) -> Listing[WorkEntry
         parts.append(asked.compare(sql.SQL("w.billable"), "=", wanted.billable))
     if isinstance(wanted.flag, WorkFlag):
         parts.append(sql.SQL("{} = any(w.flags)").format(asked.argument(wanted.flag.value)))
-    return _listing(sql.SQL(" and ").join(parts), {**as_of(moment), **asked.arguments}, moment)
+    return _listing(sql.SQL(" and ").join(parts), {**moments.arguments(moment), **asked.arguments}, moment)
 
 
 def _listing(condition: sql.Composable, arguments: dict[str, Any], moment: Moment) -> Listing[WorkEntryRow]:
@@ -265,12 +261,8 @@ def _readable(view: View, moment: Moment) -> sql.Composed:
 
 
 def there(moment: Moment) -> sql.SQL:
-    """That an entry `w` was there at the moment, with the arguments of `as_of`."""
+    """That an entry `w` was there at the moment, with the arguments of `moments`."""
     return _NOW if moment.live else _THEN
-
-
-def as_of(moment: Moment) -> dict[str, int | datetime | None]:
-    return {"as_of_position": moment.position, "as_of_time": moment.occurred_at}
 
 
 def _entry(values: Sequence[Any], moment: Moment) -> WorkEntryRow:
