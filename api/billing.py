@@ -11,8 +11,7 @@ import strawberry
 from strawberry import ID, UNSET, Parent
 
 from api.commands import Done, ExpectingInput, Handle, Payload, perform_prepared, wait_until_readable
-from api.contracts import Contract, Rounding
-from api.errors import NOT_FOUND, Failure
+from api.contracts import Contract, Rounding, no_such_contract
 from api.estimates import EstimateComparison
 from api.fields import Info, by, given, once_passed
 from api.filters import AsOf, asked
@@ -93,11 +92,9 @@ async def _balance(
     view = info.context.view
     moment = await view.moment(asked(as_of, filters.AsOf))
     row = await billing.balance(view, decode(contract, Kind.CONTRACT), moment)
-    return row if row is not None else _nothing()
-
-
-def _nothing() -> Any:
-    raise Failure(NOT_FOUND, "There is no such contract, or none that you may see.")
+    if row is None:
+        raise no_such_contract()
+    return row
 
 
 # ---- statements
@@ -304,7 +301,9 @@ async def _statement(
     view = info.context.view
     moment = await view.moment(asked(as_of, filters.AsOf))
     drawn = await billing.drawn(view, decode(contract, Kind.CONTRACT), given(since), until, moment)
-    return drawn if drawn is not None else _nothing()
+    if drawn is None:
+        raise no_such_contract()
+    return drawn
 
 
 @strawberry.type

@@ -9,6 +9,7 @@ from msgspec.structs import fields
 from strawberry import ID, UNSET, Parent
 
 from api.commands import CommandInput, Done, ExpectingInput, Payload, perform, wait_until_readable
+from api.errors import NOT_FOUND, Failure
 from api.fields import Info, Node, by, given, is_list, once_passed
 from api.ids import Kind, WrongId, decode_given, encode
 from api.paging import Connection, ConnectionRow, page_ask
@@ -175,6 +176,10 @@ class Contract(Node):
     @classmethod
     def is_type_of(cls, row: object, _: object) -> bool:
         return isinstance(row, ContractRow)
+
+
+def no_such_contract() -> Failure:
+    return Failure(NOT_FOUND, "There is no such contract, or none that you may see.")
 
 
 async def _contracts(

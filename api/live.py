@@ -7,6 +7,7 @@ import strawberry
 from strawberry import ID, UNSET, Parent
 
 from api.billing import Balance
+from api.contracts import no_such_contract
 from api.errors import NOT_FOUND, Failure
 from api.events import Event
 from api.fields import Info, by, given
@@ -90,7 +91,7 @@ async def _balance_changed(info: Info, contract: ID, after_position: Position | 
     """A contract's balance, whenever work, terms or hours have changed it. Its client's contacts hear of it too."""
     id_ = decode(contract, Kind.CONTRACT)
     if not await contracts.contracts_by_ids(info.context.view, [id_]):
-        raise Failure(NOT_FOUND, "There is no such contract, or none that you may see.")
+        raise no_such_contract()
     return _once(BalanceChanges(id_), given(after_position))
 
 

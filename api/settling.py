@@ -10,7 +10,7 @@ from uuid import UUID
 import psycopg
 
 from api import used_up
-from application.contracts import reach_alerts
+from application.contracts import tell
 from application.event_store.attempts import StoreUnavailable
 from application.event_store.database import Connection, Database, Role
 from application.event_store.follower import Deposed, Leadership
@@ -173,7 +173,7 @@ class Accounts:
         command = ReachAlerts(
             contract=settled.row.id, day=stand.day, packages=used.packages, granted=used.granted, drawn=used.drawn
         )
-        reach_alerts(self._store, Context(actor=operator(workspace), channel="billing"), command)
+        tell(self._store, Context(actor=operator(workspace), channel="billing"), command)
 
     def _view(self, workspace: UUID) -> View:
         """Nobody in particular, who reads all."""

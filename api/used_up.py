@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import date
 from uuid import UUID
 
-from application.contracts import report_used_up
+from application.contracts import tell
 from application.event_store.streams import EventStore
 from application.handling import Context
 from application.workspaces import operator
@@ -34,4 +34,4 @@ async def report(store: EventStore, view: View, contract: UUID, packages: Sequen
                 known=await billing.known(view),
             )
             context = Context(actor=operator(view.actor.workspace), channel="billing")
-            await asyncio.to_thread(report_used_up, store, context, command)
+            await asyncio.to_thread(tell, store, context, command)

@@ -54,30 +54,18 @@ def handle(store: EventStore, context: Context, command: ContractCommand | BindC
     return execute(store, context, command, id_, [client, *named], decide, new=isinstance(command, AgreeContract))
 
 
-def reach_alerts(store: EventStore, context: Context, command: ReachAlerts) -> Outcome:
+def tell(store: EventStore, context: Context, command: ReachAlerts | ReportUsedUp) -> Outcome:
     """Raises Refused, StoreUnavailable."""
     if not may(context.actor, command):
-        raise Forbidden("tell of alerts")
+        raise Forbidden("tell of hours that are used")
 
     def decide(loaded: dict[UUID, Stream]) -> Decision:
         contract = state_in(loaded, command.contract, Contract)
         if contract is None:
             raise ContractNotFound(command.contract)
-        return Decision(events=contracts.reach(contract, command), occurred_at=now(), subject=contract.client)
-
-    return execute(store, context, command, command.contract, [], decide)
-
-
-def report_used_up(store: EventStore, context: Context, command: ReportUsedUp) -> Outcome:
-    """Raises Refused, StoreUnavailable."""
-    if not may(context.actor, command):
-        raise Forbidden("report packages of hours")
-
-    def decide(loaded: dict[UUID, Stream]) -> Decision:
-        contract = state_in(loaded, command.contract, Contract)
-        if contract is None:
-            raise ContractNotFound(command.contract)
-        return Decision(events=contracts.report(contract, command), occurred_at=now(), subject=contract.client)
+        alerts = contracts.reach(contract, command) if isinstance(command, ReachAlerts) else []
+        reports = contracts.report(contract, command) if isinstance(command, ReportUsedUp) else []
+        return Decision(events=[*alerts, *reports], occurred_at=now(), subject=contract.client)
 
     return execute(store, context, command, command.contract, [], decide)
 

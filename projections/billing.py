@@ -28,6 +28,7 @@ from projections.contracts import as_contract, contracts_by_ids
 from projections.projection import Change, Projection
 from projections.reading import NOW, BadInput, Moment, View
 from projections.rows import BalanceRow, ContractRow, DrawnStatement
+from projections.versions import Versions
 from projections.writing import Writes
 
 DDL = """
@@ -77,11 +78,6 @@ create index billed_work_contract on billed_work (workspace, contract, started_a
 create index billed_month_position on billed_month (position);
 """
 
-_CLOSE = """
-update billed_work set closed_position = c.position
-  from unnest(%s::uuid[], %s::bigint[]) as c(id, position)
- where billed_work.id = c.id and billed_work.closed_position is null
-"""
 _MOVED = """
 insert into billed_month (workspace, contract, month, position, changes)
 select * from unnest(%s::uuid[], %s::uuid[], %s::date[], %s::bigint[], %s::bigint[])
@@ -91,9 +87,7 @@ on conflict (contract, month) do update
 
 
 def fold(write: Writes, changes: Sequence[Change]) -> None:
-    opened: dict[UUID, dict[str, Any]] = {}
-    rows: list[dict[str, Any]] = []
-    closed: dict[UUID, int] = {}
+    versions = Versions("billed_work")
     moved: dict[tuple[UUID, date], tuple[UUID, int, int]] = {}
     periods: list[dict[str, Any]] = []
     for change in changes:
@@ -102,22 +96,15 @@ def fold(write: Writes, changes: Sequence[Change]) -> None:
             periods.append(_period(change, event))
         if not isinstance(after, WorkEntry):
             continue
-        id_, position = change.envelope.originator_id, change.envelope.position
         for entry in (before, after):
             if isinstance(entry, WorkEntry) and entry.contract is not None:
                 month = (entry.started_at - _WESTERNMOST).date().replace(day=1)
                 _, last, times = moved.get((entry.contract, month), (None, 0, 0))
-                moved[entry.contract, month] = change.envelope.workspace, max(last, position), times + 1
-        if (row := opened.pop(id_, None)) is not None:
-            row["closed_position"] = position
-        elif isinstance(before, WorkEntry) and before.contract is not None:
-            closed[id_] = position
+                moved[entry.contract, month] = change.envelope.workspace, max(last, change.envelope.position), times + 1
+        versions.close(change, stood=isinstance(before, WorkEntry) and before.contract is not None)
         if after.contract is not None and not after.reversed:
-            opened[id_] = _row(change, after)
-            rows.append(opened[id_])
-    if closed:
-        write.execute(_CLOSE, [list(closed), list(closed.values())])
-    write.insert("billed_work", rows)
+            versions.open(change, _row(after))
+    versions.write(write)
     write.insert("closed_period", periods)
     if moved:
         contracts, months = zip(*moved, strict=True)
@@ -139,14 +126,8 @@ def _period(change: Change, event: PeriodClosed) -> dict[str, Any]:
     }
 
 
-def _row(change: Change, entry: WorkEntry) -> dict[str, Any]:
-    envelope = change.envelope
+def _row(entry: WorkEntry) -> dict[str, Any]:
     return {
-        "workspace": envelope.workspace,
-        "id": envelope.originator_id,
-        "version": envelope.originator_version,
-        "position": envelope.position,
-        "closed_position": None,
         "contract": entry.contract,
         "ticket": entry.ticket,
         "person": entry.person,

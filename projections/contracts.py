@@ -15,6 +15,7 @@ from projections.moments import HELD
 from projections.projection import Change, Projection
 from projections.reading import NOW, Listing, Moment, Page, View, count, counts_of, page, pages_of
 from projections.rows import ClientRow, ContractRow
+from projections.versions import Versions
 from projections.writing import Writes
 
 DDL = """
@@ -61,19 +62,11 @@ create index contract_position on contract (position);
 create index contract_client on contract (workspace, client, lower(name), id);
 """
 
-_CLOSE = """
-update contract set closed_position = c.position
-  from unnest(%s::uuid[], %s::bigint[]) as c(id, position)
- where contract.id = c.id and contract.closed_position is null
-"""
-
 
 def fold(write: Writes, changes: Sequence[Change]) -> None:
     clients: dict[UUID, Change] = {}
     bound: dict[UUID, Change] = {}
-    contracts: dict[UUID, dict[str, Any]] = {}
-    rows: list[dict[str, Any]] = []
-    closed: dict[UUID, int] = {}
+    versions = Versions("contract")
     for change in changes:
         id_, after = change.envelope.originator_id, change.after
         if isinstance(after, Client):
@@ -81,28 +74,15 @@ def fold(write: Writes, changes: Sequence[Change]) -> None:
         elif isinstance(after, Binding):
             bound[id_] = change
         elif isinstance(after, Contract):
-            before = contracts.pop(id_, None)
-            if before is not None:
-                before["closed_position"] = change.envelope.position
-            elif change.before is not None:
-                closed[id_] = change.envelope.position
-            contracts[id_] = _contract_row(change, after)
-            rows.append(contracts[id_])
-    if closed:
-        write.execute(_CLOSE, [list(closed), list(closed.values())])
-    write.insert("contract", rows)
+            versions.close(change, stood=change.before is not None)
+            versions.open(change, _contract_row(after))
+    versions.write(write)
     _write_clients(write, clients)
     _write_bindings(write, list(bound.values()))
 
 
-def _contract_row(change: Change, contract: Contract) -> dict[str, Any]:
-    envelope = change.envelope
+def _contract_row(contract: Contract) -> dict[str, Any]:
     return {
-        "workspace": envelope.workspace,
-        "id": envelope.originator_id,
-        "version": envelope.originator_version,
-        "position": envelope.position,
-        "closed_position": None,
         "client": contract.client,
         "name": contract.name,
         "last_day": contract.last_day,

@@ -21,6 +21,7 @@ from projections.moments import HELD
 from projections.projection import Change, Projection
 from projections.reading import NOW, Listing, Moment, Page, View, count, counts_of, page, pages_of
 from projections.rows import DocumentRow, PackageReportRow
+from projections.versions import Versions
 from projections.writing import Writes
 
 DDL = """
@@ -72,34 +73,17 @@ create index document_contract on document (workspace, contract, kind, number);
 create index document_ticket on document (workspace, ticket) where ticket is not null;
 """
 
-_CLOSE = """
-update document set closed_position = c.position
-  from unnest(%s::uuid[], %s::bigint[]) as c(id, position)
- where document.id = c.id and document.closed_position is null
-"""
-
 
 def fold(write: Writes, changes: Sequence[Change]) -> None:
-    opened: dict[UUID, dict[str, Any]] = {}
-    rows: list[dict[str, Any]] = []
-    closed: dict[UUID, int] = {}
+    versions = Versions("document")
     reports: list[dict[str, Any]] = []
     for change in changes:
-        id_, after = change.envelope.originator_id, change.after
         if isinstance(change.envelope.event, PackageUsedUp):
             reports.append(_report(change, change.envelope.event))
-        if not isinstance(after, Document):
-            continue
-        before = opened.pop(id_, None)
-        if before is not None:
-            before["closed_position"] = change.envelope.position
-        elif change.before is not None:
-            closed[id_] = change.envelope.position
-        opened[id_] = _row(change, after)
-        rows.append(opened[id_])
-    if closed:
-        write.execute(_CLOSE, [list(closed), list(closed.values())])
-    write.insert("document", rows)
+        if isinstance(change.after, Document):
+            versions.close(change, stood=change.before is not None)
+            versions.open(change, _row(change.after))
+    versions.write(write)
     write.insert("package_report", reports)
 
 
@@ -117,14 +101,9 @@ def _report(change: Change, event: PackageUsedUp) -> dict[str, Any]:
     }
 
 
-def _row(change: Change, document: Document) -> dict[str, Any]:
-    envelope, issued = change.envelope, document.issued
+def _row(document: Document) -> dict[str, Any]:
+    issued = document.issued
     return {
-        "workspace": envelope.workspace,
-        "id": envelope.originator_id,
-        "version": envelope.originator_version,
-        "position": envelope.position,
-        "closed_position": None,
         "kind": document.kind,
         "number": issued.number,
         "contract": issued.contract,

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import date, timedelta
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +9,7 @@ import msgspec
 from psycopg import sql
 
 from application.event_store.database import Connection
-from domain.billing import Carried, Treatment, month_end, sums
+from domain.billing import Carried, Sum, month_end, sums
 from projections import accounts
 from projections.accounts import digest
 from projections.billing import known, today, worked_out
@@ -54,18 +53,12 @@ class SettledDay(msgspec.Struct, frozen=True, kw_only=True):
     carried: Carried
 
 
-class SettledSum(msgspec.Struct, frozen=True, kw_only=True):
+class SettledSum(Sum, frozen=True, kw_only=True):
     """A row of `settled_sum`."""
 
     workspace: UUID
     contract: UUID
     day: date
-    person: UUID
-    service: UUID | None
-    treatment: Treatment
-    seconds: int
-    billed: int
-    amount: Decimal
 
 
 class Settled(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ from projections.moments import HAPPENED, HELD
 from projections.projection import Change, Projection
 from projections.reading import NOW, Listing, Moment, Page, View, count, counts_of, page, pages_of
 from projections.rows import TimerRow, WorkEntryRow
+from projections.versions import Versions
 from projections.writing import Writes
 
 DDL = """
@@ -58,35 +59,20 @@ create index work_of_person on work (workspace, person, started_at);
 create index work_started on work (workspace, started_at, id);
 """
 
-_CLOSE = """
-update work set closed_position = c.position
-  from unnest(%s::uuid[], %s::bigint[]) as c(id, position)
- where work.id = c.id and work.closed_position is null
-"""
-
 
 def fold(write: Writes, changes: Sequence[Change]) -> None:
     timers: dict[UUID, Change] = {}
-    opened: dict[UUID, dict[str, Any]] = {}
-    rows: list[dict[str, Any]] = []
-    closed: dict[UUID, int] = {}
+    versions = Versions("work")
     for change in changes:
         id_, after = change.envelope.originator_id, change.after
         if isinstance(after, Timer):
             timers[id_] = change
         if not isinstance(after, WorkEntry):
             continue
-        before = opened.pop(id_, None)
-        if before is not None:
-            before["closed_position"] = change.envelope.position
-        elif change.before is not None:
-            closed[id_] = change.envelope.position
+        versions.close(change, stood=change.before is not None)
         if not after.reversed:
-            opened[id_] = _row(change, after)
-            rows.append(opened[id_])
-    if closed:
-        write.execute(_CLOSE, [list(closed), list(closed.values())])
-    write.insert("work", rows)
+            versions.open(change, _row(change, after))
+    versions.write(write)
     if timers:
         write.execute("delete from timer where id = any(%s)", [list(timers)])
     write.insert("timer", [row for change in timers.values() for row in _running(change)])
@@ -95,11 +81,6 @@ def fold(write: Writes, changes: Sequence[Change]) -> None:
 def _row(change: Change, entry: WorkEntry) -> dict[str, Any]:
     envelope = change.envelope
     return {
-        "workspace": envelope.workspace,
-        "id": envelope.originator_id,
-        "version": envelope.originator_version,
-        "position": envelope.position,
-        "closed_position": None,
         "ticket": entry.ticket,
         "person": entry.person,
         "started_at": entry.started_at,

@@ -225,7 +225,7 @@ def _invoice(company: Company, context: Context, contract: UUID, ticket: UUID, d
     billed = Billed(number=1, statement=msgspec.structs.replace(drawn, fees=(paid,)))
     day = drawn.since
     used_up = ReportUsedUp(contract=contract, package=uuid4(), since=day, until=day, known=1)
-    contracts.report_used_up(company.store, context, used_up)
+    contracts.tell(company.store, context, used_up)
     documents.handle(company.store, context, IssueInvoice(contract=contract, statement=1, ticket=ticket), billed)
 
 

@@ -325,7 +325,7 @@ def test_work_on_either_side_of_a_month_s_end_is_told_in_its_own_month(
     assert by_month == [(ENDS[2], 4 * H), (date(2026, 4, 2), H)]
 
 
-@pytest.mark.parametrize("missed", ["reach_alerts", "used_up.report_used_up"])
+@pytest.mark.parametrize("missed", ["tell", "used_up.tell"])
 def test_what_could_not_be_told_is_told_later(world: World, monkeypatch: pytest.MonkeyPatch, missed: str) -> None:
     terms = msgspec.structs.replace(prepaid(Rounding(unit=1), Rollover.NONE), alerts=(50,))
     books = Books(world, terms)
