@@ -1,6 +1,8 @@
 """Keys of data subjects are wrapped by a master key that no database holds, and that one command replaces."""
 
 import base64
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -117,6 +119,54 @@ def test_an_interrupted_rotation_is_finished_by_the_next(
     rotate(database, file)
     assert len(master_keys.read(file)) == 1
     assert name_of(database, wrapped, person) == "Гость"
+
+
+def test_a_key_that_was_being_made_is_wrapped_anew_before_the_old_master_is_forgotten(
+    file: Path, database: Database, wrapped: Company
+) -> None:
+    here, subject = wrapped.workspace.id, UUID(int=9)
+    key = master_keys.MasterKeys.configured().wrap(bytes(range(32)), here, subject)
+    with ThreadPoolExecutor(1) as thread, database.connect(Role.APP) as making:
+        with making.transaction():
+            making.execute("select set_config('proteus.workspace', %s, true)", (str(here),))
+            making.execute(_MADE, (here, subject, key, master_keys.commitment(here, subject, bytes(range(32)))))
+            rotation = thread.submit(rotate, database, file)
+            waiting_for(database, "lock table subject_key")
+        rotation.result(timeout=30)
+    assert wrapped.store.mapper.sealer.keyring.key(here, subject) == bytes(range(32))
+
+
+_MADE = "insert into subject_key (workspace, subject, key, commitment) values (%s, %s, %s, %s)"
+
+
+def test_two_rotations_at_once_forget_no_master_that_is_in_use(
+    file: Path, database: Database, wrapped: Company
+) -> None:
+    person = wrapped.person("Гость")
+    with ThreadPoolExecutor(2) as threads, database.connect(Role.APP) as making:
+        with making.transaction():  # so that the first has to wait in its middle
+            making.execute("lock table subject_key in row exclusive mode")
+            first = threads.submit(rotate, database, file)
+            waiting_for(database, "lock table subject_key")
+            second = threads.submit(rotate, database, file)
+            waiting_for(database, "master key")
+        first.result(timeout=30)
+        second.result(timeout=30)
+    assert len(master_keys.read(file)) == 1
+    assert name_of(database, wrapped, person) == "Гость"
+
+
+def waiting_for(database: Database, statement: str) -> None:
+    """Until somebody's statement waits for a lock."""
+    deadline = time.monotonic() + 20
+    with psycopg.connect(database.url, autocommit=True) as connection:
+        while not connection.execute(
+            "select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+            " and position(%s in query) > 0",
+            (statement,),
+        ).fetchone():
+            assert time.monotonic() < deadline, f"nobody waits in {statement!r}"
+            time.sleep(0.02)
 
 
 def test_who_does_not_have_it_is_told(file: Path, database: Database, wrapped: Company, tmp_path: Path) -> None:
