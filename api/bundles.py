@@ -13,29 +13,32 @@ from rich.console import Console
 from api import replaying
 from api.auditing import open_log
 from api.catching_up import catching_up
-from api.exports.exporting import Asked, Kind, export
+from api.exports.exporting import Asked, Kind, export, prices
 from api.runtime import attachments_folder, home, open_contents
 from application.attachments.contents import ContentGone, Contents
 from application.audit import bundling
 from application.audit.proofs import NoProof
 from application.event_store.database import Database
 from application.event_store.streams import EventStore
-from application.workspaces import Workspace, operator
+from application.workspaces import Workspace, system_person
+from domain.access import Actor, Scope
 from projections import attachments, exports, status, tickets
 from projections.filters import PageAsk
-from projections.reading import NOW, PAGE_LIMIT, Moment, ReadModels
+from projections.reading import NOW, PAGE_LIMIT, Moment, ReadModels, View
 from projections.rows import AttachmentRow, TicketRow
 
 console = Console(highlight=False)
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
-    """What the read models say of a ticket: unproven, and easier to read. `states`: after each of its events."""
+    """What the read models say of a ticket: unproven, and easier to read. `states`: after each of its events.
+    `exports`: of each kind one, with texts, as `history` has them."""
 
     ticket: TicketRow
     history: list[bytes]
     states: list[bytes]
     files: list[AttachmentRow]
+    exports: list[Path]
 
 
 @click.command()
@@ -52,8 +55,12 @@ def bundle(ticket: str, key: str | None, output: Path | None, with_keys: bool) -
     every event.
 
     Its README says how somebody who has nothing else of Proteus verifies it."""
-    with open_log(key) as (database, workspace, connection), EventStore(database) as store:
-        told = asyncio.run(_told(database, workspace, ticket))
+    with (
+        open_log(key) as (database, workspace, connection),
+        EventStore(database) as store,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        told = asyncio.run(_told(database, workspace, ticket, Path(folder)))
         contents = open_contents(store, attachments_folder(home()))
         path = output or Path(f"{told.ticket.key}.zip")
         aside = path.with_name(f"{path.name}.part")
@@ -65,9 +72,8 @@ def bundle(ticket: str, key: str | None, output: Path | None, with_keys: bool) -
                 for n, state in enumerate(told.states, start=1):
                     file.writestr(f"states/{n:05}.json", state)
                 missing = [one.name for one in told.files if not _added(file, contents, workspace.id, one)]
-                with tempfile.TemporaryDirectory() as folder:
-                    for one in asyncio.run(_exported(database, workspace, told.ticket, Path(folder))):
-                        file.write(one, f"exports/{one.name}")
+                for one in told.exports:
+                    file.write(one, f"exports/{one.name}")
                 file.writestr("README.md", _readme(told, workspace, missing, with_keys=with_keys))
             aside.rename(path)
         finally:
@@ -75,10 +81,16 @@ def bundle(ticket: str, key: str | None, output: Path | None, with_keys: bool) -
     console.print(f"{len(rows)} events of {told.ticket.key}, each with its proof, are in {path}.", soft_wrap=True)
 
 
-async def _told(database: Database, workspace: Workspace, key: str) -> Told:
-    """Raises NoProof."""
+_READ_MODELS = (*exports.READ_MODELS, "attachments")
+
+
+async def _told(database: Database, workspace: Workspace, key: str, folder: Path) -> Told:
+    """Of all that is recorded. Raises NoProof, ReadModelBehind."""
     async with ReadModels(database, size=1) as models:
-        view = models.view(operator(workspace.id))
+        head = (await status.status(models)).head
+        async with catching_up(database, models, _READ_MODELS) as reach:
+            await reach(head)
+        view = models.view(_reader(workspace))
         row = await tickets.ticket(view, id=None, key=key, moment=NOW)
         if row is None:
             raise NoProof(f"There is no ticket {key.upper()} in {workspace.key}.")
@@ -91,22 +103,23 @@ async def _told(database: Database, workspace: Workspace, key: str) -> Told:
             history=[msgspec.json.encode(teller.as_object(event)) + b"\n" for event in history],
             states=[msgspec.json.format(msgspec.json.encode(state), indent=1) for state in states],
             files=page.nodes,
+            exports=await _exported(view, row, head, folder),
         )
 
 
-async def _exported(database: Database, workspace: Workspace, ticket: TicketRow, folder: Path) -> list[Path]:
-    """Of each kind of export one, with texts, as `history.jsonl` has them."""
-    async with ReadModels(database, size=1) as models:
-        head = (await status.status(models)).head
-        async with catching_up(database, models, exports.READ_MODELS) as reach:
-            await reach(head)
-        view = models.view(operator(workspace.id))
-        paths: list[Path] = []
-        for kind in Kind:
-            asked = Asked(kind=kind, ticket=ticket.id, texts=True)
-            path = folder / f"{ticket.key}{kind.suffix}"
-            paths.append((await export(view, asked, path, head, lambda done, total: None)).path)
-        return paths
+def _reader(workspace: Workspace) -> Actor:
+    """Who gets a bundle sees in it what agents see: where a colleague sat is not the ticket's history."""
+    return Actor(workspace=workspace.id, person=system_person(workspace.id), scopes=frozenset({Scope.AGENT}))
+
+
+async def _exported(view: View, ticket: TicketRow, head: int, folder: Path) -> list[Path]:
+    paths: list[Path] = []
+    priced = [one async for one in prices(view, ticket.id, head)]
+    for kind in Kind:
+        asked = Asked(kind=kind, ticket=ticket.id, texts=True)
+        path = folder / f"{ticket.key}{kind.suffix}"
+        paths.append((await export(view, asked, path, head, lambda done, total: None, priced)).path)
+    return paths
 
 
 def _added(file: zipfile.ZipFile, contents: Contents, workspace: UUID, attachment: AttachmentRow) -> bool:

@@ -51,6 +51,7 @@ NAMED_BY: Mapping[str, Kind] = {
     "requester": Kind.PERSON,
     "on_behalf_of": Kind.PERSON,
     "members": Kind.PERSON,
+    "contacts": Kind.PERSON,
     "team": Kind.TEAM,
     "service": Kind.SERVICE,
     "view": Kind.VIEW,

@@ -568,10 +568,13 @@ async def changes_at(view: View, events: Sequence[Recorded]) -> Touched:
 # ---- prices
 
 
-async def contracts_with_work(view: View) -> list[UUID]:
+async def contracts_with_work(view: View, ticket: UUID | None) -> list[UUID]:
+    """On this ticket, where one is named."""
     rows = await view.fetch(
         "select c.id from contract c where c.workspace = %(workspace)s and c.closed_position is null and exists ("
-        "select from billed_work w where w.workspace = %(workspace)s and w.contract = c.id) order by c.id"
+        "select from billed_work w where w.workspace = %(workspace)s and w.contract = c.id"
+        " and (%(ticket)s::uuid is null or w.ticket = %(ticket)s)) order by c.id",
+        {"ticket": ticket},
     )
     return [contract for (contract,) in rows]
 
@@ -587,6 +590,21 @@ async def prices(view: View, contract: UUID, until: date, moment: Moment) -> tup
     for charge in (await rated(agreed, work, until, None)).charges:
         amounts[charge.entry] = amounts.get(charge.entry, Decimal(0)) + charge.amount
     return agreed.versions[-1].terms.currency, amounts
+
+
+async def priced_at(view: View, scope: Scope, entries: Collection[UUID]) -> dict[UUID, int]:
+    """By the event at which position each of these entries of work came to the ticket that it is on: there its price
+    stands, and nowhere else, so that prices may be added up."""
+    rows = await view.fetch(
+        "select w.id, w.ticket, w.position from work w where w.workspace = %(workspace)s and w.id = any(%(entries)s)"
+        " and w.position <= %(head)s order by w.id, w.version",
+        {"entries": list(entries), "head": scope.head},
+    )
+    found: dict[UUID, tuple[UUID, int]] = {}
+    for entry, ticket, position in rows:
+        if entry not in found or found[entry][0] != ticket:
+            found[entry] = ticket, position
+    return {entry: position for entry, (_, position) in found.items()}
 
 
 # ---- what an export must know before it begins

@@ -1,8 +1,9 @@
 """Writing an export: as of where the log stood when it began, in chunks, and gone on with where it was interrupted."""
 
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ SAVE_SECONDS = 1.0
 
 Said = Callable[[int, int], None]
 """Called with the number of events done and of all."""
+Prices = tuple[str, dict[UUID, Decimal]]
+"""The currency of a contract, and what each entry of work comes to under it, without tax."""
 
 
 class Kind(StrEnum):
@@ -88,10 +91,13 @@ class Exported(msgspec.Struct, frozen=True, kw_only=True):
     resumed: bool
 
 
-async def export(view: View, asked: Asked, path: Path, head: int, said: Said) -> Exported:
+async def export(
+    view: View, asked: Asked, path: Path, head: int, said: Said, priced: Sequence[Prices] | None = None
+) -> Exported:
     """Writes `path`, whole or not at all; what an interruption leaves is gone on with by the same call.
 
-    `head`: up to which position the read models are known to have come. Raises ExportRefused, OSError, sqlite3.Error,
+    `head`: up to which position the read models are known to have come. `priced`: what `prices` says, where another
+    export has asked already. Raises ExportRefused, OSError, sqlite3.Error,
     ReadModelsUnavailable."""
     await _check(view, asked)
     spool = Spool(path)
@@ -99,7 +105,7 @@ async def export(view: View, asked: Asked, path: Path, head: int, said: Said) ->
         progress = await _begun(view, asked, spool)
         resumed = progress is not None
         if progress is None:
-            progress = await _begin(view, asked, spool, head)
+            progress = await _begin(view, asked, spool, head, priced)
         source = Source(
             view=view,
             scope=asked.scope(progress.head),
@@ -139,18 +145,28 @@ def _signature(view: View, asked: Asked) -> dict[str, Any]:
     return {**told, "workspace": str(view.actor.workspace), "version": VERSION}
 
 
-async def _begin(view: View, asked: Asked, spool: Spool, head: int) -> Progress:
+async def _begin(view: View, asked: Asked, spool: Spool, head: int, priced: Sequence[Prices] | None) -> Progress:
     scope = asked.scope(head)
     counted = await exports.census(view, scope, of_tickets=asked.kind is Kind.XES)
     progress = Progress(asked=_signature(view, asked), head=head, total=sum(one.count for one in counted))
     spool.begin(progress)
+    if priced is None:
+        async for one in prices(view, asked.ticket, head):
+            spool.price(*one)
+    else:
+        for one in priced:
+            spool.price(*one)
+    return progress
+
+
+async def prices(view: View, ticket: UUID | None, head: int) -> AsyncIterator[Prices]:
+    """Of each contract that has work; on this ticket, where one is named."""
     moment = Moment(position=head)
-    for contract in await exports.contracts_with_work(view):
+    for contract in await exports.contracts_with_work(view, ticket):
         rows = await contracts_by_ids(view, [contract], moment)
         if contract in rows:
             until = billing.today(as_contract(rows[contract]))
-            spool.price(*await exports.prices(view, contract, until, moment))
-    return progress
+            yield await exports.prices(view, contract, until, moment)
 
 
 async def _written(source: Source, kind: Kind, progress: Progress, said: Said) -> Progress:

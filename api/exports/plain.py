@@ -18,7 +18,6 @@ PATHS = frozenset(
 )
 """Of changes: a list of what may leave, so that a path which is added later stays until somebody thinks of it."""
 
-_OF_REPOSITORIES = ("key", "provider", "defaultBranch", "mainline")
 _KEPT = frozenset(
     {*PATHS, "key", "number", "category", "workflow_version", "entry", "other", "into", "out_of", "version"}
 )

@@ -20,12 +20,13 @@ from projections.reading import View
 CHUNK = 1_000
 TICKETS = 200
 BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
-_ENTRIES = ("WorkLogged", "WorkCorrected", "WorkMoved", "WorkBilled", "WorkMarkedBillable", "WorkMarkedNotBillable")
+_COMINGS = ("WorkLogged", "WorkMoved")
+"""By which an entry of work comes to a ticket."""
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
     """An event as it is exported. `names`: of whom and what it names, where texts are wanted. `price`: of the work that
-    it is about, without tax, as all that is exported has made it."""
+    came by it to the ticket where it stands, without tax, as all that is exported has made it."""
 
     recorded: Recorded
     relations: list[Relation]
@@ -63,15 +64,23 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
         touched = await exports.changes_at(self.view, rows)
         related = [list(relations(one, numbers, touched, self.known).values()) for one in rows]
         names = await self._names(related) if self.texts else {}
+        prices = await self._prices(rows)
         return [
             Told(
                 recorded=one if self.texts else msgspec.structs.replace(one, event=without_texts(one.event)),
                 relations=found,
                 names=names,
-                price=self.spool.price_of(one.event.stream) if one.event.type in _ENTRIES else None,
+                price=prices.get(one.event.position),
             )
             for one, found in zip(rows, related, strict=True)
         ]
+
+    async def _prices(self, rows: list[Recorded]) -> dict[int, tuple[Decimal, str]]:
+        """By position."""
+        entries = {one.event.stream for one in rows if one.event.type in _COMINGS}
+        priced = {entry: price for entry in entries if (price := self.spool.price_of(entry)) is not None}
+        at = await exports.priced_at(self.view, self.scope, priced) if priced else {}
+        return {position: priced[entry] for entry, position in at.items()}
 
     async def _names(self, related: list[list[Relation]]) -> dict[UUID, str]:
         wanted: dict[str, set[UUID]] = {}

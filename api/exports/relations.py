@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 
 from api.fields import is_list
-from api.ids import Kind, encode
+from api.ids import PATHS, Kind, encode
 from application.event_store.envelope import DomainEvent
 from application.event_store.event_types import NAMES
 from domain import clients, contracts, people, services, teams, work
@@ -49,24 +49,7 @@ _QUALIFIERS: Mapping[str, tuple[str | None, str | None]] = {
     "parent": ("former parent", "parent"),
     "person": (None, "executor"),
 }
-"""By the path of a change: what was, and what is, to the event."""
-
-_KINDS: Mapping[str, Kind] = {
-    "assignee": Kind.PERSON,
-    "requester": Kind.PERSON,
-    "contributors": Kind.PERSON,
-    "watchers": Kind.PERSON,
-    "members": Kind.PERSON,
-    "contacts": Kind.PERSON,
-    "person": Kind.PERSON,
-    "team": Kind.TEAM,
-    "service": Kind.SERVICE,
-    "client": Kind.CLIENT,
-    "contract": Kind.CONTRACT,
-    "ticket": Kind.TICKET,
-    "parent": Kind.TICKET,
-    "mergedInto": Kind.TICKET,
-}
+"""By the path of a change: what was, and what is, to the event. Others are no relationships."""
 
 
 def _types(union: Any) -> list[str]:
@@ -181,7 +164,9 @@ def _named(kind: Kind, id_: UUID, qualifier: str) -> Relation:
 
 
 def _kind(path: str) -> Kind | None:
-    return Kind.TICKET if path.startswith("links.") else _KINDS.get(path)
+    if path.startswith("links."):
+        return Kind.TICKET
+    return PATHS[path] if path in _QUALIFIERS else None
 
 
 def _ids(value: Any) -> Sequence[UUID]:

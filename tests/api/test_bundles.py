@@ -7,8 +7,10 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from click.testing import CliRunner, Result
@@ -20,13 +22,18 @@ from application.attachments.attaching import attach
 from application.attachments.contents import Contents
 from application.audit import verifying
 from application.event_store.database import Database
+from application.event_store.envelope import SENT_WITH
+from application.event_store.streams import EventStore
 from application.handling import Context
 from domain.tickets import AddComment, AttachFile, SetPriority
 from domain.tickets import Priority as Urgency
+from projections import exports
 from projections.engine import Session
+from projections.reading import Moment, View
 from projections.registry import PROJECTIONS
 from tests.api.test_command_line import sentence
 from tests.application.recording import Company
+from tests.exported import tell
 
 Run = Callable[..., Result]
 
@@ -104,6 +111,52 @@ def test_a_bundle_without_keys_proves_what_was_recorded_and_opens_nothing(run: R
     with zipfile.ZipFile("sealed.zip") as bundle:
         assert "keys.json" not in bundle.namelist()
         assert "ask for a bundle with keys" in bundle.read("README.md").decode().replace("\n", " ")
+
+
+def test_a_bundle_says_neither_where_colleagues_sat_nor_by_which_token_they_came(
+    run: Run, vkey: str, company: Company, ticket: UUID
+) -> None:
+    token = uuid4()
+    company.give(AddComment(ticket=ticket, body="Готово"), source=f"{SENT_WITH}{token} from 203.0.113.9")
+    run("checkpoint")
+    assert run("bundle", "T-1", "--with-keys").exit_code == 0
+    with zipfile.ZipFile("T-1.zip") as bundle:
+        assert "Готово" in bundle.read("history.jsonl").decode()
+        held = b"".join(map(bundle.read, bundle.namelist()))
+    assert b"203.0.113.9" not in held
+    assert str(token).encode() not in held
+
+
+def test_a_bundle_tells_of_all_that_is_recorded_though_nobody_has_projected_it(
+    run: Run, vkey: str, company: Company, ticket: UUID
+) -> None:
+    company.give(SetPriority(ticket=ticket, priority=Urgency.LOW))
+    run("checkpoint")
+    run("bundle", "T-1")
+    with zipfile.ZipFile("T-1.zip") as bundle:
+        assert len(bundle.read("history.jsonl").splitlines()) == 5
+        assert json.loads(bundle.read("states/00005.json"))["priority"] == "LOW"
+        assert "\n5 events" in bundle.read("README.md").decode()
+
+
+def test_what_work_costs_is_worked_out_once_for_all_exports_and_for_the_ticket_s_contracts_alone(
+    database: Database, store: EventStore, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell(database, store, "acme", tmp_path)
+    asked: list[UUID] = []
+    prices = exports.prices
+
+    async def counted(view: View, contract: UUID, until: date, moment: Moment) -> tuple[str, dict[UUID, Decimal]]:
+        asked.append(contract)
+        return await prices(view, contract, until, moment)
+
+    monkeypatch.setattr(exports, "prices", counted)
+    run("checkpoint")
+    for ticket in ("T-1", "T-3"):
+        assert run("bundle", ticket).exit_code == 0
+    assert len(asked) == 1  # T-3 is under no contract
+    with zipfile.ZipFile("T-1.zip") as bundle:
+        assert "4500.00" in bundle.read("exports/T-1.csv").decode()
 
 
 def changed(name: str, **files: bytes | None) -> None:

@@ -6,10 +6,12 @@ import sqlite3
 import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jsonschema
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
@@ -19,14 +21,20 @@ from api.exports.exporting import Kind
 from api.ids import Kind as Id
 from api.ids import encode
 from api.runtime import DATABASE_VARIABLE, HOME_VARIABLE
+from application import contracts, work
 from application.embedded_postgres import EmbeddedPostgres
 from application.event_store.database import Database, Role
 from application.event_store.streams import EventStore
+from application.handling import Context
 from application.workspaces import create_workspace
+from domain.access import Actor, Scope
+from domain.contracts import BindContract
+from domain.work import CorrectWork, LogWork, MoveWork
 from projections import exports
 from tests.api.test_command_line import sentence
+from tests.application.recording import log
 from tests.conftest import fresh_database
-from tests.exported import SECRETS, Told, follow, tell
+from tests.exported import PAST_MIDNIGHT, SECRETS, Told, follow, tell
 from tests.published import OCEL_JSON
 
 KINDS = [one.value for one in Kind]
@@ -186,6 +194,45 @@ def test_work_has_its_price(export: Export) -> None:
     values = {one["name"]: one["value"] for one in event["attributes"]}
     # 1.5 h at 3,000.00
     assert (values["seconds"], values["price"], values["currency"]) == ("5400", "4500.00", "RUB")
+
+
+def test_what_was_corrected_or_moved_has_its_price_once_where_it_is_now(
+    postgres: EmbeddedPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with fresh_database(postgres) as database, EventStore(database) as store:
+        told = tell(database, store, "acme", tmp_path)
+        boris = Context(actor=Actor(workspace=told.workspace.id, person=told.boris, scopes=frozenset({Scope.MANAGER})))
+        [first, _, third, _] = told.tickets
+        [agreed] = log(database, "name = 'ContractAgreed'")
+        bound = Context(actor=boris.actor, occurred_at=PAST_MIDNIGHT + timedelta(hours=2.5))
+        contracts.handle(store, bound, BindContract(ticket=third, contract=agreed["stream"]))
+        corrected, moved, back = (
+            work.handle(
+                store, boris, LogWork(ticket=first, started_at=PAST_MIDNIGHT + timedelta(hours=n), seconds=3600)
+            ).stream
+            for n in (3, 5, 7)
+        )
+        why = msgspec.structs.replace(boris, reason="Two at once")
+        work.handle(
+            store, why, CorrectWork(work_entry=corrected, ended_at=PAST_MIDNIGHT + timedelta(hours=3, minutes=30))
+        )
+        work.handle(store, why, MoveWork(work_entry=moved, ticket=third))
+        for ticket in (third, first):
+            work.handle(store, why, MoveWork(work_entry=back, ticket=ticket))
+        follow(database)
+        monkeypatch.setenv(DATABASE_VARIABLE, database.url)
+        monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "home"))
+        monkeypatch.chdir(tmp_path)
+        assert CliRunner().invoke(main, ["audit", "export", "--format", "csv"]).exit_code == 0
+    with Path("acme.csv").open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["price"]]
+    # The work of the story, half an hour, an hour elsewhere, and an hour that went there and came back.
+    assert [(row["type"], row["ticket"], row["price"]) for row in rows] == [
+        ("WorkLogged", "T-1", "4500.00"),
+        ("WorkLogged", "T-1", "1500.00"),
+        ("WorkMoved", "T-3", "3000.00"),
+        ("WorkMoved", "T-1", "3000.00"),
+    ]
 
 
 def test_an_ocel_database_holds_what_the_json_does(export: Export) -> None:
