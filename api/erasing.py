@@ -59,15 +59,15 @@ def erase(
             click.confirm(f"Erase {person} ({named}) from {workspace.key}, for ever?", abort=True)
         contents = open_contents(store, attachments_folder(at_home))
         asked = Asked(person=id_, reason=reason, folder=folder, controller=controller, processor=processor, by=by)
-        begun = erasing.begin(database, store, contents, workspace, asked)
-        for path in begun.written:
-            console.print(f"Written to {path}.", soft_wrap=True)
+        files = erasing.begin(database, store, contents, workspace, asked)
         with progress_bar("Rebuilding") as progress:
             rebuild_all(database, PROJECTIONS, progress)
-        undone = erasing.finish(database, store, workspace, id_)
-    for one in undone:
+        done = erasing.finish(database, store, workspace, asked)
+    for path in done.written:
+        console.print(f"Written to {path}.", soft_wrap=True)
+    for one in done.undone:
         console.print(f"Not done: {one}.", soft_wrap=True)
-    console.print(f"{named} is erased. Attached files removed: {begun.files}.", soft_wrap=True)
+    console.print(f"{named} is erased. Attached files removed: {files}.", soft_wrap=True)
 
 
 @click.command("rotate-master")

@@ -44,17 +44,16 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     by: str | None = None
 
 
-class Begun(msgspec.Struct, frozen=True, kw_only=True):
-    """`written`: the act and the journal's export; nothing where an earlier attempt has written them. `files`: attached
-    files that were removed."""
+class Finished(msgspec.Struct, frozen=True, kw_only=True):
+    """`written`: the act and the journal's export. `undone`: what could not be done, and how it can."""
 
-    written: tuple[Path, ...]
-    files: int
+    written: list[Path]
+    undone: list[str]
 
 
-def begin(database: Database, store: EventStore, contents: Contents, workspace: Workspace, asked: Asked) -> Begun:
-    """From here on their texts cannot be read, but in read models, until those are rebuilt. Raises Refused (nothing is
-    written then), OSError (as well), StoreUnavailable."""
+def begin(database: Database, store: EventStore, contents: Contents, workspace: Workspace, asked: Asked) -> int:
+    """From here on their texts cannot be read, but in read models, until those are rebuilt. Returns how many attached
+    files were removed. Raises Refused (nothing is written then), OSError (as well), StoreUnavailable."""
     reason = prose(asked.reason.strip(), "reason", TEXT_LIMIT) if asked.reason.strip() else ""
     if not reason:
         raise FieldRequired("reason", "to erase a person")
@@ -62,10 +61,8 @@ def begin(database: Database, store: EventStore, contents: Contents, workspace: 
     hashes = _begun(database, workspace, asked.person)
     if hashes is None and person.erased:
         raise PersonErased(asked.person)
-    written: tuple[Path, ...] = ()
     if hashes is None:
-        particulars = _particulars(database, contents, workspace, person, asked, reason)
-        written, hashes = _write(asked.folder, particulars)
+        hashes = _draft(asked.folder, _particulars(database, contents, workspace, person, asked, reason))
     _delete_key(database, workspace, asked.person, hashes)
     store.forget()
     act, journal = (one.hex() for one in hashes)
@@ -76,21 +73,29 @@ def begin(database: Database, store: EventStore, contents: Contents, workspace: 
         command_id=uuid5(asked.person, f"erase {act}"),
     )
     people.handle(store, context, ErasePerson(person=asked.person, act=act, journal=journal))
-    return Begun(written=written, files=contents.erase(workspace.id, asked.person).files)
+    return contents.erase(workspace.id, asked.person).files
 
 
-def finish(database: Database, store: EventStore, workspace: Workspace, person: UUID) -> list[str]:
-    """Once the read models were rebuilt. Returns what could not be done, and how it can."""
+def finish(database: Database, store: EventStore, workspace: Workspace, asked: Asked) -> Finished:
+    """Once the read models were rebuilt. Raises PersonErased where it was finished before, OSError."""
     with database.connect(Role.OWNER) as connection:
         erasures.tell(connection)  # what was shown from the old ones is forgotten, too
     store.forget()
     undone = clean(database)
+    hashes = _begun(database, workspace, asked.person)
+    assert hashes is not None, "what is finished was begun"
+    written = _issue(asked.folder, hashes)
+    if len(written) < len(_ENDINGS):
+        undone.append(
+            f"The act and the journal's export, which an earlier attempt wrote, are not in {asked.folder}: take"
+            f" {_DRAFT} from the ends of their names where they are"
+        )
     with database.connect(Role.OWNER) as connection:
         connection.execute(
             "update erasure set finished_at = clock_timestamp() where workspace = %s and subject = %s",
-            (workspace.id, person),
+            (workspace.id, asked.person),
         )
-    return undone
+    return Finished(written=written, undone=undone)
 
 
 def _person(store: EventStore, workspace: Workspace, person: UUID) -> Person:
@@ -123,6 +128,7 @@ def _begun(database: Database, workspace: Workspace, person: UUID) -> tuple[byte
 def _particulars(
     database: Database, contents: Contents, workspace: Workspace, person: Person, asked: Asked, reason: str
 ) -> Particulars:
+    destroyed = _sealed(database, workspace, asked.person)  # which takes its time
     return Particulars(
         number=str(uuid4()),
         at=now(),
@@ -131,7 +137,7 @@ def _particulars(
         name=person.name,
         email=person.email,
         reason=reason,
-        destroyed=_sealed(database, workspace, asked.person),
+        destroyed=destroyed,
         files=contents.count(workspace.id, asked.person),
         controller=asked.controller,
         processor=asked.processor,
@@ -152,20 +158,33 @@ def _sealed(database: Database, workspace: Workspace, person: UUID) -> list[Dest
     return [Destroyed(type=name, events=events, first=first, last=last) for name, events, first, last in rows]
 
 
-def _write(folder: Path, one: Particulars) -> tuple[tuple[Path, Path], tuple[bytes, bytes]]:
-    """On the disk before anything is deleted. Raises OSError."""
+_ENDINGS = ("act.txt", "journal.csv")
+_DRAFT = ".part"
+"""Of names, until all that it says has been done."""
+
+
+def _draft(folder: Path, one: Particulars) -> tuple[bytes, bytes]:
+    """On the disk before anything is deleted. Returns the hashes. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
-    texts = {"act.txt": acts.act(one), "journal.csv": acts.journal(one)}
-    paths: list[Path] = []
-    for ending, text in texts.items():
-        path = folder / f"erasure-{one.number}.{ending}"
+    act, journal = acts.act(one).encode(), acts.journal(one).encode()
+    for ending, content in zip(_ENDINGS, (act, journal), strict=True):
+        path = folder / f"erasure-{one.number}.{ending}{_DRAFT}"
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(text.encode())
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        paths.append(path)
-    act, journal = (hashlib.sha256(text.encode()).digest() for text in texts.values())
-    return (paths[0], paths[1]), (act, journal)
+    return hashlib.sha256(act).digest(), hashlib.sha256(journal).digest()
+
+
+def _issue(folder: Path, hashes: tuple[bytes, bytes]) -> list[Path]:
+    """Gives those of these hashes their names, now that what they say is so. Raises OSError."""
+    drafts = [
+        path
+        for ending, hash_ in zip(_ENDINGS, hashes, strict=True)
+        for path in folder.glob(f"erasure-*.{ending}*")
+        if hashlib.sha256(path.read_bytes()).digest() == hash_
+    ]
+    return [path.rename(path.with_name(path.name.removesuffix(_DRAFT))) for path in drafts]
 
 
 # ---- what goes
@@ -198,11 +217,12 @@ def clean(database: Database) -> list[str]:
     are gone as files. Returns what this login may not do, and how it may."""
     undone: list[str] = []
     with database.connect(Role.OWNER) as owner, psycopg.connect(database.url, autocommit=True) as login:
+        for connection in (owner, login):
+            connection.add_notice_handler(lambda notice: undone.append(str(notice.message_primary)))
+            connection.execute(f"set lock_timeout = '{LOCK_TIMEOUT}'".encode())
         # What stands most often in a column stands in the statistics, too, which the owner of the database may vacuum.
         for connection, table in (*((owner, table) for table in _CLEANED), (login, "pg_statistic")):
-            connection.add_notice_handler(lambda notice: undone.append(str(notice.message_primary)))
             try:
-                connection.execute(f"set lock_timeout = '{LOCK_TIMEOUT}'".encode())
                 connection.execute(sql.SQL("vacuum (full) {}").format(sql.Identifier(table)))
             except psycopg.errors.LockNotAvailable:
                 undone.append(f"{table} was in use, and was not vacuumed: `vacuum full {table}` does it")

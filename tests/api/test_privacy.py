@@ -1,6 +1,8 @@
 """`proteus audit erase`: what is refused, and what is finished after an interruption. What an erasure leaves nothing of
 is seen in tests/end_to_end/test_erasure.py."""
 
+import hashlib
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -125,17 +127,60 @@ def test_what_was_interrupted_is_finished_by_the_same_command(
     with monkeypatch.context() as patched:
         patched.setattr(command, "rebuild_all", busy)
         assert sentence(run("Гость", "--reason", "Просьба", "--yes")).endswith("Error: Another rebuild is under way.")
-    acts = set(tmp_path.glob("erasure-*"))
-    assert len(acts) == 2
+    drafts = set(tmp_path.glob("erasure-*"))
+    assert [one.suffix for one in drafts] == [".part", ".part"]  # nothing says yet that it was done
 
     done = run("Гость", "--reason", "Просьба", "--yes")
     assert done.exit_code == 0, done.output
-    assert set(tmp_path.glob("erasure-*")) == acts
-    assert len(log(database, "name = 'SubjectErased'")) == 1
+    acts = set(tmp_path.glob("erasure-*"))
+    assert acts == {one.with_suffix("") for one in drafts}
+    assert done.output.count("Written to") == 2
+    [erased] = log(database, "name = 'SubjectErased'")
+    told = json.loads(erased["state"])
+    assert {hashlib.sha256(one.read_bytes()).hexdigest() for one in acts} == {told["act"], told["journal"]}
     with database.connect(Role.PROJECTOR) as connection:
         assert connection.execute("select name, email, erased from person where id = %s", (guest,)).fetchall() == [
             ("[erased]", None, True)
         ]
+
+
+def test_no_act_says_that_a_key_was_deleted_that_is_there(
+    run: Run, guest: UUID, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = keys(database)
+    with monkeypatch.context() as patched:
+        patched.setattr(erasing, "_delete_key", cut)
+        assert isinstance(run("Гость", "--reason", "Просьба", "--yes").exception, PowerCut)
+    assert keys(database) == before
+    assert not list(tmp_path.glob("*.txt")) + list(tmp_path.glob("*.csv"))
+    assert run("Гость", "--reason", "Просьба", "--yes").exit_code == 0
+    assert len(list(tmp_path.glob("*.txt"))) == len(list(tmp_path.glob("*.csv"))) == 1
+
+
+def test_where_the_acts_of_an_earlier_attempt_are_not_it_says_so(
+    run: Run, guest: UUID, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(command, "rebuild_all", cut)
+        run("Гость", "--reason", "Просьба", "--yes", "-o", tmp_path / "acts")
+    done = run(encode(Kind.PERSON, guest), "--reason", "Просьба", "--yes")
+    assert "which an earlier attempt wrote, are not in .: take .part from the ends of their names" in done.output
+    assert len(list((tmp_path / "acts").glob("*.part"))) == 2
+
+
+def test_what_could_not_be_cleaned_is_said_once(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(erasing, "_CLEANED", ("parked", "pg_class", "token"))  # which belongs to somebody else
+    assert [one for one in erasing.clean(database) if "pg_class" in one] == [
+        'permission denied to vacuum "pg_class", skipping it'
+    ]
+
+
+class PowerCut(Exception):
+    pass
+
+
+def cut(*_: object) -> None:
+    raise PowerCut
 
 
 def test_every_process_forgets_what_it_knew(run: Run, guest: UUID, company: Company, database: Database) -> None:
