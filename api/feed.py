@@ -5,32 +5,36 @@ would be empty waits for what comes, so that nobody has to ask again and again.
 """
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from typing import Any
 
 from litestar import Response, get
-from litestar.exceptions import ClientException
+from litestar.exceptions import ClientException, NotAuthorizedException
 from litestar.response import Stream
 
+from api.connections import Ending
+from api.context import Context
 from api.exports.cloud_events import line
-from api.http import AnyRequest, authenticated, token_digest
+from api.http import AnyRequest, context_of, token_digest
 from api.runtime import Runtime
+from application.privacy.reads import Way
 from projections import directory, timeline
-from projections.reading import View
+from projections.filters import EventFilter
+from projections.live import Closed, Events
 
 MEDIA_TYPE = "application/x-ndjson"
 PAGE, PAGE_LIMIT = 100, 1_000
 WAIT_LIMIT = 60
-POLL_SECONDS = 0.05
 _HEADERS = {"Cache-Control": "no-store"}
 
 
 @get("/feed")
 async def feed(request: AnyRequest) -> Response[Any]:
-    """What the token may see, in order of position. Raises NotAuthorizedException, ClientException, TooManyStreams."""
+    """What the token may see, in order of position. Raises NotAuthorizedException, ClientException, TooManyStreams,
+    StoreUnavailable."""
     runtime: Runtime = request.app.state.runtime
-    view = await authenticated(request.headers, runtime.models)
+    context = await context_of(request.headers, runtime, request)
     unknown = request.query_params.keys() - {"after", "limit", "wait"}
     if unknown:
         raise ClientException(f"The feed takes after, limit and wait, not {min(unknown)[:40]!r}.")
@@ -38,11 +42,10 @@ async def feed(request: AnyRequest) -> Response[Any]:
     limit = _number(request, "limit", PAGE, 1, PAGE_LIMIT)
     wait = _number(request, "wait", 0, 0, WAIT_LIMIT)
     if not wait:
-        return Response(await _page(view, after, limit), headers=_HEADERS, media_type=MEDIA_TYPE)
-    digest = token_digest(request.headers)
-    runtime.connections.must_have_room(digest)
+        return Response(await _page(context, after, limit), headers=_HEADERS, media_type=MEDIA_TYPE)
+    runtime.connections.must_have_room(token_digest(request.headers))
     # It begins at once, so that whoever waits takes no place from others.
-    return Stream(_waiting(runtime, view, digest, after, limit, wait), headers=_HEADERS, media_type=MEDIA_TYPE)
+    return Stream(_told(request, after, limit, wait), headers=_HEADERS, media_type=MEDIA_TYPE)
 
 
 def _number(request: AnyRequest, name: str, default: int, low: int, high: int) -> int:
@@ -55,28 +58,48 @@ def _number(request: AnyRequest, name: str, default: int, low: int, high: int) -
     return int(given)
 
 
-async def _page(view: View, after: int, limit: int) -> bytes:
-    view.workflows_at = None
-    known = await directory.workflows(view)
+async def _page(context: Context, after: int, limit: int) -> bytes:
+    """Raises StoreUnavailable where it cannot be logged who reads it."""
+    view = context.view
     found = await timeline.after(view, after, limit)
-    return b"".join(line(event, number, view.actor.workspace, known) for event, number in found)
+    view.workflows_at = None  # what an event stands on may have been defined since
+    context.workflows = await directory.workflows(view)
+    tickets = {ticket for event, _ in found for ticket in (event.ticket, event.about) if ticket is not None}
+    await context.log_reads(tickets, Way.DOWNLOAD)
+    return b"".join(line(event, number, view.actor.workspace, context.workflows) for event, number in found)
 
 
-async def _waiting(
-    runtime: Runtime, view: View, digest: bytes, after: int, limit: int, wait: float
-) -> AsyncGenerator[bytes]:
-    """Ends with what came, after `wait` seconds, with its token, or with the process."""
-    ended = asyncio.Event()
-    deadline = time.monotonic() + wait
-    with runtime.connections.opened(lambda _: ended.set()) as stream:
-        runtime.connections.belongs(stream, digest)
-        while True:
-            stand = runtime.feed.position  # before the page is read: what comes meanwhile is looked at again
-            page = await _page(view, after, limit)
-            if page:
-                yield page
-                return
-            while runtime.feed.position == stand:
-                if ended.is_set() or time.monotonic() > deadline:
-                    return
-                await asyncio.sleep(POLL_SECONDS)
+async def _told(request: AnyRequest, after: int, limit: int, wait: float) -> AsyncGenerator[bytes]:
+    page = await _waited(request, after, limit, wait)
+    if page:
+        yield page
+
+
+async def _waited(request: AnyRequest, after: int, limit: int, wait: float) -> bytes:
+    """What comes; nothing after `wait` seconds, or when its token ends, or the process. Raises what `feed` does."""
+    runtime: Runtime = request.app.state.runtime
+    deadline = asyncio.get_running_loop().time() + wait
+    with suppress(TimeoutError, Closed, NotAuthorizedException):
+        async with asyncio.timeout(None) as waiting:
+
+            def end(_: Ending) -> None:
+                if not waiting.expired():
+                    waiting.reschedule(0)
+
+            with runtime.connections.opened(end) as stream:
+                runtime.connections.belongs(stream, token_digest(request.headers))
+                while True:
+                    context = await context_of(request.headers, runtime, request)
+                    topic, wanted = _ALL.topic(context.actor), _ALL.wanted(context.actor)
+                    async with runtime.feed.subscribed(topic, wanted) as subscriber:
+                        subscriber.begin()  # before the page is read: what comes meanwhile is looked at again
+                        page = await _page(context, after, limit)
+                        if page:
+                            return page
+                        waiting.reschedule(deadline)
+                        await subscriber.heard()
+                        waiting.reschedule(None)  # what came is read to the end
+    return b""
+
+
+_ALL = Events(EventFilter())

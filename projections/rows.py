@@ -450,13 +450,15 @@ class ChangeRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EventRow(msgspec.Struct, frozen=True, kw_only=True):
-    """`ticket` is set for events of tickets only; `stream` always. `moment`: at which its ticket is shown."""
+    """`ticket` is set for events of tickets only, `about` for those of other streams that are about a ticket; `stream`
+    always. `moment`: at which its ticket is shown."""
 
     position: int
     stream: UUID
     version: int
     type: str
     ticket: UUID | None
+    about: UUID | None
     occurred_at: datetime
     recorded_at: datetime
     actor: UUID

@@ -418,13 +418,17 @@ PROJECTION = Projection(
     fold=fold,
     personal={"timeline": ("source", "reason", "changes", "data")},
 )
+READ_MODELS = ("timeline", "spans", "tickets", "directory", "privacy")
+"""What an event is told with to who reads the log: of whom its ticket is, its number, what of it was taken back, what
+its words mean, and whether who reads it is noted."""
 
 
 # ---- queries
 
 _SELECTED = sql.SQL(
     "x.position, x.stream, x.version, x.type, x.ticket, x.occurred_at, x.recorded_at, x.actor, x.on_behalf_of,"
-    " x.channel, {source}, {reason}, x.command_id, x.correlation_id, x.causation_id, {changes}, {data}, {former}"
+    " x.channel, {source}, {reason}, x.command_id, x.correlation_id, x.causation_id, {changes}, {data}, {former},"
+    " x.about"
 )
 
 
@@ -496,6 +500,7 @@ def event_row(row: Sequence[Any], moment: Moment = NOW) -> EventRow:
         version=row[2],
         type=row[3],
         ticket=row[4],
+        about=row[18],
         occurred_at=row[5],
         recorded_at=row[6],
         actor=row[7],
@@ -616,13 +621,16 @@ def _found(view: View, condition: sql.Composable, arguments: dict[str, Any]) -> 
 
 
 async def after(view: View, position: int, limit: int) -> list[tuple[EventRow, int | None]]:
-    """The events after a position that the viewer may see, in order, each with the number of its ticket."""
+    """The events after a position that the viewer may see, in order, each with the number of its ticket: up to where
+    all read models know of them, else whoever goes on after one would not be told what was not known yet."""
     rows = await view.fetch(
         sql.SQL(
             "select k.number, {} from timeline x left join ticket k on k.id = x.ticket"
-            " where {} and x.position > %(after)s order by x.position limit %(limit)s"
+            " where {} and x.position > %(after)s"
+            " and x.position <= (select min(position) from tracking where name = any(%(read_models)s))"
+            " order by x.position limit %(limit)s"
         ).format(_selected(view), _visible(view)),
-        {"after": position, "limit": limit},
+        {"after": position, "limit": limit, "read_models": list(READ_MODELS)},
     )
     return [(event_row(event), number) for number, *event in rows]
 

@@ -27,7 +27,7 @@ AsyncConnection = psycopg.AsyncConnection[TupleRow]
 
 FOLLOWER = "webhook_deliveries"
 """Under which name whoever delivers leads."""
-READ_MODELS = ("timeline", "spans", "webhooks", "directory")
+READ_MODELS = (*timeline.READ_MODELS, "webhooks")
 """What a delivery is made from."""
 
 KEPT = timedelta(days=30)

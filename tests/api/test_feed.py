@@ -1,17 +1,29 @@
 """The feed: what a token may see, as CloudEvents, page by page, and waiting for what comes."""
 
+import asyncio
 import json
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from api.ids import Kind, decode
+from application import tokens
+from application.event_store.database import Database
 from application.workspaces import Workspace, create_workspace
-from domain.access import Scope
+from domain.access import Actor, Scope
+from projections import timeline, webhook_deliveries
+from projections.engine import Session
+from projections.reading import ReadModels, View
+from projections.registry import NAMES, PROJECTIONS
+from projections.rows import EventRow
 from tests.api.asking import Client
 from tests.api.conftest import Server
+from tests.application.recording import Company
 
 
 def fetch(client: Client, **asked: str | int) -> Any:
@@ -114,3 +126,94 @@ def test_the_guide_shows_what_is_answered(agent: Client) -> None:
     assert list(shown["data"]) == list(actual["data"])
     assert shown["data"]["changes"] == actual["data"]["changes"]
     assert (shown["sequence"], len(actual["sequence"])) == (f"{int(shown['data']['position']):019}", 19)
+
+
+# ---- waiting
+
+
+def test_who_waits_in_vain_waits_no_longer_though_others_are_told_much(
+    agent: Client, claire: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = 0
+    after = timeline.after
+
+    async def counted(view: View, position: int, limit: int) -> Any:
+        nonlocal read
+        read += 1
+        return await after(view, position, limit)
+
+    monkeypatch.setattr(timeline, "after", counted)
+    with going_on(agent):
+        started = time.monotonic()
+        assert told(claire, wait=2) == []
+    assert time.monotonic() - started < 10
+    assert read == 1, "nothing of hers came"
+
+
+def test_a_token_that_is_revoked_while_it_waits_is_told_nothing(
+    agent: Client, admin: Client, acme: Workspace, server: Server
+) -> None:
+    last = int(told(agent, limit=1000)[-1]["sequence"])
+    [token] = [
+        one for one in tokens.list_tokens(server.database, acme.id) if one.person == decode(agent.person, Kind.PERSON)
+    ]
+
+    def revoke() -> None:
+        assert tokens.revoke_token(server.database, acme.id, token.id)
+        admin.open(title="For colleagues")
+
+    revoking = threading.Timer(0.5, revoke)
+    revoking.start()
+    assert told(agent, after=last, wait=20) == []
+    revoking.join()
+
+
+@contextmanager
+def going_on(client: Client) -> Iterator[None]:
+    """Somebody works, all the time."""
+    over = threading.Event()
+
+    def work() -> None:
+        while not over.is_set():
+            client.open()
+
+    working = threading.Thread(target=work)
+    working.start()
+    try:
+        yield
+    finally:
+        over.set()
+        working.join()
+
+
+# ---- what is not known yet
+
+
+def test_an_event_is_told_when_its_ticket_is_known(database: Database, company: Company) -> None:
+    """Not before: who goes on after it would not be told that it was theirs."""
+    claire = company.person("Claire")
+    ticket = company.ticket("Hers", requester=claire)
+    _follow(database, {"timeline", "directory", "privacy"})
+    assert _after(database, company.actor(claire, Scope.REQUESTER)) == []
+    assert _after(database, company.manager) == []
+    _follow(database, set(NAMES))
+    [(event, number)] = _after(database, company.actor(claire, Scope.REQUESTER))
+    assert (event.ticket, number) == (ticket, 1)
+    assert [number for event, number in _after(database, company.manager) if event.ticket == ticket] == [1]
+
+
+def _follow(database: Database, names: set[str]) -> None:
+    with Session(database, {one.name: one for one in PROJECTIONS if one.name in names}) as session:
+        session.catch_up()
+
+
+def _after(database: Database, actor: Actor) -> list[tuple[EventRow, int | None]]:
+    async def read() -> list[tuple[EventRow, int | None]]:
+        async with ReadModels(database, size=1) as models:
+            return await timeline.after(models.view(actor), 0, 100)
+
+    return asyncio.run(read())
+
+
+def test_what_a_webhook_tells_waits_for_the_same() -> None:
+    assert set(timeline.READ_MODELS) <= set(webhook_deliveries.READ_MODELS)
