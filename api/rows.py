@@ -70,14 +70,21 @@ _IDENTITY = frozenset({"__typename", "id", "key", "url"})
 """What may be shown of a ticket without it being read."""
 _READ: dict[str, Callable[[Any], UUID | None]] = {
     "Ticket": attrgetter("id"),
-    "Event": attrgetter("ticket"),
-    "Comment": attrgetter("ticket"),
-    "WorkEntry": attrgetter("ticket"),
+    "TracedTicket": attrgetter("id"),
+    "Event": lambda event: event.ticket or event.about,
     "SearchHit": attrgetter("ticket.id"),
-    "TicketDiff": attrgetter("ticket"),
-    "Attachment": attrgetter("ticket"),
+    "StatementLine": attrgetter("charge.ticket"),
+    "EstimateComparison": attrgetter("estimate.ticket"),
+    "QualityPair": attrgetter("request"),
+    **dict.fromkeys(
+        (
+            *("Comment", "Attachment", "TicketDiff", "Holding", "WorkEntry", "Timer", "Estimate", "Rating"),
+            *("StatementCorrection", "DocumentLine", "TracedWork", "TracedStatement", "TicketGapEntry"),
+        ),
+        attrgetter("ticket"),
+    ),
 }
-"""By the type that shows it."""
+"""By the type that shows it; of what is shown within a ticket alone, the ticket is read."""
 _WAYS = {
     OperationType.QUERY: Way.QUERY,
     OperationType.MUTATION: Way.MUTATION,

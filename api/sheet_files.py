@@ -16,10 +16,11 @@ from litestar import Response, get
 
 from api import errors
 from api.attachment_files import disposition
-from api.http import AnyRequest, answer_with, authenticated
+from api.http import AnyRequest, answer_with, context_of
 from api.ids import Kind, WrongId, decode
 from api.runtime import Runtime
 from api.sheets.formats import BY_ENDING, Format, NotWritten, named
+from application.privacy.reads import Way
 from domain.sheets import Sheet
 from projections import sheets
 from projections.reading import NOW, BadInput, Moment, View
@@ -71,16 +72,18 @@ def _moment(request: AnyRequest) -> Moment:
 async def _answered(
     request: AnyRequest, asked: re.Match[str] | None, drawn: Callable[[View, re.Match[str]], Awaitable[Sheet | None]]
 ) -> Response[Any]:
-    """`asked`: its last group is the ending, that says the format."""
+    """`asked`: its last group is the ending, that says the format. Raises StoreUnavailable where reads cannot be
+    logged."""
     runtime: Runtime = request.app.state.runtime
-    view = await authenticated(request.headers, runtime.models)
+    context = await context_of(request.headers, runtime, request)
     format = None if asked is None else BY_ENDING.get(asked[asked.re.groups])
     if asked is None or format is None:
         return _failed(errors.NOT_FOUND, f"There is no such document. Formats: {', '.join(BY_ENDING)}.")
     try:
-        sheet = await drawn(view, asked)
+        sheet = await drawn(context.view, asked)
         if sheet is None:
             return _failed(errors.NOT_FOUND, "There is no such document, or none that you may see.")
+        await context.log_reads(sheet.tickets, Way.DOWNLOAD)
         body = await to_thread.run_sync(format.render, sheet, limiter=runtime.sheet_threads)
     except WrongId:
         return _failed(errors.NOT_FOUND, "There is no such document, or none that you may see.")

@@ -71,7 +71,8 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
 
 class Sheet(msgspec.Struct, frozen=True, kw_only=True):
     """`number`: None of a draft. `opening`, `closing`: seconds of packages. `paid`: None where nothing is to be paid
-    by it. `language`: the client's, a tag as ru or pt-BR."""
+    by it. `language`: the client's, a tag as ru or pt-BR. `tickets`: of which it says something; whoever reads it reads
+    them."""
 
     kind: SheetKind
     number: int | None
@@ -94,6 +95,7 @@ class Sheet(msgspec.Struct, frozen=True, kw_only=True):
     paid: Decimal | None = None
     cancelled: bool = False
     compared: tuple[Compared, ...] = ()
+    tickets: frozenset[UUID] = frozenset()
 
     @property
     def total(self) -> Decimal:

@@ -93,7 +93,7 @@ async def rating_counts(view: View, tickets: Sequence[UUID], moment: Moment) -> 
 
 def _ratings(view: View, moment: Moment) -> Listing[RatingRow]:
     return Listing(
-        columns=sql.SQL("r.score, r.comment, r.rated_by, r.rated_at, r.closed_at"),
+        columns=sql.SQL("r.ticket, r.score, r.comment, r.rated_by, r.rated_at, r.closed_at"),
         source=sql.SQL("from rating r where r.workspace = %(workspace)s and r.ticket = parent.id and {} and {}").format(
             sql.SQL(HOLDS), spans.of_own(view, "r.ticket")
         ),

@@ -128,6 +128,7 @@ class HandOverRow(msgspec.Struct, frozen=True, kw_only=True):
 class RatingRow(msgspec.Struct, frozen=True, kw_only=True):
     """What somebody says of a ticket's result, 1 to 5. `closed_at`: of the closing whose result it is."""
 
+    ticket: UUID
     score: int
     comment: str | None
     rated_by: UUID
@@ -686,6 +687,7 @@ class TracedStatementRow(msgspec.Struct, frozen=True, kw_only=True):
     """What one ticket comes to in a statement. `number`: None while its days are not closed. Seconds; money without
     tax."""
 
+    ticket: UUID
     contract: UUID
     number: int | None
     since: date

@@ -11,6 +11,7 @@ from domain.access import Actor, Scope
 from domain.contracts import DocumentKind
 from domain.documents import DocumentLine
 from domain.sheets import Compared, Item, Named, Sheet, SheetKind, items
+from domain.statements import Statement
 from projections import billing, directory, estimates, tickets
 from projections.contracts import as_contract, clients_by_ids, contracts_by_ids
 from projections.documents import documents_by_ids, issued_at
@@ -55,7 +56,12 @@ async def written(view: View, drawn: DrawnStatement) -> Sheet:
         opening=found.opening,
         closing=found.closing,
         compared=await _compared(all_of_it, drawn),
+        tickets=_tickets(found),
     )
+
+
+def _tickets(found: Statement) -> frozenset[UUID]:
+    return frozenset(one.ticket for one in found.charges) | {one.ticket for one in found.corrections}
 
 
 async def _compared(view: View, drawn: DrawnStatement) -> tuple[Compared, ...]:
@@ -80,7 +86,7 @@ async def _compared(view: View, drawn: DrawnStatement) -> tuple[Compared, ...]:
 async def _named(view: View, drawn: DrawnStatement) -> Named:
     found = drawn.statement
     return Named(
-        tickets=await titles(view, {one.ticket for one in found.charges} | {one.ticket for one in found.corrections}),
+        tickets=await titles(view, _tickets(found)),
         people=await _names(view, {one.person for one in found.charges}),
         comments=drawn.comments,
     )
@@ -129,6 +135,7 @@ async def document_sheet(view: View, row: DocumentRow) -> Sheet:
         statement=row.statement,
         paid=row.paid if row.kind is DocumentKind.INVOICE else None,
         cancelled=row.cancelled,
+        tickets=frozenset(named),
     )
 
 

@@ -44,9 +44,9 @@ async def walk(trace: Trace) -> None:
         left -= await _stated(trace, contract, work, left)
     rated = await ratings_of(trace.view, tickets, trace.moment)
     trace.cut |= len(rated) > RATINGS_LIMIT
-    for ticket, rating in rated[:RATINGS_LIMIT]:
+    for rating in rated[:RATINGS_LIMIT]:
         target = trace.other(TraceNodeRow(rating=rating))
-        trace.step(trace.ticket(ticket), target, TraceVia.RATING, 100, f"rated {rating.score} of 5")
+        trace.step(trace.ticket(rating.ticket), target, TraceVia.RATING, 100, f"rated {rating.score} of 5")
 
 
 async def _stated(trace: Trace, contract: UUID, work: dict[UUID, tuple[TracedWorkRow, TraceNodeRow]], most: int) -> int:
@@ -57,7 +57,7 @@ async def _stated(trace: Trace, contract: UUID, work: dict[UUID, tuple[TracedWor
         name = "not closed yet" if statement.number is None else f"statement {statement.number}"
         for ticket, lines in _lines(statement).items():
             if ticket in work:
-                target = trace.other(TraceNodeRow(statement=_stated_row(statement, lines)))
+                target = trace.other(TraceNodeRow(statement=_stated_row(statement, ticket, lines)))
                 trace.step(work[ticket][1], target, TraceVia.STATEMENT, 100, f"{len(lines)} lines of it, {name}")
     return len(drawn[:most])
 
@@ -112,8 +112,9 @@ def _lines(drawn: DrawnStatement) -> dict[UUID, list[Line]]:
     return found
 
 
-def _stated_row(drawn: DrawnStatement, lines: Sequence[Line]) -> TracedStatementRow:
+def _stated_row(drawn: DrawnStatement, ticket: UUID, lines: Sequence[Line]) -> TracedStatementRow:
     return TracedStatementRow(
+        ticket=ticket,
         contract=drawn.contract.id,
         number=drawn.number,
         since=drawn.statement.since,
@@ -126,7 +127,7 @@ def _stated_row(drawn: DrawnStatement, lines: Sequence[Line]) -> TracedStatement
     )
 
 
-async def ratings_of(view: View, tickets: Sequence[UUID], moment: Moment) -> list[tuple[UUID, RatingRow]]:
+async def ratings_of(view: View, tickets: Sequence[UUID], moment: Moment) -> list[RatingRow]:
     """Oldest first: 1,000 and one more at most."""
     rows = await view.fetch(
         "select r.ticket, r.score, r.comment, r.rated_by, r.rated_at, r.closed_at from rating r"
@@ -134,4 +135,4 @@ async def ratings_of(view: View, tickets: Sequence[UUID], moment: Moment) -> lis
         " order by r.closed_at, r.ticket limit %(most)s",
         {"tickets": list(tickets), "most": RATINGS_LIMIT + 1, **moments.arguments(moment)},
     )
-    return [(ticket, RatingRow(**dict(zip(RatingRow.__struct_fields__, row, strict=True)))) for ticket, *row in rows]
+    return [RatingRow(**dict(zip(RatingRow.__struct_fields__, row, strict=True))) for row in rows]

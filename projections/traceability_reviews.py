@@ -190,7 +190,7 @@ links as (
   {EFFECTIVE.format(which="l.ticket in (select ticket from parts)")}
 )
 select {CHANGE_COLUMNS.format(at="coalesce(c.committed_at, q.opened_at, e.linked_at)")}, e.confidence, e.evidence,
-       w.ticket, e.ticket, w.closed_at, r.score, r.comment, r.rated_by, r.rated_at, r.closed_at,
+       w.ticket, e.ticket, w.closed_at, r.ticket, r.score, r.comment, r.rated_by, r.rated_at, r.closed_at,
        w.closed_at as key0, w.number as key1, coalesce(e.repository::text, '') as key2, coalesce(e.kind, '') as key3,
        coalesce(e.change, '') as key4, coalesce(e.ticket::text, '') as key5
   from wanted w

@@ -1,6 +1,7 @@
 """Who read what: logged of sensitive tickets, of all where the workspace wants it, and not known otherwise."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,7 +9,10 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from graphql import get_named_type, is_interface_type, is_object_type
 
+from api.rows import _READ  # pyright: ignore[reportPrivateUsage]
+from api.schema import schema
 from application.event_store.attempts import StoreUnavailable
 from application.event_store.database import Database, Role
 from application.privacy import reads
@@ -110,6 +114,89 @@ def test_a_download_is_a_read(server: Server, agent: Client, admin: Client, audi
     marked(admin, ticket)
     assert server.http.get(f"/attachments/{attached['id']}", headers=agent.headers).content == b"File"
     assert ways(auditor, ticket, agent) == ["DOWNLOAD"]
+
+
+def test_events_about_a_ticket_are_reads_of_it(agent: Client, admin: Client, auditor: Client) -> None:
+    ticket = admin.open()
+    admin.done("logWork", "workEntry { id }", ticket=ticket["id"], startedAt="2026-03-02T09:00:00Z", seconds=60)
+    marked(admin, ticket)
+    query = '{ events(types: ["WorkLogged"]) { nodes { data } } }'
+    agent.ask(query)
+    assert ways(auditor, ticket, agent) == ["QUERY"]
+
+
+def test_what_the_feed_tells_is_read(server: Server, agent: Client, admin: Client, auditor: Client) -> None:
+    ticket, other = admin.open(), admin.open()
+    admin.done("logWork", "workEntry { id }", ticket=other["id"], startedAt="2026-03-02T09:00:00Z", seconds=60)
+    for one in (ticket, other):
+        marked(admin, one)
+    page = server.http.get("/feed?limit=1000", headers=admin.headers).text.splitlines()
+    [worked] = [n for n, line in enumerate(page) if '"proteus.WorkLogged"' in line]
+    before = int(json.loads(page[worked - 1])["sequence"])
+    server.http.get(f"/feed?after={before}&limit=1", headers=agent.headers)
+    assert (ways(auditor, ticket, agent), ways(auditor, other, agent)) == ([], ["DOWNLOAD"])
+    server.http.get("/feed?limit=1000", headers=agent.headers)
+    assert ways(auditor, ticket, agent) == ["DOWNLOAD"]
+
+
+def test_a_statement_s_file_is_a_read_of_its_tickets(
+    server: Server, agent: Client, admin: Client, auditor: Client
+) -> None:
+    ticket, elsewhere = (admin.open(occurredAt="2026-03-01T00:00:00Z") for _ in range(2))
+    client = admin.done("addClient", "client { id }", name="Firm", language="en", currency="EUR", timeZone="UTC")
+    terms = {"kind": "TIME_AND_MATERIALS", "currency": "EUR", "rates": [{"perHour": "100"}]}
+    agreed = {"client": client["id"], "name": "Hours", "appliesFrom": "2026-01-01", "terms": terms}
+    contract = admin.done("agreeContract", "contract { id }", **agreed)["id"]
+    since = {"occurredAt": "2026-03-01T00:00:00Z"}
+    admin.done("bindContract", "ticket { key }", ticket=ticket["id"], contract=contract, **since)
+    for one in (ticket, elsewhere):
+        admin.done("logWork", "workEntry { id }", ticket=one["id"], startedAt="2026-03-02T09:00:00Z", seconds=3600)
+        marked(admin, one)
+    files = server.http.get(f"/documents/statements/{contract}/..2026-03-31.csv", headers=agent.headers)
+    assert (files.status_code, "100.00" in files.text) == (200, True)
+    assert (ways(auditor, ticket, agent), ways(auditor, elsewhere, agent)) == (["DOWNLOAD"], [])
+    agent.ask(
+        'query($c: ID!) { statement(contract: $c, until: "2026-03-31") { lines { nodes { seconds } } } }', c=contract
+    )
+    assert (ways(auditor, ticket, agent), ways(auditor, elsewhere, agent)) == (["DOWNLOAD", "QUERY"], [])
+
+
+# ---- no type is forgotten
+
+OF_NO_TICKET = {
+    *("Query", "Mutation", "Subscription", "Node", "PageInfo", "UserError"),
+    *("Artifact", "CodeChange", "LineOrigins", "Release", "ReleaseNotes", "ReleaseSection", "Repository", "Tracker"),
+    *("Trace", "TraceEnvironment", "TraceNode", "TraceStep", "TracedContract", "MessageCheck"),
+    *("Balance", "BalanceChange", "HourMovement", "HourPackage", "PackageBalance", "PackageReport", "EndingHours"),
+    *("BillingDocument", "Payment", "SheetFile", "Statement", "TaxShare", "Fee", "Profitability", "Unbilled"),
+    *("Client", "Contract", "Grade", "Rate", "Rounding", "Terms", "TermsVersion", "WorkingCalendar"),
+    *("Board", "BoardCell", "BoardChange", "BoardLine", "BulkAnswer", "View", "ViewDefinition", "ViewOrder"),
+    *("DeliveryMonth", "EstimateAccuracy", "FlowCount", "FlowPoint", "GapMonth", "HoursOfWeek", "Reports"),
+    *("TicketGapMonth", "UncontractedWork"),
+    *("Checkpoint", "KnownTo", "LoggedStretch", "ReadAccess", "ReadLogging", "Verification"),
+    *("Choice", "Field", "FieldPolicy", "Role", "Status", "StatusPreview", "Way", "WipLimit"),
+    *("Workflow", "WorkflowPreview", "ProjectionStatus", "ServerStatus", "Viewer", "Workspace"),
+    *("Person", "Service", "Team", "Webhook", "WebhookDelivery", "WebhookFilter"),
+}
+"""What they say is of no ticket, or of many together, or stands in a type of its own within them."""
+
+
+def test_every_type_that_says_something_of_a_ticket_is_known_to_the_read_log() -> None:
+    """One that is new has its line in `api.rows._READ`, unless it is shown within a read type alone, or is of none."""
+    core: Any = schema._schema  # pyright: ignore[reportPrivateUsage]
+    seen: set[str] = set()
+    left = [core.query_type, core.mutation_type, core.subscription_type]
+    while left:
+        one = left.pop()
+        if one.name in seen or one.name in _READ:
+            continue
+        seen.add(one.name)
+        of = [get_named_type(field.type) for field in one.fields.values()]
+        left += [inner for inner in of if is_object_type(inner) or is_interface_type(inner)]
+        left += core.get_possible_types(one) if is_interface_type(one) else []
+    pages = ("Connection", "Edge", "Payload")
+    assert {name for name in seen if not name.endswith(pages)} == OF_NO_TICKET
+    assert not {*_READ} - core.type_map.keys()
 
 
 def test_a_workspace_may_want_every_read_logged(agent: Client, admin: Client, auditor: Client) -> None:
