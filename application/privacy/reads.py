@@ -5,9 +5,11 @@ is not written again.
 """
 
 import asyncio
+import logging
 import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from enum import StrEnum
 from uuid import UUID
@@ -17,6 +19,8 @@ from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
 from application.event_store.attempts import StoreUnavailable
 from application.event_store.database import Database, Role
+
+log = logging.getLogger(__name__)
 
 SAME_SECONDS = 60.0
 KNOWN = 100_000
@@ -34,6 +38,7 @@ class Way(StrEnum):
 
 Read = tuple[UUID, UUID, UUID, Way]
 """Workspace, person, ticket, way."""
+Waiting = tuple[Sequence[Read], asyncio.Future[None]]
 
 
 class ReadLog:
@@ -42,14 +47,21 @@ class ReadLog:
     def __init__(self, database: Database) -> None:
         self._pool = database.async_pool(Role.APP, 1, statement_timeout="10s")
         self._known: OrderedDict[Read, float] = OrderedDict()
-        self._waiting: list[tuple[Sequence[Read], asyncio.Future[None]]] = []
+        self._waiting: list[Waiting] = []
         self._writing: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         await self._pool.open()
 
     async def close(self) -> None:
+        """Whoever waits is told that nothing was written."""
         await self._pool.close()
+        if self._writing is not None:
+            self._writing.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._writing
+        waiting, self._waiting = self._waiting, []
+        _answer(waiting, StoreUnavailable("Reads are not logged any more, so nothing is shown: the process ends."))
 
     async def note(self, workspace: UUID, person: UUID, tickets: Collection[UUID], way: Way) -> None:
         """Returns when it is written. Raises StoreUnavailable."""
@@ -69,20 +81,17 @@ class ReadLog:
         while self._waiting:
             waiting, self._waiting = self._waiting, []
             reads = list(dict.fromkeys(read for some, _ in waiting for read in some))
-            error: Exception | None = None
             try:
                 await self._insert(reads)
-            except (psycopg.Error, PoolTimeout, PoolClosed, TooManyRequests) as failed:
-                error = StoreUnavailable(f"Reads cannot be logged, so nothing is shown: {failed}")
+            except BaseException as failed:
+                _answer(waiting, StoreUnavailable(f"Reads cannot be logged, so nothing is shown: {failed}"))
+                if not isinstance(failed, Exception):
+                    raise
+                if not isinstance(failed, _EXPECTED):  # whatever it is, the next ones are written
+                    log.exception("reads were not logged")
             else:
                 self._remember(reads)
-            for _, written in waiting:
-                if written.done():  # whoever waited has gone
-                    continue
-                if error is None:
-                    written.set_result(None)
-                else:
-                    written.set_exception(error)
+                _answer(waiting, None)
 
     async def _insert(self, reads: Sequence[Read]) -> None:
         by_workspace: defaultdict[UUID, list[Read]] = defaultdict(list)
@@ -105,6 +114,19 @@ class ReadLog:
             self._known.move_to_end(read)
         while len(self._known) > KNOWN:
             self._known.popitem(last=False)
+
+
+_EXPECTED = (psycopg.Error, PoolTimeout, PoolClosed, TooManyRequests)
+
+
+def _answer(waiting: Sequence[Waiting], error: Exception | None) -> None:
+    for _, written in waiting:
+        if written.done():  # whoever waited has gone
+            continue
+        if error is None:
+            written.set_result(None)
+        else:
+            written.set_exception(error)
 
 
 def forget(database: Database, kept: timedelta) -> int:

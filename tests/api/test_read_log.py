@@ -293,6 +293,49 @@ def test_what_cannot_be_logged_is_not_shown(database: Database, workspace: Works
     asyncio.run(read())
 
 
+def test_after_whatever_failure_the_next_reads_are_written(
+    database: Database, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def read() -> None:
+        log = ReadLog(database)
+        await log.open()
+        with monkeypatch.context() as patched:
+            patched.setattr(ReadLog, "_insert", surprised)
+            async with asyncio.timeout(5):
+                with pytest.raises(StoreUnavailable, match="nobody thought of"):
+                    await log.note(workspace.id, uuid4(), [uuid4()], Way.QUERY)
+        await log.note(workspace.id, uuid4(), [uuid4()], Way.QUERY)
+        await log.close()
+
+    async def surprised(*_: object) -> None:
+        raise RuntimeError("nobody thought of")
+
+    asyncio.run(read())
+    assert len(logged(database, workspace.id)) == 1
+    assert "reads were not logged" in caplog.text
+
+
+def test_whoever_waits_when_it_is_closed_is_told(
+    database: Database, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def stuck(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    async def read() -> list[object]:
+        log = ReadLog(database)
+        await log.open()
+        first, second = (asyncio.create_task(log.note(workspace.id, uuid4(), [uuid4()], Way.QUERY)) for _ in range(2))
+        await asyncio.sleep(0.05)
+        third = asyncio.create_task(log.note(workspace.id, uuid4(), [uuid4()], Way.QUERY))
+        await asyncio.sleep(0)
+        await log.close()
+        async with asyncio.timeout(5):
+            return await asyncio.gather(first, second, third, return_exceptions=True)
+
+    monkeypatch.setattr(ReadLog, "_insert", stuck)
+    assert [type(answer) for answer in asyncio.run(read())] == [StoreUnavailable] * 3
+
+
 def test_records_of_reads_are_kept_for_a_time(database: Database, workspace: Workspace) -> None:
     async def read() -> None:
         log = ReadLog(database)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from uuid import uuid4
 
 import pytest
+from litestar.datastructures import Headers
 
 from api.addresses import address_of
 from application.event_store.database import Role
@@ -92,6 +93,8 @@ PROXIES = networks("10.0.0.0/8,fd00::/8")
         ("10.0.0.1", "198.51.100.1", "198.51.100.1"),
         ("10.0.0.1", "1.1.1.1, 198.51.100.1", "198.51.100.1"),  # what stands before it may be invented
         ("10.0.0.1", "198.51.100.1, 10.0.0.2", "198.51.100.1"),
+        ("10.0.0.1", "1.1.1.1\n198.51.100.1", "198.51.100.1"),  # a proxy may add a line of its own
+        ("10.0.0.1", "198.51.100.1\n10.0.0.2, 10.0.0.3", "198.51.100.1"),
         ("fd00::1", "2001:db8::7", "2001:db8::7"),
         ("::ffff:10.0.0.1", "::ffff:198.51.100.1", "198.51.100.1"),
         ("10.0.0.1", "unknown", "10.0.0.1"),
@@ -102,9 +105,10 @@ PROXIES = networks("10.0.0.0/8,fd00::/8")
 def test_the_address_behind_proxies_is_the_last_that_none_of_ours_added(
     peer: str, forwarded: str | None, found: str | None
 ) -> None:
-    headers = {} if forwarded is None else {"x-forwarded-for": forwarded}
+    lines = [] if forwarded is None else forwarded.split("\n")
+    headers = Headers([(b"x-forwarded-for", line.encode()) for line in lines])
     assert address_of(peer, headers, PROXIES) == found
 
 
 def test_a_peer_without_an_address_is_none() -> None:
-    assert address_of(None, {}, PROXIES) is None
+    assert address_of(None, Headers(), PROXIES) is None
