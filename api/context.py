@@ -276,8 +276,7 @@ class Context(BaseContext, kw_only=True):
         """Before they are shown; of those of which reads are logged. Raises StoreUnavailable."""
         wanted = tickets
         if not self.workflows.logs_all_reads:
-            # A subscription lasts, and what it was begun with may have changed since.
-            if not self.view.sensitive and way is not Way.SUBSCRIPTION:
+            if not self.view.sensitive:
                 return
             wanted = await privacy.sensitive(self.view, tickets, NOW)
         if wanted:

@@ -39,14 +39,14 @@ class BoardChanges(msgspec.Struct, frozen=True):
 
     async def recorded(self, view: View, after: int, until: int) -> AsyncGenerator[Told]:
         while after < until:
-            view.workflows_at = None
+            view.stands_at(None)
             touched = await _touched(view, after, until)
             async for told in _told(view, self.ask, touched, after):
                 yield told
             after = touched[-1][0] if len(touched) == READ_LIMIT else until
 
     async def heard(self, view: View, heard: Sequence[News], after: int) -> AsyncGenerator[Told]:
-        view.workflows_at = heard[-1].workflows_at
+        view.stands_at(heard[-1].workflows_at, sensitive=heard[-1].sensitive)
         async for told in _told(view, self.ask, [(news.event.position, news.event.ticket) for news in heard], after):
             yield told
 

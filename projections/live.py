@@ -39,13 +39,14 @@ START_SECONDS = 5.0
 
 class News(msgspec.Struct, frozen=True, kw_only=True):
     """An event, and what decides who may hear of it. `requester`: whose ticket it is now; `requesters`: also whose it
-    was before this event. `workflows_at`: of its workspace, as `View` has it."""
+    was before this event. `workflows_at`, `sensitive`: of its workspace, as `View` has them."""
 
     workspace: UUID
     event: EventRow
     internal: bool
     requester: UUID | None
     workflows_at: int
+    sensitive: bool
 
     @property
     def requesters(self) -> set[UUID | None]:
@@ -200,7 +201,8 @@ class Feed:
 
 # One statement, so that all is of one snapshot. Without `after` it only says where the read models stand.
 _NEXT = sql.SQL("""
-select t.position, x.workspace, x.internal, s.requester, coalesce(w.position, 0), {}
+select t.position, x.workspace, x.internal, s.requester, coalesce(w.position, 0),
+       exists (select from sensitivity v where v.workspace = x.workspace and v.closed_position is null), {}
   from (select coalesce(min(position), 0) as position from tracking where name = any(%(names)s)) t
   left join lateral (
     select * from timeline y
@@ -214,13 +216,14 @@ select t.position, x.workspace, x.internal, s.requester, coalesce(w.position, 0)
 
 
 def _news(row: Sequence[Any]) -> News:
-    _, workspace, internal, requester, workflows_at, *event = row
+    _, workspace, internal, requester, workflows_at, sensitive, *event = row
     return News(
         workspace=workspace,
         event=timeline.event_row(event),
         internal=internal,
         requester=requester,
         workflows_at=workflows_at,
+        sensitive=sensitive,
     )
 
 
@@ -268,7 +271,7 @@ class Events(msgspec.Struct, frozen=True):
     async def recorded(self, view: View, after: int, until: int) -> AsyncGenerator[Told]:
         more = after < until
         while more:
-            view.workflows_at = None  # what an event of this page stands on may have been defined since
+            view.stands_at(None)  # what an event of this page stands on may have been defined since
             asked = msgspec.structs.replace(self.asked, after_position=after)
             page = await timeline.events(view, asked, PageAsk(first=PAGE_LIMIT))
             for event in page.nodes:
@@ -285,7 +288,7 @@ class Events(msgspec.Struct, frozen=True):
         for news in heard:
             shown = news.event if reads_all else told.get(news.event.position)
             if shown is not None:
-                view.workflows_at = news.workflows_at
+                view.stands_at(news.workflows_at, sensitive=news.sensitive)
                 yield Told(shown.position, shown)
 
 

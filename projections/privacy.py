@@ -125,7 +125,7 @@ def _joined(stretches: Sequence[tuple[datetime, datetime]]) -> list[LoggedRow]:
 _LOGGED = """
 with ticket as (
   select t.recorded_at as opened, %(at)s::timestamptz as until from timeline t
-   where t.workspace = %(workspace)s and t.stream = %(ticket)s and t.version = 1 and t.recorded_at <= %(at)s
+   where t.workspace = %(workspace)s and t.ticket = %(ticket)s and t.version = 1 and t.recorded_at <= %(at)s
 ), stretch as (
   select o.recorded_at as begin, c.recorded_at as end
     from sensitivity x

@@ -218,6 +218,10 @@ class View:
         self.sensitive = sensitive
         """Whether there may be sensitive tickets in the workspace."""
 
+    def stands_at(self, workflows_at: int | None, *, sensitive: bool = True) -> None:
+        """For a view that lasts, what is so now."""
+        self.workflows_at, self.sensitive = workflows_at, sensitive
+
     async def fetch(self, query: Query, arguments: dict[str, Any] | None = None) -> list[TupleRow]:
         """`%(workspace)s` and `%(viewer)s` are always there."""
         return await self.models.fetch(self.actor.workspace, query, _Given(self.actor, arguments or {}))

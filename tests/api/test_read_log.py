@@ -19,8 +19,12 @@ from application.privacy import reads
 from application.privacy.reads import ReadLog, Way
 from application.workspaces import Workspace
 from domain.access import Scope
+from projections import privacy
 from tests.api.asking import Client
 from tests.api.conftest import Server
+from tests.api.subscribing import opened
+from tests.api.test_live import head
+from tests.served import Served
 
 KNOWN = """query($ticket: ID!, $person: ID!, $at: DateTime) {
   knownTo(ticket: $ticket, person: $person, at: $at) { all logged { from to } reads { nodes { at way } totalCount } }
@@ -159,6 +163,65 @@ def test_a_statement_s_file_is_a_read_of_its_tickets(
         'query($c: ID!) { statement(contract: $c, until: "2026-03-31") { lines { nodes { seconds } } } }', c=contract
     )
     assert (ways(auditor, ticket, agent), ways(auditor, elsewhere, agent)) == (["DOWNLOAD", "QUERY"], [])
+
+
+SAID = 'subscription($after: Position) { events(afterPosition: $after, types: ["CommentAdded"]) { data } }'
+CHANGED = "subscription($after: Position) { boardChanged(afterPosition: $after) { changed { title } } }"
+
+
+@pytest.mark.parametrize("query", [SAID, CHANGED])
+def test_what_a_subscription_tells_is_read_by_each_who_hears_it(
+    live: Served, agent: Client, admin: Client, auditor: Client, claire: Client, query: str
+) -> None:
+    """Also of a ticket that was marked after they had begun to listen, and of none before."""
+    ordinary, ticket = admin.open(), admin.open()
+    with opened(live.socket, agent.secret) as first, opened(live.socket, auditor.secret) as second:
+        told = [socket.subscribe(query, after=head(agent)) for socket in (first, second)]
+        admin.done("addComment", ticket=ordinary["id"], body="Said")
+        for one in told:
+            one.next()
+        marked(admin, ticket)
+        admin.done("addComment", ticket=ticket["id"], body="Said again")
+        for one in told:
+            while "Said again" not in str(one.next()) and query is SAID:
+                pass
+    assert ways(auditor, ticket, agent) == ways(auditor, ticket, auditor) == ["SUBSCRIPTION"]
+    assert ways(auditor, ordinary, agent) == []
+
+
+def test_where_nothing_is_sensitive_no_event_of_a_subscription_asks_for_it(
+    server: Server, agent: Client, admin: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    async def counted(*arguments: object) -> dict[UUID, bool]:
+        asked.append(arguments)
+        return {}
+
+    monkeypatch.setattr(privacy, "sensitive", counted)
+    with server.http.websocket_connect("/graphql", ["graphql-transport-ws"], headers=agent.headers) as socket:
+        socket.send_json({"type": "connection_init"})
+        assert socket.receive_json()["type"] == "connection_ack"
+        payload = {"query": SAID, "variables": {"after": head(agent)}}
+        socket.send_json({"type": "subscribe", "id": "1", "payload": payload})
+        ticket = admin.open()
+        for body in ("First", "Second"):
+            asked.clear()  # of the first, which may have been there before it listens
+            admin.done("addComment", ticket=ticket["id"], body=body)
+            assert socket.receive_json()["payload"]["data"]["events"]["data"]["body"] == body
+    assert asked == []
+
+
+# ---- known at an instant
+
+
+def test_a_ticket_is_found_by_its_index(database: Database, workspace: Workspace) -> None:
+    given = {"workspace": workspace.id, "ticket": uuid4(), "at": datetime.now(UTC), "since": datetime.now(UTC)}
+    with database.connect(Role.READER) as connection:
+        connection.execute("select set_config('proteus.workspace', %s, false)", (str(workspace.id),))
+        connection.execute("set enable_seqscan = off")  # a table of no rows is read as a whole else
+        plan = connection.execute(f"explain {privacy._LOGGED}".encode(), given).fetchall()
+    assert any("timeline_ticket" in line for (line,) in plan), plan
 
 
 # ---- no type is forgotten
