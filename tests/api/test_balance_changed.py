@@ -80,7 +80,7 @@ def test_what_happens_under_other_contracts_works_out_no_balance(
             view = models.view(operator(acme.id))
             rows = await timeline.by_positions(view, list(range(after + 1, position + 1)))
             heard = [
-                News(workspace=acme.id, event=row, internal=False, requester=None, workflows_at=0)
+                News(workspace=acme.id, event=row, internal=False, requester=None, workflows_at=0, sensitive=False)
                 for row in rows.values()
             ]
             kept = [news for news in heard if changes.wanted(view.actor)(news)]

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -384,7 +384,7 @@ def test_whoever_waits_when_it_is_closed_is_told(
     async def stuck(*_: object) -> None:
         await asyncio.Event().wait()
 
-    async def read() -> list[object]:
+    async def read() -> Sequence[object]:
         log = ReadLog(database)
         await log.open()
         first, second = (asyncio.create_task(log.note(workspace.id, uuid4(), [uuid4()], Way.QUERY)) for _ in range(2))
