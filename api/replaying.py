@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from asyncio import sleep
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -90,7 +91,7 @@ class Teller:
         if not self._last:
             raise click.ClickException(f"{self._ticket.key} was not opened yet.")
         while follow:
-            await asyncio.sleep(POLL_SECONDS)
+            await sleep(POLL_SECONDS)
             async for event in self.events(NOW):
                 self._tell(event)
 

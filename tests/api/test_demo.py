@@ -149,9 +149,10 @@ def test_people_speak_in_public_and_among_themselves(filled: Filled) -> None:
 
 
 def test_somebody_mends_a_comment_takes_one_back_and_names_a_colleague(filled: Filled) -> None:
-    names = Counter(row.name for row in filled.rows() if row.stream == filled.hero())
+    hero_id = filled.hero()
+    names = Counter(row.name for row in filled.rows() if row.stream == hero_id)
     assert (names["CommentEdited"], names["CommentWithdrawn"]) == (1, 1)
-    hero = filled.tickets()[filled.hero()]
+    hero = filled.tickets()[hero_id]
     [named] = {person for comment in hero.comments for person in comment.mentions}
     assert named in hero.watchers
 

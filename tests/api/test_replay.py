@@ -1,6 +1,5 @@
 """What an auditor asks of the past: differences, holders, decisions, flow; and the history as a person reads it."""
 
-import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -219,7 +218,7 @@ def test_a_history_is_followed(
         company.give(AddComment(ticket=ticket, body=said))
         project(database)
 
-    monkeypatch.setattr(asyncio, "sleep", meanwhile)
+    monkeypatch.setattr("api.replaying.sleep", meanwhile)  # of this module alone: a server runs beside
     result = run("T-1", "--follow")
     assert result.exit_code == 0
     assert result.output.count("Comment added") == 3
