@@ -3,12 +3,9 @@
 
 import csv
 import lzma
-import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from application.embedded_postgres import EmbeddedPostgres
 from application.event_store.database import Database, Role
@@ -21,15 +18,11 @@ from application.workspaces import create_workspace, operator
 from projections.engine import Session
 from projections.registry import PROJECTIONS
 from tests.conftest import fresh_database
-from tests.end_to_end.histories import DATA, ROOT, truth_of
+from tests.long.histories import DATA, ROOT, truth_of
 
 LOG = DATA / "cesaw_timelog" / "CESAW_time_fact.csv.xz"
 
 
-@pytest.mark.skipif(
-    not os.environ.get("PROTEUS_TEST_DATA_REQUIRED"),
-    reason="takes three minutes; PROTEUS_TEST_DATA_REQUIRED=1 runs it, as .ci/run does",
-)
 def test_every_minute_that_was_worked_is_there(postgres: EmbeddedPostgres, tmp_path: Path) -> None:
     truth = truth_of(LOG)
     with fresh_database(postgres) as database, EventStore(database) as store:

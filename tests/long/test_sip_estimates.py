@@ -29,7 +29,7 @@ from projections.reading import NOW, ReadModels
 from projections.registry import PROJECTIONS
 from projections.rows import AccuracyRow
 from tests.conftest import fresh_database
-from tests.end_to_end.histories import DATA, ROOT, truth_of
+from tests.long.histories import DATA, ROOT, truth_of
 
 TASKS = DATA / "sip_tasks" / "Sip-task-info.csv.xz"
 DONE = ("FINISHED", "COMPLETED", "CHRONICLE", "RELEASED")

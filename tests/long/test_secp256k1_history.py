@@ -29,7 +29,7 @@ from domain.traceability.requests import RecordMergeRequest, RequestState
 from projections import directory
 from projections.traceability_links import requests_of_commits, stacked_requests
 from projections.traceability_trace import of_commit
-from tests.end_to_end.histories import DATA, ROOT, truth_of
+from tests.long.histories import DATA, ROOT, truth_of
 from tests.projections.conftest import World, a_world
 
 FOLDER = DATA / "secp256k1_github"

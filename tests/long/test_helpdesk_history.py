@@ -18,7 +18,7 @@ from application.imports.mapping import read_mapping
 from application.imports.names import Known
 from application.workspaces import Workspace, operator
 from domain.tickets import Ticket
-from tests.end_to_end.histories import HELPDESK_ITALY, HELPDESK_ITALY_XES, ROOT, truth_of
+from tests.long.histories import HELPDESK_ITALY, HELPDESK_ITALY_XES, ROOT, truth_of
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ direction of rounding, by entry, by day and by month."""
 import asyncio
 import csv
 import lzma
-import os
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
@@ -40,12 +39,11 @@ from projections import contracts as contracts_read_model
 from projections.engine import Session
 from projections.reading import ReadModels
 from tests.conftest import fresh_database
-from tests.end_to_end.histories import DATA, ROOT, truth_of
+from tests.long.histories import DATA, ROOT, truth_of
 
 LOG = DATA / "cesaw_timelog" / "CESAW_time_fact.csv.xz"
-LARGEST, SMALL = date(2013, 3, 1), date(2011, 4, 1)
-"""6,257 and 1,140 sessions."""
-MONTH = LARGEST if os.environ.get("PROTEUS_TEST_DATA_REQUIRED") else SMALL
+MONTH = date(2013, 3, 1)
+"""The largest: 6,257 sessions."""
 UNIT = 900
 PER_HOUR = Decimal("47.30")
 RULES = list(product(RoundingDirection, RoundingScope))

@@ -19,7 +19,7 @@ from application.workspaces import create_workspace, operator
 from projections import directory, work
 from projections.engine import Session
 from tests.conftest import fresh_database
-from tests.end_to_end.histories import DATA, ROOT, truth_of
+from tests.long.histories import DATA, ROOT, truth_of
 
 TASKS = DATA / "sip_tasks" / "Sip-task-info.csv.xz"
 DAYS = DATA / "sip_tasks" / "est-act-dates.csv.xz"
