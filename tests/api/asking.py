@@ -5,8 +5,8 @@ from typing import Any
 from litestar import Litestar
 from litestar.testing import TestClient
 
-REFUSED: set[tuple[str, str]] = set()
-"""Every mutation that was refused in this process, and with which code."""
+REFUSED: set[tuple[str, str, str | None]] = set()
+"""Every mutation that was refused in this process, with which code, and the field that it is about."""
 
 TICKET = "ticket { id key version position role { key } status { key } assignee { id } }"
 
@@ -48,7 +48,9 @@ class Client:
             f" {show} version position replayed userErrors {{ code field message }} }} }}",
             input=input,
         )
-        REFUSED.update((mutation, error["code"]) for error in payload["userErrors"])
+        REFUSED.update(
+            (mutation, error["code"], ".".join(error["field"] or ()) or None) for error in payload["userErrors"]
+        )
         return payload
 
     def done(self, mutation: str, show: str = TICKET, **input: Any) -> Any:

@@ -33,15 +33,16 @@ class Mutation(NamedTuple):
     refused: Mapping[str, Case]
 
 
-COMMON = {
-    ErrorCode.FORBIDDEN,
-    ErrorCode.INVALID_VALUE,
-    ErrorCode.CONFLICT,
-    ErrorCode.COMMAND_ID_REUSED,
-    ErrorCode.OCCURRED_IN_FUTURE,
-    ErrorCode.PERSON_NOT_FOUND,
+COMMON: Mapping[ErrorCode, frozenset[str | None]] = {
+    ErrorCode.FORBIDDEN: frozenset({None, "occurredAt", "onBehalfOf"}),
+    ErrorCode.INVALID_VALUE: frozenset({"commandId", "reason"}),
+    ErrorCode.CONFLICT: frozenset({None, "expectedVersion"}),
+    ErrorCode.COMMAND_ID_REUSED: frozenset({"commandId"}),
+    ErrorCode.OCCURRED_IN_FUTURE: frozenset({"occurredAt"}),
+    ErrorCode.PERSON_NOT_FOUND: frozenset({"onBehalfOf"}),
 }
-"""Codes of what every command has: who gives it, when, in whose name, with which id, to which version."""
+"""Codes of what every command has (who gives it, when, in whose name, with which id, to which version), and the fields
+that they are about."""
 
 
 def of(done: Said, **refused: Said) -> Mutation:
@@ -71,6 +72,11 @@ def to_part(done: Said, **refused: Said) -> Mutation:
     return Mutation(every.done, {code: case for code, case in every.refused.items() if code != "TICKET_MERGED"})
 
 
+def agent(scene: Scene) -> Client:
+    """Who may do what is everybody's, and nothing for others."""
+    return scene.agent
+
+
 CLOSED: dict[str, Any] = {"ticket": closed}
 ADA_S_NARROW: dict[str, Any] = {"role": "NARROW", "assignee": ada}
 OVER: dict[str, Any] = {"overrideWipLimit": True, "reason": ABSENT}
@@ -81,6 +87,7 @@ PLACED: dict[str, Any] = {
     "FIELD_REQUIRED": {"role": "CARE"},
     "WIP_LIMIT_REACHED": ADA_S_NARROW,
     "REASON_REQUIRED": {**ADA_S_NARROW, **OVER},
+    "FORBIDDEN": Case({**ADA_S_NARROW, "reason": "So it is", "overrideWipLimit": True}, by=agent),
 }
 """Of a new ticket, and of one that goes elsewhere."""
 NO_PERSON, NO_TEAM, NO_SERVICE = (encode(kind, UUID(int=7)) for kind in (Kind.PERSON, Kind.TEAM, Kind.SERVICE))

@@ -1,6 +1,6 @@
 """Mutations of talk: how each is done, and what refuses it."""
 
-from tests.api.refusals.cases import Mutation, to_part, to_ticket
+from tests.api.refusals.cases import Case, Mutation, agent, to_part, to_ticket
 from tests.api.refusals.scene import comment, ticket, withdrawn
 
 MUTATIONS: dict[str, Mutation] = {
@@ -16,6 +16,7 @@ MUTATIONS: dict[str, Mutation] = {
         COMMENT_NOT_FOUND={"comment": "x"},
         COMMENT_WITHDRAWN=withdrawn,
         PERSON_NOT_FOUND={"mentions": ["x"]},
+        FORBIDDEN=Case({}, by=agent),
     ),
-    "withdrawComment": to_part(comment, COMMENT_NOT_FOUND={"comment": "x"}),
+    "withdrawComment": to_part(comment, COMMENT_NOT_FOUND={"comment": "x"}, FORBIDDEN=Case({}, by=agent)),
 }

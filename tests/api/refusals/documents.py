@@ -84,6 +84,9 @@ MUTATIONS: dict[str, Mutation] = {
         DOCUMENT_CANCELLED={"document": cancelled},
     ),
     "cancelDocument": of(
-        {"document": invoice, "reason": "So it is"}, **NO_DOCUMENT, REASON_REQUIRED={"reason": ABSENT}
+        {"document": invoice, "reason": "So it is"},
+        **NO_DOCUMENT,
+        REASON_REQUIRED={"reason": ABSENT},
+        INVALID_VALUE={"document": lambda scene: paid(scene)["document"]},
     ),
 }

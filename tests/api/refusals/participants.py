@@ -3,7 +3,7 @@
 from typing import Any
 
 from api.ids import Kind, decode
-from tests.api.refusals.cases import CLOSED, Case, Mutation, to_ticket
+from tests.api.refusals.cases import CLOSED, Case, Mutation, agent, to_ticket
 from tests.api.refusals.scene import Scene, boris, ticket
 
 
@@ -40,5 +40,7 @@ MUTATIONS: dict[str, Mutation] = {
         INVALID_VALUE=Case({}, limit=("domain.participants.WATCHERS_LIMIT", 0)),
     ),
     "unwatchTicket": to_ticket(watched, PERSON_NOT_FOUND={"person": "x"}),
-    "rateTicket": to_ticket(rated, TICKET_OPEN={"ticket": ticket}, INVALID_VALUE={"score": 0}),
+    "rateTicket": to_ticket(
+        rated, TICKET_OPEN={"ticket": ticket}, INVALID_VALUE={"score": 0}, FORBIDDEN=Case({}, by=agent)
+    ),
 }

@@ -30,6 +30,7 @@ class Scene:
         self.store, self.workspace, self.token = store, workspace, token
         self.admin = token(workspace, Scope.ADMIN, name="Admin")
         self.auditor = token(workspace, Scope.AUDITOR, name="Auditor")
+        self.agent = token(workspace, Scope.AGENT, name="Agent")
         admin = self.admin
         self.ada, self.boris = admin.person_named("Ada"), admin.person_named("Boris")
         self.team = str(admin.done("addTeam", "team { id }", key="line", name="Line")["id"])

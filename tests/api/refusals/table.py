@@ -1,5 +1,6 @@
 """Every mutation: how it is done, and an input for each code with which it can be refused, by feature."""
 
+from domain.errors import ErrorCode
 from tests.api.refusals import (
     attachments,
     comments,
@@ -38,6 +39,6 @@ MUTATIONS: dict[str, Mutation] = {name: one for part in _PARTS for name, one in 
 assert len(MUTATIONS) == sum(len(part.MUTATIONS) for part in _PARTS), "a mutation stands in one part"
 
 
-def codes(mutation: str) -> set[str]:
-    """With which it can be refused."""
-    return COMMON | MUTATIONS[mutation].refused.keys()
+def has(mutation: str, code: str, field: str | None) -> bool:
+    """Whether the mutation is refused so by its entry, or as every one is."""
+    return code in MUTATIONS[mutation].refused or field in COMMON.get(ErrorCode(code), ())

@@ -2,7 +2,19 @@
 
 from typing import Any
 
-from tests.api.refusals.cases import ABSENT, CLOSED, NO_PERSON, NO_TEAM, OVER, PLACED, Mutation, of, to_ticket
+from tests.api.refusals.cases import (
+    ABSENT,
+    CLOSED,
+    NO_PERSON,
+    NO_TEAM,
+    OVER,
+    PLACED,
+    Case,
+    Mutation,
+    agent,
+    of,
+    to_ticket,
+)
 from tests.api.refusals.scene import (
     FAR_AHEAD,
     Scene,
@@ -50,6 +62,7 @@ MOVED: dict[str, Any] = {
     "FIELD_REQUIRED": {"status": "in_progress"},
     "REASON_REQUIRED": {"status": "cancelled"},
     "WIP_LIMIT_REACHED": INTO_FULL,
+    "FORBIDDEN": Case({**INTO_FULL, "overrideWipLimit": True}, by=agent),
 }
 
 
@@ -71,6 +84,7 @@ MUTATIONS: dict[str, Mutation] = {
         FIELD_REQUIRED={"role": "CARE"},
         REASON_REQUIRED={"ticket": narrow},
         WIP_LIMIT_REACHED={"ticket": ada_s, "role": "NARROW", "reason": "So it is"},
+        FORBIDDEN=Case({"ticket": ada_s, "role": "NARROW", "reason": "So it is", "overrideWipLimit": True}, by=agent),
     ),
     "transitionTicket": to_ticket(
         {"ticket": ticket, "status": "done"},
@@ -88,6 +102,7 @@ MUTATIONS: dict[str, Mutation] = {
         TICKET_CLOSED=CLOSED,
         WIP_LIMIT_REACHED={"ticket": narrow, "assignee": ada},
         REASON_REQUIRED={"ticket": narrow, "assignee": ada, **OVER},
+        FORBIDDEN=Case({"ticket": narrow, "assignee": ada, **OVER}, by=agent),
         FIELD_REQUIRED={"ticket": care, "assignee": None},
     ),
     "setField": to_ticket(
@@ -141,5 +156,6 @@ MUTATIONS: dict[str, Mutation] = {
     "bulkTickets": of(
         {"tickets": lambda scene: [ticket(scene)], "change": {"setPriority": {"priority": "HIGH"}}},
         INVALID_VALUE={"tickets": []},
+        PERSON_NOT_FOUND={"change": {"assignTicket": {"assignee": "x"}}},
     ),
 }

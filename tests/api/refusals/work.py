@@ -4,7 +4,7 @@ from typing import Any
 
 from domain.access import Scope
 from tests.api.asking import Client
-from tests.api.refusals.cases import ABSENT, CLOSED, NO_CONTRACT, Case, Mutation, of
+from tests.api.refusals.cases import ABSENT, CLOSED, NO_CONTRACT, Case, Mutation, agent, of
 from tests.api.refusals.scene import LONG_AGO, Scene, contract, merged, ticket
 
 
@@ -35,6 +35,7 @@ TIMED: dict[str, Any] = {
     "TICKET_CLOSED": CLOSED,
     "CONTRACT_EXHAUSTED": {"ticket": exhausted},
     "REASON_REQUIRED": {"ticket": exhausted, "overrideExhausted": True},
+    "FORBIDDEN": Case({"ticket": exhausted, "overrideExhausted": True}, by=agent),
 }
 TOO_LONG = {"interruption": 10**9}
 NO_WORK: dict[str, Any] = {"WORK_NOT_FOUND": {"workEntry": "x"}}
