@@ -168,17 +168,19 @@ def _implied(
         case SpawnTicket() | SplitTicket() if ticket is not None and ticket.requester is not None:
             return _missing(workspace, {ticket.requester}, loaded)
         case MergeTickets(into=into) if ticket is not None:
-            target = state_in(loaded, into, Ticket)
-            others = merging.directly(target) if target else set[UUID]()
-            return _missing(workspace, {*(link.other for link in ticket.links), *others}, loaded)
+            return _with_parts(workspace, {into, *(link.other for link in ticket.links)}, loaded)
         case UnmergeTicket() if ticket is not None and ticket.merged is not None:
-            found = _missing(workspace, {ticket.merged.into}, loaded)
-            target = state_in(loaded | found, ticket.merged.into, Ticket)
-            assert target is not None, "it was merged into one that was there"
-            others = {*(link.other for link in ticket.merged.moved), *merging.directly(target)}
-            return found | _missing(workspace, others, loaded | found)
+            return _with_parts(workspace, {ticket.merged.into, *(link.other for link in ticket.merged.moved)}, loaded)
         case _:
             return {}
+
+
+def _with_parts(workspace: WorkspaceStore, wanted: Set[UUID], loaded: dict[UUID, Stream]) -> dict[UUID, Stream]:
+    """Tickets, and what was merged into each of them itself. Whatever joins or leaves one of them moves that one."""
+    found = _missing(workspace, wanted, loaded)
+    states = [state for id_ in wanted if (state := state_in(loaded | found, id_, Ticket))]
+    parts = {part for state in states for part in merging.directly(state)}
+    return found | _missing(workspace, parts, loaded | found)
 
 
 def _missing(workspace: WorkspaceStore, wanted: Set[UUID], loaded: Mapping[UUID, Stream]) -> dict[UUID, Stream]:

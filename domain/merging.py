@@ -100,7 +100,11 @@ def _merge(ticket: Ticket, command: MergeTickets, around: Surroundings) -> list[
         moved=moved,
         added=added,
         watchers=watchers,
-        shared=tuple(link for link in moved if link not in added and link in brought),
+        shared=tuple(
+            link
+            for link in moved
+            if link not in added and (link in brought or _mirror(link, command.into) in _brought_at(link.other, around))
+        ),
         shared_watchers=tuple(one for one in ticket.watchers if one in target.watchers and one in watched),
     )
     return [
@@ -126,7 +130,11 @@ def _unmerge(ticket: Ticket, merged: Merge, around: Surroundings) -> list[Change
         raise TicketIsMerged(target.key, target.merged.key)
     back = tuple(link for link in merged.moved if link in target.links)  # the others were undone since
     others = [one for one in _merged_into(target, around) if one.number != ticket.number]
-    kept = {link for one in others if one.merged for link in one.merged.moved}
+    kept = _moved_by(others) | {
+        link
+        for link in back
+        if _mirror(link, merged.into) in _moved_by(_merged_into(around.tickets[link.other], around))
+    }
     removed = tuple(link for link in back if link in (*merged.added, *merged.shared) and link not in kept)
     brought = [one for one in (*merged.watchers, *merged.shared_watchers) if one in target.watchers]
     watchers = tuple(one for one in brought if not any(one in other.watchers for other in others))
@@ -142,6 +150,21 @@ def _unmerge(ticket: Ticket, merged: Merge, around: Surroundings) -> list[Change
 def _merged_into(target: Ticket, around: Surroundings) -> list[Ticket]:
     """All that are parts of it now, but for parts of those."""
     return [around.tickets[link.other] for link in target.links if link.kind is LinkKind.MERGED_FROM]
+
+
+def _mirror(link: Link, ticket: UUID) -> Link:
+    """As it looks from the other end, of a link that `ticket` has."""
+    return Link(kind=INVERSE[link.kind], other=ticket)
+
+
+def _moved_by(tickets: list[Ticket]) -> set[Link]:
+    """Links that these had before they were merged."""
+    return {link for one in tickets if one.merged is not None for link in one.merged.moved}
+
+
+def _brought_at(ticket: UUID, around: Surroundings) -> set[Link]:
+    """Links that a ticket has because of what was merged into it."""
+    return _brought_by(_merged_into(around.tickets[ticket], around))[0]
 
 
 def _brought_by(tickets: list[Ticket]) -> tuple[set[Link], set[UUID]]:

@@ -199,6 +199,22 @@ def test_a_ticket_of_another_workspace_is_none(company: Company, database: Datab
         company.give(SplitTicket(ticket=there, comment=uuid4(), title="Here"))
 
 
+def test_a_link_that_parts_of_both_its_ends_had_stays_until_the_last_of_them_is_taken_out(company: Company) -> None:
+    one, other, left, right = (company.ticket() for _ in range(4))
+    company.give(LinkTickets(ticket=one, kind=RELATES, other=right))
+    company.give(LinkTickets(ticket=left, kind=RELATES, other=other))
+    company.give(MergeTickets(ticket=other, into=right))
+    company.give(MergeTickets(ticket=one, into=left))
+    assert (RELATES, right) in linked(company, left)
+    company.give(UnmergeTicket(ticket=other))
+    assert linked(company, other) == {(RELATES, left)}
+    assert (RELATES, right) in linked(company, left), "which is of the ticket that is still merged"
+    company.give(UnmergeTicket(ticket=one))
+    assert linked(company, one) == {(RELATES, right)}
+    assert linked(company, left) == {(RELATES, other)}
+    assert linked(company, right) == {(RELATES, one)}
+
+
 def test_who_comes_back_from_a_merge_keeps_to_limits_on_work_in_progress(company: Company) -> None:
     first, second, target = company.ticket(), company.ticket(), company.ticket()
     for one in (first, second):
