@@ -23,6 +23,7 @@ from domain.tickets import (
     CommentEdited,
     DetachFile,
     FileAttached,
+    Link,
     LinkKind,
     LinkTickets,
     MergeTickets,
@@ -237,7 +238,7 @@ class Company(RuleBasedStateMachine):
             case DetachFile():
                 self.files.get(id_, set()).discard(command.attachment)
             case LinkTickets() if events:
-                self.made.add(Said(id_, command.kind, command.other))
+                self.made.add(self._said(id_, command.kind, command.other))
             case UnlinkTickets() if events:
                 self.made -= {link for link in self.made if self._is(link, id_, command)}
             case UnwatchTicket():
@@ -247,6 +248,18 @@ class Company(RuleBasedStateMachine):
         for event in events:
             if isinstance(event, tickets.TicketWatched):
                 self.watching.setdefault(id_, set()).add(event.person)
+
+    def _said(self, one: UUID, kind: LinkKind, other: UUID) -> Said:
+        """What was undone and is said again of a ticket goes with the part of it that had brought it."""
+        return Said(
+            self._having(one, Link(kind=kind, other=other)),
+            kind,
+            self._having(other, Link(kind=INVERSE[kind], other=one)),
+        )
+
+    def _having(self, ticket: UUID, link: Link) -> UUID:
+        merges = {part: self.tickets[part].merged for part in self._parts(ticket)}
+        return [ticket, *(part for part, merged in merges.items() if merged and link in merged.moved)][-1]
 
     def _is(self, link: Said, ticket: UUID, command: UnlinkTickets) -> bool:
         """Whether that is the link which was undone, wherever its ends had gone."""
