@@ -1,5 +1,6 @@
 """Every field of the schema, asked for: so that what a new field tells is looked at without anybody thinking of it."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +19,7 @@ from graphql import (
     is_leaf_type,
 )
 
+from api.limits import ALIAS_LIMIT, TOKEN_LIMIT
 from api.schema import schema as served
 
 SCHEMA: GraphQLSchema = build_schema(served.as_str())
@@ -34,11 +36,35 @@ def fields_of(kind: str) -> dict[str, GraphQLField]:
 
 def queries(root: str, ids: list[str], keys: list[str]) -> Iterator[str]:
     """Every field of a root type and everything below it, spread over several requests, none of which is too big; then
-    with every id and key in every argument that takes one, and the scalars below it."""
+    with every id and key in every argument that takes one, and the scalars below it. What may be null is asked for
+    many at once, each under its field's name and a number: what is refused takes nothing from the rest."""
     for name, field in fields_of(root).items():
-        for n, arguments in enumerate(_arguments(field, ids, keys)):
-            for selected in selections(field, deep=n < 2):
-                yield f"{name}{arguments} {selected}"
+        each = list(_arguments(field, ids, keys))
+        for arguments in dict.fromkeys(each[:2]):
+            yield from (f"{name}{arguments} {selected}" for selected in selections(field))
+        rest = [
+            f"{name}{arguments} {selected}"
+            for arguments in dict.fromkeys(each[2:])
+            for selected in selections(field, deep=False)
+        ]
+        at_once = 1 if isinstance(field.type, GraphQLNonNull) else ALIAS_LIMIT
+        for some in batched(rest, at_once):
+            yield some[0] if at_once == 1 else " ".join(f"{name}_{n}: {one}" for n, one in enumerate(some))
+
+
+def batched(items: list[str], size: int) -> Iterator[list[str]]:
+    """As many as a request takes."""
+    some: list[str] = []
+    for item in items:
+        if some and (len(some) == size or len(TOKEN.findall(" ".join([*some, item]))) > TOKEN_LIMIT - 10 * size):
+            yield some
+            some = []
+        some.append(item)
+    if some:
+        yield some
+
+
+TOKEN = re.compile(r'"[^"]*"|\w+|[^\s\w,]')
 
 
 def selections(field: GraphQLField, *, deep: bool = True) -> Iterator[str]:
