@@ -1,10 +1,12 @@
-"""Appending: through the application, by the recorder alone, fairly between workspaces, and one command alone."""
+"""Appending: through the application, what sealing costs it, by the recorder alone, fairly between workspaces, and one
+command alone."""
 
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -17,6 +19,7 @@ from application import tickets
 from application.event_store.appender import encode_rows
 from application.event_store.database import Database, Role
 from application.event_store.envelope import Cause, Envelope, StoredEnvelope
+from application.event_store.sealing import SEALED_PREFIX, Sealer
 from application.event_store.streams import EventStore
 from application.handling import Context, new_id, now
 from application.workspaces import Workspace, create_workspace, operator
@@ -35,6 +38,7 @@ def append(lab: Lab) -> Iterator[Figure]:
     with lab.database() as database, EventStore(database) as store:
         workspace = create_workspace(database, store, "acme", "Acme")
         yield _through_the_application(lab, database, store, workspace)
+        yield _sealing(lab, database, store, workspace)
         yield _by_the_recorder(lab, database, store, workspace)
         yield _fairly(lab, database, store, workspace)
         yield _alone(lab, database, store, workspace)
@@ -42,14 +46,10 @@ def append(lab: Lab) -> Iterator[Figure]:
 
 def _through_the_application(lab: Lab, database: Database, store: EventStore, workspace: Workspace) -> Figure:
     """Decide, encode, seal, record: a comment by each of 32 callers, on a ticket of their own, again and again."""
-    context = Context(actor=operator(workspace.id))
-    ours = [tickets.handle(store, context, OpenTicket(title="A ticket", role="TASK")).stream for _ in range(CALLERS)]
+    comment = _commenting(store, workspace)
     stocks = stock.tickets(database, CALLERS)
     theirs = [stocks.open("A ticket") for _ in range(CALLERS)]
     author = str(operator(workspace.id).person)
-
-    def comment(caller: int) -> None:
-        tickets.handle(store, context, AddComment(ticket=ours[caller], body=BODY))
 
     def comment_stock(caller: int) -> None:
         stocks.comment(theirs[caller], author, BODY)
@@ -69,6 +69,44 @@ def _through_the_application(lab: Lab, database: Database, store: EventStore, wo
         bar="at least",
         limit=8.0,
     )
+
+
+def _sealing(lab: Lab, database: Database, store: EventStore, workspace: Workspace) -> Figure:
+    """The same comments by a store that seals nothing."""
+    with EventStore(database) as plain:
+        plain.mapper.sealer = Unsealed(plain.mapper.sealer.keyring)
+        sealed, unsealed = in_turns(
+            lab.size.rounds,
+            *(
+                partial(lab.said, f"append: texts {what}", partial(_rate, lab, CALLERS, _commenting(one, workspace)))
+                for what, one in (("sealed", store), ("as they are", plain))
+            ),
+        )
+    return Figure(
+        name=f"append through the application, texts sealed, {CALLERS} callers",
+        unit="commands/s",
+        value=sealed,
+        peer_name="the same, texts as they are",
+        peer=unsealed,
+        bar="at least",
+        limit=0.8,
+    )
+
+
+def _commenting(store: EventStore, workspace: Workspace) -> Callable[[int], object]:
+    context = Context(actor=operator(workspace.id))
+    ours = [tickets.handle(store, context, OpenTicket(title="A ticket", role="TASK")).stream for _ in range(CALLERS)]
+    return lambda caller: tickets.handle(store, context, AddComment(ticket=ours[caller], body=BODY))
+
+
+class Unsealed(Sealer):
+    """Texts in the place of sealed ones, which stay readable."""
+
+    def seal(self, value: object, workspace: UUID, subject: UUID, at: bytes) -> str:
+        return f"{SEALED_PREFIX}{subject.hex}:{msgspec.json.encode(value).decode()}"
+
+    def open(self, sealed: str, workspace: UUID, at: bytes) -> object:
+        return msgspec.json.decode(sealed.split(":", 2)[2])
 
 
 def _by_the_recorder(lab: Lab, database: Database, store: EventStore, workspace: Workspace) -> Figure:

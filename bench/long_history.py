@@ -1,4 +1,5 @@
-"""What a long history costs a board: 1,000,000 tickets, of which 10,000 are not closed, beside those 10,000 alone.
+"""What a long history costs a board: 1,000,000 tickets, of which 10,000 are not closed, beside those 10,000 alone; and
+what a board of the past takes that has 25,000.
 
 The rows of the read model are made by SQL in the shape that its fold writes, since a million tickets by commands would
 take an hour; the boards are asked of `proteus serve` as everywhere.
@@ -19,6 +20,9 @@ from bench.waiting import wait_until_read
 from projections import spans
 
 TICKETS, OPEN = 1_000_000, 10_000
+YEAR = 25_000
+"""As many as UCI's incident log has."""
+YEAR_WITHIN_MS = 100
 DAYS = 900
 """How long ago the first was opened. Those that are closed were so for ten days on average, the last a month ago."""
 
@@ -31,10 +35,8 @@ def long_history(lab: Lab) -> Iterator[Figure]:
         with lab.server(large) as long, lab.server(small) as short:
             wait_until_read(large)
             wait_until_read(small)
-            then = now() - timedelta(days=DAYS / 2)
-            as_of = f', asOf: {{occurredAt: "{then.isoformat()}"}}'
             live = partial(ask, lab, long, "/graphql", company, board(PLAIN), '"board":')
-            past = partial(ask, lab, long, "/graphql", company, board(PLAIN, as_of), '"board":')
+            past = partial(ask, lab, long, "/graphql", company, board(PLAIN, _past()), '"board":')
             alone = partial(ask, lab, short, "/graphql", few, board(PLAIN), '"board":')
             now_, of_old, beside = in_turns(
                 lab.size.rounds, lambda: live(1).p50, lambda: past(1).p50, lambda: alone(1).p50
@@ -48,6 +50,29 @@ def long_history(lab: Lab) -> Iterator[Figure]:
             peer=beside,
             limit=limit,
         )
+    yield _of_a_year(lab)
+
+
+def _of_a_year(lab: Lab) -> Figure:
+    """A board of the past by itself."""
+    with lab.database() as database:
+        company = lab.said("long history: a year's tickets", lambda: _fill(database, lab.size.of(YEAR), 0))
+        with lab.server(database) as server:
+            wait_until_read(database)
+            shown = partial(ask, lab, server, "/graphql", company, board(PLAIN, _past()), '"board":')
+            [taken] = in_turns(lab.size.rounds, lambda: shown(1).p50)
+    return Figure(
+        name=f"board as of a past instant, {YEAR:,} tickets, p50",
+        unit="ms",
+        value=taken,
+        limit=YEAR_WITHIN_MS,
+    )
+
+
+def _past() -> str:
+    """In the middle."""
+    then = now() - timedelta(days=DAYS / 2)
+    return f', asOf: {{occurredAt: "{then.isoformat()}"}}'
 
 
 def _fill(database: Database, tickets: int, still_open: int) -> Furnished:

@@ -15,8 +15,11 @@ from hypothesis import strategies as st
 from api import logs
 from api.settings import BadSetting
 from application.event_store.database import Database, Role
+from application.workspaces import Workspace
+from domain.access import Scope
 from tests.api.asking import Client
 from tests.api.conftest import Server
+from tests.application.recording import log as recorded
 
 Lines = Callable[[], list[dict[str, Any]]]
 
@@ -147,3 +150,63 @@ def test_a_setting_that_is_none_is_told(variable: str, monkeypatch: pytest.Monke
     monkeypatch.setenv(variable, "loud")
     with pytest.raises(BadSetting, match=f"{variable} is one of"):
         logs.configuration()
+
+
+# ---- names of people
+
+
+WHO = "Zarniza5b81"
+"""Stands in every name and text that the test gives, and nowhere else in the world."""
+
+
+def everything_done(admin: Client, claire: Client, person: str) -> None:
+    """What a company does with a person, in words that name them."""
+    said = f"{WHO} asks for it"
+    admin.done("renamePerson", "person { id }", person=person, name=f"{WHO} Petrova", reason=said)
+    team = admin.done("addTeam", "team { id }", key="web", name="Web")["id"]
+    admin.done("joinTeam", "team { id }", team=team, person=person)
+    firm = {"name": "Firm", "language": "en", "currency": "EUR", "timeZone": "UTC"}
+    client = admin.done("addClient", "client { id }", **firm)["id"]
+    admin.done("addContact", "client { id }", client=client, person=person)
+    ticket = admin.open(f"For {WHO}", requester=person, description=said, fields={"door": WHO})["id"]
+    admin.done("assignTicket", ticket=ticket, assignee=person, team=team)
+    admin.done("transitionTicket", ticket=ticket, status="waiting", reason=said)
+    admin.done("addComment", ticket=ticket, body=f"@{WHO}: {said}", mentions=[person])
+    admin.done("watchTicket", ticket=ticket, person=person)
+    work = {"startedAt": "2026-03-02T09:00:00Z", "seconds": 60, "comment": said, "onBehalfOf": person}
+    admin.done("logWork", "workEntry { id }", ticket=ticket, **work)
+    admin.done("setSensitive", ticket=ticket, sensitive=True)
+    claire.open(f"{WHO} again", reason=said)
+    admin.ask("query($q: String!) { search(query: $q) { nodes { ticket { title } } } }", q=WHO)
+    admin.ask("{ people { nodes { name email } } tickets { nodes { title requester { name } } } }")
+    admin.done("deactivatePerson", "person { id }", person=person)
+
+
+def what_is_refused(admin: Client, person: str) -> None:
+    admin.refused("assignTicket", ticket=admin.open(reason=WHO)["id"], assignee=person)  # who has left
+    admin.send(f'{{ ticket(id: "{WHO}") {{ title }} }}')
+    admin.send(f"{{ {WHO} }}")
+    admin.send("query($q: String!) { search(query: $q) { nodes { nothing } } }", q=WHO)
+    for path in (f"/attachments/{WHO}", f"/documents/{WHO}.pdf", f"/feed?after={WHO}", f"/{WHO}"):
+        admin.http.get(path, headers={**admin.headers, "X-Forwarded-For": WHO})
+
+
+def test_names_of_people_stand_in_no_event_metadata_or_line_of_the_log(
+    told: Lines, server: Server, acme: Workspace, admin: Client, token: Callable[..., Client]
+) -> None:
+    claire = token(acme, Scope.REQUESTER, name=f"{WHO} Dubois")
+    adding = {"name": WHO, "email": f"{WHO}@example.org"}
+    person = admin.done("addPerson", "person { id }", **adding)["id"]
+    everything_done(admin, claire, person)
+    what_is_refused(admin, person)
+    rows = recorded(server.database, f"workspace = '{acme.id}'")
+    assert len({row["name"] for row in rows}) > 12
+    found = [(row["name"], column) for row in rows for column, value in row.items() if stands_in(value)]
+    assert found == [], "nor in what is recorded itself, where it is sealed"
+    lines = [line for line in told() if line["logger"] != "httpx"]  # which is the test's own
+    assert not [line for line in lines if stands_in(json.dumps(line))]
+
+
+def stands_in(value: object) -> bool:
+    text = value.decode() if isinstance(value, bytes) and value[:1] == b"{" else str(value)
+    return WHO.lower() in text.lower()
