@@ -35,8 +35,9 @@ EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 @contextmanager
 def few_collections() -> Generator[None]:
-    """What is folded is many small objects without cycles, and states that stay: Python's collector would walk through
-    them again and again for nothing, in half of the time. In this process alone, for as long as the context lasts."""
+    """What is folded or exported is many small objects without cycles, and states that stay: Python's collector would
+    walk through them again and again for nothing, in half of the time. In this process alone, for as long as the
+    context lasts."""
     usual = gc.get_threshold()
     gc.set_threshold(100_000, 20, 100)
     try:

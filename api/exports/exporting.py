@@ -25,6 +25,7 @@ from projections import billing, directory, exports
 from projections.contracts import as_contract, contracts_by_ids
 from projections.exports import Scope
 from projections.reading import Moment, View
+from projections.states import few_collections
 
 VERSION = 1
 """Of what is written: an export that another version began is not gone on with."""
@@ -101,7 +102,7 @@ async def export(
     ReadModelsUnavailable."""
     await _check(view, asked)
     spool = Spool(path)
-    with spool.opened():
+    with few_collections(), spool.opened():
         progress = await _begun(view, asked, spool)
         resumed = progress is not None
         if progress is None:

@@ -5,11 +5,11 @@ A ticket is an object, and so is each stretch of it during which it had one role
 which nothing is known of an object are OCEL's: 1970.
 """
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from datetime import datetime
-from functools import partial
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from functools import cache, partial
 from itertools import groupby
-from typing import Any, Protocol
+from operator import attrgetter
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 import msgspec
@@ -162,8 +162,8 @@ class Ocel:
         }
         declared = _event_types(event.type, texts=self._source.texts)
         for change in event.changes:
-            value = single(change.to)
-            if change.path in declared and value is not None:
+            value = single(change.to) if change.path in declared else None
+            if value is not None:
                 values[change.path] = value
         if told.price is not None:
             amount, currency = told.price
@@ -230,7 +230,7 @@ class Ocel:
         yield Object(
             id=key,
             type="ticket",
-            values=_over_time(spans, partial(_ticket_values, texts=self._source.texts)),
+            values=_over_time(spans, [*_TICKET_VALUES, *(_TICKET_TEXT_VALUES if self._source.texts else ())]),
             relations=[
                 *((episode_id(ticket.number, found[0].version), "role") for found in episodes),
                 *((encode(kind, id_), qualifier) for kind, id_, qualifier in directory if id_ is not None),
@@ -248,7 +248,7 @@ class Ocel:
             yield Object(
                 id=episode_id(ticket.number, found[0].version),
                 type=_role_type(found[0].role),
-                values=[*values, *_over_time(found, _episode_values)],
+                values=[*values, *_over_time(found, _EPISODE_VALUES)],
                 relations=[(key, "ticket")],
             )
 
@@ -313,6 +313,7 @@ def _role_type(role: str) -> str:
     return f"role {role}" if role in ("ticket", "change", *_DIRECTORY) else role
 
 
+@cache
 def _event_types(type_: str, *, texts: bool) -> Types:
     of_work = type_.startswith("Work") and not type_.startswith("Workflow")
     return {**_EVENT, **(_OF_WORK if of_work else _OF_TICKETS), **(_TEXTS if texts else {})}
@@ -330,44 +331,46 @@ def _named_by(
     return {(kind, id_) for kind, id_ in found if id_ is not None}
 
 
-def _ticket_values(span: ExportedSpan, *, texts: bool) -> dict[str, str | None]:
-    people = (("assignee", Kind.PERSON, span.assignee), ("requester", Kind.PERSON, span.requester))
-    things = (("team", Kind.TEAM, span.team), ("service", Kind.SERVICE, span.service))
-    values: dict[str, str | None] = {
-        "externalKey": span.external_key,
-        "role": span.role,
-        "workflow": span.workflow,
-        "status": span.status,
-        "category": span.category,
-        "priority": PRIORITIES[span.priority].value,
-        "channel": span.channel,
-        **{name: None if id_ is None else encode(kind, id_) for name, kind, id_ in (*people, *things)},
-        "startAt": _time(span.start_at),
-        "dueAt": _time(span.due_at),
-        "closedAt": _time(span.closed_at),
-    }
-    if texts:
-        values |= {"title": span.title, "tags": ", ".join(span.tags) or None}
-    return values
+class Column(NamedTuple):
+    """A value of spans: what it is made of, and how; which is done where it has changed alone."""
+
+    name: str
+    read: Callable[[ExportedSpan], Any]
+    write: Callable[[Any], str]
 
 
-def _episode_values(span: ExportedSpan) -> dict[str, str | None]:
-    return {"workflow": span.workflow, "status": span.status, "category": span.category}
+def _columns(write: Callable[[Any], str], **read: str) -> list[Column]:
+    """By name, the attribute that it is made of."""
+    return [Column(name, attrgetter(attribute), write) for name, attribute in read.items()]
 
 
-def _over_time(spans: Sequence[ExportedSpan], values_of: Any) -> list[Value]:
+def _tags(span: ExportedSpan) -> list[str] | None:
+    return span.tags or None
+
+
+_EPISODE_VALUES = _columns(str, workflow="workflow", status="status", category="category")
+_TICKET_VALUES = [
+    *_columns(str, externalKey="external_key", role="role"),
+    *_EPISODE_VALUES,
+    *_columns(lambda priority: PRIORITIES[priority].value, priority="priority"),
+    *_columns(str, channel="channel"),
+    *_columns(partial(encode, Kind.PERSON), assignee="assignee", requester="requester"),
+    *_columns(partial(encode, Kind.TEAM), team="team"),
+    *_columns(partial(encode, Kind.SERVICE), service="service"),
+    *_columns(write_time, startAt="start_at", dueAt="due_at", closedAt="closed_at"),
+]
+_TICKET_TEXT_VALUES = [*_columns(str, title="title"), Column("tags", _tags, ", ".join)]
+
+
+def _over_time(spans: Sequence[ExportedSpan], columns: Sequence[Column]) -> list[Value]:
     """Each value once, from when it was so."""
     found: list[Value] = []
-    before: dict[str, str | None] = {}
+    before: tuple[Any, ...] = (None,) * len(columns)
     for n, span in enumerate(spans):
         at = ALWAYS if n == 0 else write_time(span.occurred_from)
-        now: dict[str, str | None] = values_of(span)
-        for name, value in now.items():
-            if value != before.get(name):
-                found.append(Value(name, NOTHING if value is None else value, at))
+        now = tuple([column.read(span) for column in columns])
+        for column, old, new in zip(columns, before, now, strict=True):
+            if new is not old and new != old:
+                found.append(Value(column.name, NOTHING if new is None else column.write(new), at))
         before = now
     return found
-
-
-def _time(at: datetime | None) -> str | None:
-    return None if at is None else write_time(at)

@@ -1,5 +1,6 @@
 """What of an event names nobody and says nothing in anybody's own words: all that leaves without `--with-texts`."""
 
+from functools import cache
 from typing import Any
 
 from msgspec.structs import replace
@@ -32,12 +33,11 @@ def without_texts(event: EventRow) -> EventRow:
 
 
 def _data(event: EventRow) -> dict[str, Any]:
-    sealed = _SEALED.get(event.type, frozenset())
-    return {name: value for name, value in event.data.items() if name not in sealed and _camel(name) in _KEPT}
+    return {name: value for name, value in event.data.items() if _is_kept(event.type, name)}
 
 
-def _camel(name: str) -> str:
-    if name in _KEPT:
-        return name
+@cache
+def _is_kept(type_: str, name: str) -> bool:
     first, *rest = name.split("_")
-    return first + "".join(word.title() for word in rest)
+    camel = first + "".join(word.title() for word in rest)
+    return name not in _SEALED.get(type_, ()) and (name in _KEPT or camel in _KEPT)

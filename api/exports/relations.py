@@ -1,6 +1,7 @@
 """Which objects an event is related to, and how: what OCEL calls qualified relationships."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, get_args
 from uuid import UUID
 
@@ -163,6 +164,7 @@ def _named(kind: Kind, id_: UUID, qualifier: str) -> Relation:
     return Relation(object=encode(kind, id_), qualifier=qualifier, named=(kind, id_))
 
 
+@lru_cache
 def _kind(path: str) -> Kind | None:
     if path.startswith("links."):
         return Kind.TICKET
