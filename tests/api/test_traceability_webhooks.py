@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import json
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 from uuid import UUID
@@ -10,14 +11,16 @@ from uuid import UUID
 import httpx
 import pytest
 
-from api.ids import Kind, encode
+from api.ids import Kind, decode, encode
+from api.traceability_cli import scan_clone
 from api.traceability_webhooks import DELIVERY_LIMIT
 from application.event_store.attempts import StoreUnavailable
 from application.traceability.commands import receive
-from application.workspaces import Workspace
+from application.workspaces import Workspace, operator
 from tests.api.asking import Client
 from tests.api.conftest import Server
 from tests.api.test_traceability import CHANGES
+from tests.gitting import Work
 
 SECRET = "It's a Secret to Everybody"
 A, B, C = "a" * 40, "b" * 40, "c" * 40
@@ -86,6 +89,30 @@ def test_a_signed_delivery_is_recorded_and_linked_at_once(admin: Client, agent: 
     assert {(one["change"]["name"], one["source"]) for one in changes} == {("19", "TEXT"), (A, "TRAILER")}
     [event] = admin.ask('{ events(types: ["MergeRequestOpened"]) { nodes { channel source } } }')["nodes"]
     assert event == {"channel": "webhook", "source": "x-github-delivery:1"}
+
+
+def test_a_push_that_tells_of_some_commits_alone_is_completed_by_the_scan(
+    server: Server, acme: Workspace, agent: Client, hook: Hook, tmp_path: Path
+) -> None:
+    """Providers tell of so many commits of a push at most."""
+    ticket = agent.open()
+    message = f"Part\n\nTicket: {ticket['key']}"
+    work = Work(tmp_path / "shop")
+    commits = [work.commit(message) for _ in range(4)]
+    told = {"id": commits[-1], "message": message, "timestamp": "2026-01-01T09:04:00Z"}
+    push = {"ref": "refs/heads/main", "after": commits[-1], "commits": [told]}
+
+    def linked() -> list[str]:
+        return sorted(one["change"]["name"] for one in agent.ask(CHANGES, t=ticket["id"])["changes"]["nodes"])
+
+    assert hook.send("push", push).json() == {"recorded": 1, "repeated": 0}
+    assert linked() == [commits[-1]]
+    repository = decode(hook.id, Kind.REPOSITORY)
+    _, found = scan_clone(server.database, server.store, operator(acme.id), repository, work.path)
+    agent.wait_for(found.position)
+    assert linked() == sorted(commits)
+    months = "query($r: ID!) { gapMonths(repository: $r) { commits noTicket } }"
+    assert agent.ask(months, r=hook.id) == [{"commits": 4, "noTicket": 0}]
 
 
 def test_a_repeated_delivery_changes_nothing(admin: Client, hook: Hook) -> None:
