@@ -20,10 +20,21 @@ from api.services import Service, service
 from api.sheets.links import SheetFile, SheetFileRow, statement_files
 from application.contracts import handle
 from domain import terms
-from domain.contracts import AgreeContract, AgreeTerms, BindContract, EndContract, GrantHours, HoursGranted
+from domain.contracts import (
+    AgreeContract,
+    AgreeTerms,
+    BindContract,
+    EndContract,
+    GrantHours,
+    HoursGranted,
+    StopRenewal,
+)
 from domain.errors import InvalidValue
+from domain.renewals import RenewalPeriod
 from domain.terms import ContractKind, Overage, Rollover, RoundingDirection, RoundingScope, TimeBand
 from projections import contracts
+from projections.billing import today
+from projections.contracts import as_contract
 from projections.reading import NOW
 from projections.rows import ContractRow, PackageReportRow
 
@@ -31,7 +42,7 @@ if TYPE_CHECKING:
     from api.clients import Client
     from api.ticket_fields import Ticket
 
-for _enum in (ContractKind, Overage, Rollover, RoundingDirection, RoundingScope, TimeBand):
+for _enum in (ContractKind, Overage, RenewalPeriod, Rollover, RoundingDirection, RoundingScope, TimeBand):
     strawberry.enum(_enum)
 
 
@@ -124,6 +135,8 @@ class HourPackage:
     valid_from: date
     expires_on: date | None
     price: Decimal | None
+    every: RenewalPeriod | None = strawberry.field(description="How often as many are granted anew by themselves.")
+    renews_until: date | None = strawberry.field(description="The last day on which those can begin.")
 
 
 def _id(contract: Parent[ContractRow]) -> ID:
@@ -135,8 +148,9 @@ def _client(contract: Parent[ContractRow], info: Info) -> Any:
 
 
 def _packages(contract: Parent[ContractRow]) -> list[HoursGranted]:
-    """In the order they were bought."""
-    return contract.grants
+    """In the order they were bought, each followed by those that it renews by, up to a month ahead."""
+    agreed = as_contract(contract)
+    return list(agreed.on_sale(today(agreed)))
 
 
 def _report_package(report: Parent[PackageReportRow]) -> ID:
@@ -326,13 +340,28 @@ class AgreeTermsInput(ExpectingInput):
     applies_from: date
 
 
-@strawberry.input(description="A package of hours. `expiresOn`: the last day on which they can be used.")
+@strawberry.input(
+    description="A package of hours. `expiresOn`: the last day on which they can be used. `every`: as many are granted"
+    " anew by themselves, for the same price and for as long; without `expiresOn`, each until the next begins."
+    " `renewsUntil`: the last day on which those can begin."
+)
 class GrantHoursInput(ExpectingInput):
     contract: ID
     seconds: Seconds
     valid_from: date
     expires_on: date | None = UNSET
     price: Decimal | None = UNSET
+    every: RenewalPeriod | None = UNSET
+    renews_until: date | None = UNSET
+
+
+@strawberry.input(
+    description="`hourPackage`: that was granted. `lastDay`: the last day on which one that it renews by can begin."
+)
+class StopRenewalInput(ExpectingInput):
+    contract: ID
+    hour_package: ID
+    last_day: date
 
 
 @strawberry.input
@@ -385,6 +414,10 @@ async def grant_hours(info: Info, input: GrantHoursInput) -> Done:
     return await perform(info, input, GrantHours, handle)
 
 
+async def stop_renewal(info: Info, input: StopRenewalInput) -> Done:
+    return await perform(info, input, StopRenewal, handle)
+
+
 async def end_contract(info: Info, input: EndContractInput) -> Done:
     return await perform(info, input, EndContract, handle)
 
@@ -398,5 +431,6 @@ class ContractMutations:
     agree_contract: ContractPayload = by(agree_contract)
     agree_terms: ContractPayload = by(agree_terms)
     grant_hours: ContractPayload = by(grant_hours)
+    stop_renewal: ContractPayload = by(stop_renewal)
     end_contract: ContractPayload = by(end_contract)
     bind_contract: BindingPayload = by(bind_contract)

@@ -16,6 +16,7 @@ from application.handling import Context, Outcome, state_in
 from application.workspaces import operator
 from domain.clients import AddClient, AddContact
 from domain.contracts import AgreeContract, BindContract, GrantHours
+from domain.renewals import RenewalPeriod
 from domain.terms import ContractKind, Rate, Rounding, Terms, WorkingCalendar
 from domain.ticket_state import Comment
 from domain.tickets import (
@@ -116,7 +117,9 @@ def _serve(
     agreed = AgreeContract(client=client, name=f"{company.name}: support", terms=terms, applies_from=day)
     contract = once.give(contracts.handle, agreed, begun)
     if terms.kind is ContractKind.PREPAID:
-        bought = GrantHours(contract=contract, seconds=20 * 3_600, valid_from=day, price=Decimal(1_600))
+        bought = GrantHours(
+            contract=contract, seconds=20 * 3_600, valid_from=day, price=Decimal(1_600), every=RenewalPeriod.MONTH
+        )
         once.give(contracts.handle, bought, begun)
     theirs = [id_ for id_, ticket in tickets.items() if ticket.requester in people and ticket.parent is None]
     for id_ in theirs[:BOUND]:

@@ -19,7 +19,7 @@ import msgspec
 from msgspec.structs import replace
 
 from domain import money
-from domain.contracts import Contract
+from domain.contracts import Contract, HoursGranted
 from domain.hour_packages import Movement, Package, Wallet
 from domain.terms import (
     HOUR,
@@ -103,12 +103,13 @@ class FeeKind(StrEnum):
 
 
 class Fee(msgspec.Struct, frozen=True, kw_only=True):
-    """What is due without work: a package that was bought, a fixed price."""
+    """What is due without work: a package that was bought, a fixed price. `seconds`: of the package."""
 
     kind: FeeKind
     day: date
     amount: Decimal
     package: UUID | None = None
+    seconds: int = 0
 
 
 class Carried(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,7 +154,7 @@ def ledger(
     rounded and priced as a whole. `after`: of the end of a month, or of a day that no work in its month comes after."""
     since = date.min if after is None else after.day
     pieces = _pieces(contract, work, since, month_end(until), holidays)
-    wallet = Wallet(contract, () if after is None else after.packages)
+    wallet = Wallet(contract, month_end(until), () if after is None else after.packages)
     charges: list[Charge] = []
     last = len(pieces)
     for n, piece in enumerate(pieces):
@@ -174,7 +175,7 @@ def ledger(
         of_month += after.overage_of_month
     return Ledger(
         charges=tuple(priced),
-        fees=tuple(fee for fee in fees(contract) if fee.day <= until),
+        fees=tuple(fees(contract, until)),
         movements=movements,
         opening=0 if after is None else sum(one.left for one in after.packages),
         carried=Carried(
@@ -199,9 +200,15 @@ def settled_by(contract: Contract, day: date) -> Contract:
         client=contract.client,
         name="",
         versions=(contract.versions[0], *(one for one in contract.versions[1:] if one.applies_from <= horizon)),
-        grants=tuple(one for one in contract.grants if one.valid_from <= day),
+        grants=tuple(_bought_by(one, day) for one in contract.grants if one.valid_from <= day),
         last_day=contract.last_day if contract.last_day is not None and contract.last_day <= horizon else None,
     )
+
+
+def _bought_by(grant: HoursGranted, day: date) -> HoursGranted:
+    """Without an end of its renewal that is to come."""
+    stopped = grant.renews_until is not None and grant.renews_until < day
+    return grant if stopped else replace(grant, renews_until=None)
 
 
 class Sum(msgspec.Struct, frozen=True, kw_only=True):
@@ -559,11 +566,17 @@ def _priced(charges: Sequence[Charge], currency: str) -> list[Charge]:
     return priced
 
 
-def fees(contract: Contract) -> list[Fee]:
-    """By day, those to come as well."""
+def fees(contract: Contract, until: date) -> list[Fee]:
+    """Up to a day, by day."""
     packages = [
-        Fee(kind=FeeKind.PACKAGE, day=grant.valid_from, amount=grant.price, package=grant.grant)
-        for grant in contract.grants
+        Fee(
+            kind=FeeKind.PACKAGE,
+            day=grant.valid_from,
+            amount=grant.price,
+            package=grant.grant,
+            seconds=grant.seconds,
+        )
+        for grant in contract.packages(until)
         if grant.price is not None
     ]
     fixed = [
@@ -571,4 +584,4 @@ def fees(contract: Contract) -> list[Fee]:
         for before, version in zip((None, *contract.versions), contract.versions, strict=False)
         if version.terms.price is not None and (before is None or before.terms.price != version.terms.price)
     ]
-    return sorted([*packages, *fixed], key=lambda fee: fee.day)
+    return sorted((fee for fee in [*packages, *fixed] if fee.day <= until), key=lambda fee: fee.day)

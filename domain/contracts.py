@@ -3,9 +3,11 @@
 What a contract says decides what work costs; nothing here looks at work.
 """
 
+from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from itertools import count
 from typing import assert_never
 from uuid import UUID, uuid5
 from zoneinfo import ZoneInfo
@@ -13,10 +15,19 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec.structs import replace
 
-from domain import money, text
+from domain import money, renewals, text
 from domain.clients import Client
-from domain.errors import ClientNotFound, ContractNotFound, InvalidValue, PeriodIsClosed, TermsOverlap
+from domain.errors import (
+    AlreadyInvoiced,
+    ClientNotFound,
+    ContractNotFound,
+    InvalidValue,
+    PackageNotFound,
+    PeriodIsClosed,
+    TermsOverlap,
+)
 from domain.money import TaxShare
+from domain.renewals import RenewalPeriod
 from domain.terms import GRANT_LIMIT, ContractKind, Terms, TermsVersion, checked
 from domain.text import FreeText
 
@@ -36,13 +47,23 @@ class TermsAgreed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HoursGranted(msgspec.Struct, frozen=True, kw_only=True):
-    """`expires_on`: the last day on which they can be used."""
+    """`expires_on`: the last day on which they can be used. `every`: how often as many are granted anew, for the same
+    price and for as long; None: never. `renews_until`: the last day on which such can begin; None: any."""
 
     grant: UUID
     seconds: int
     valid_from: date
     expires_on: date | None = None
     price: Decimal | None = None
+    every: RenewalPeriod | None = None
+    renews_until: date | None = None
+
+
+class RenewalStopped(msgspec.Struct, frozen=True, kw_only=True):
+    """`last_day`: on which hours of this grant can begin."""
+
+    grant: UUID
+    last_day: date
 
 
 class ContractEnded(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,6 +135,7 @@ ContractEvent = (
     ContractAgreed
     | TermsAgreed
     | HoursGranted
+    | RenewalStopped
     | ContractEnded
     | PeriodClosed
     | DocumentDrawn
@@ -140,11 +162,23 @@ class AgreeTerms(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GrantHours(msgspec.Struct, frozen=True, kw_only=True):
+    """Hours that renew expire when the next ones begin, unless `expires_on` says otherwise."""
+
     contract: UUID
     seconds: int
     valid_from: date
     expires_on: date | None = None
     price: Decimal | None = None
+    every: RenewalPeriod | None = None
+    renews_until: date | None = None
+
+
+class StopRenewal(msgspec.Struct, frozen=True, kw_only=True):
+    """`last_day`: on which hours of this package can begin; a later one than before lets them go on."""
+
+    contract: UUID
+    hour_package: UUID
+    last_day: date
 
 
 class EndContract(msgspec.Struct, frozen=True, kw_only=True):
@@ -162,7 +196,7 @@ class ReportUsedUp(msgspec.Struct, frozen=True, kw_only=True):
     known: int
 
 
-ContractCommand = AgreeContract | AgreeTerms | GrantHours | EndContract
+ContractCommand = AgreeContract | AgreeTerms | GrantHours | StopRenewal | EndContract
 
 
 class ReachAlerts(msgspec.Struct, frozen=True, kw_only=True):
@@ -179,8 +213,8 @@ class ReachAlerts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Contract(msgspec.Struct, frozen=True, kw_only=True):
-    """`versions`: by `applies_from`, ascending. `grants`: in the order they were bought. `documents`: issued, and not
-    cancelled."""
+    """`versions`: by `applies_from`, ascending. `grants`: in the order they were bought, and `renews_until` as it is
+    now. `documents`: issued, and not cancelled."""
 
     client: UUID
     name: str
@@ -201,9 +235,39 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
     def currency(self) -> str:
         return self.versions[0].terms.currency
 
-    def granted(self, package: UUID | None) -> int:
-        """Seconds of a package that was bought; 0 of anything else."""
-        return next((one.seconds for one in self.grants if one.grant == package), 0)
+    def packages(self, until: date) -> Iterator[HoursGranted]:
+        """All that were bought, each with those that it renews by up to a day; in the order they were bought. They have
+        ids of their own, which are always the same, and renew no further."""
+        for grant in self.grants:
+            yield grant
+            if grant.every is not None:
+                yield from self._renewals(grant, grant.every, min(until, grant.renews_until or until))
+
+    def _renewals(self, grant: HoursGranted, every: RenewalPeriod, until: date) -> Iterator[HoursGranted]:
+        """Where hours are bought under the terms of their first day."""
+        first, expires = grant.valid_from, grant.expires_on
+        for number in count(1):
+            begins = renewals.begins(first, every, number)
+            if begins > until:
+                break
+            if self.sells_hours(begins):
+                yield replace(
+                    grant,
+                    grant=uuid5(grant.grant, f"renewal {number}"),
+                    valid_from=begins,
+                    expires_on=None if expires is None else renewals.lives_until(first, expires, every, number),
+                    every=None,
+                    renews_until=None,
+                )
+
+    def on_sale(self, today: date) -> Iterator[HoursGranted]:
+        """Packages that there are, and those that renew within a month: so that they can be invoiced before."""
+        return self.packages(renewals.months_later(today, 1))
+
+    def sells_hours(self, day: date) -> bool:
+        """Whether hours can be bought from a day on: before the contract begins, by its first terms."""
+        version = self.version_on(max(day, self.versions[0].applies_from))
+        return version is not None and version.terms.kind is ContractKind.PREPAID
 
     def day_of(self, at: datetime) -> date:
         """The local day of an instant, by the newest calendar."""
@@ -220,7 +284,8 @@ def decide(
     contract: Contract | None, command: ContractCommand, client: Client | None, new_id: UUID
 ) -> list[ContractEvent]:
     """`client`: of the contract that is agreed. That services and people are here is checked before.
-    Raises ClientNotFound, ContractNotFound, FieldRequired, InvalidValue, TermsOverlap."""
+    Raises AlreadyInvoiced, ClientNotFound, ContractNotFound, FieldRequired, InvalidValue, PackageNotFound,
+    PeriodIsClosed, TermsOverlap."""
     if isinstance(command, AgreeContract):
         assert contract is None, "a new contract has a new stream"
         if client is None:
@@ -236,11 +301,14 @@ def decide(
             return _agree(contract, command)
         case GrantHours():
             return [_grant(contract, command, new_id)]
+        case StopRenewal():
+            return _stop(contract, command)
         case EndContract(last_day=last_day):
             must_be_a_day(last_day, "lastDay")
             _must_be_open(contract, last_day + timedelta(days=1), "lastDay")
             if last_day < contract.versions[0].applies_from:
                 raise InvalidValue("lastDay is before the contract begins.", ("lastDay",))
+            _must_keep_packages(contract, replace(contract, last_day=last_day), "lastDay")
             return [] if last_day == contract.last_day else [ContractEnded(last_day=last_day)]
         case _:
             assert_never(command)
@@ -268,28 +336,54 @@ def _agree(contract: Contract, command: AgreeTerms) -> list[ContractEvent]:
     if contract.last_day is not None and command.applies_from > contract.last_day:
         raise InvalidValue(f"The contract ends on {contract.last_day}.", ("appliesFrom",))
     _must_be_open(contract, command.applies_from, "appliesFrom")
+    _must_keep_packages(contract, _under(contract, terms, command.applies_from), "appliesFrom")
     return [TermsAgreed(terms=terms, applies_from=command.applies_from)]
 
 
 def _grant(contract: Contract, command: GrantHours, new_id: UUID) -> HoursGranted:
     must_be_a_day(command.valid_from, "validFrom")
     must_be_a_day(command.expires_on, "expiresOn")
-    version = contract.version_on(max(command.valid_from, contract.versions[0].applies_from))
-    if version is None or version.terms.kind is not ContractKind.PREPAID:
+    must_be_a_day(command.renews_until, "renewsUntil")
+    if not contract.sells_hours(command.valid_from):
         raise InvalidValue("Hours are bought under a prepaid contract; agree such terms first.", ("contract",))
     if not 0 < command.seconds <= GRANT_LIMIT:
         raise InvalidValue(f"seconds is 1 to {GRANT_LIMIT:,}: 100,000 hours.", ("seconds",))
     if command.expires_on is not None and command.expires_on < command.valid_from:
         raise InvalidValue("expiresOn is before validFrom.", ("expiresOn",))
+    if command.renews_until is not None and (command.every is None or command.renews_until < command.valid_from):
+        raise InvalidValue("renewsUntil goes with every, and is not before validFrom.", ("renewsUntil",))
     _must_be_open(contract, command.valid_from, "validFrom")
     price = None if command.price is None else money.amount(command.price, contract.currency, ("price",))
     return HoursGranted(
         grant=new_id,
         seconds=command.seconds,
         valid_from=command.valid_from,
-        expires_on=command.expires_on,
+        expires_on=_expires_on(command),
         price=price,
+        every=command.every,
+        renews_until=command.renews_until,
     )
+
+
+def _expires_on(command: GrantHours) -> date | None:
+    if command.expires_on is None and command.every is not None:
+        return renewals.begins(command.valid_from, command.every, 1) - timedelta(days=1)
+    return command.expires_on
+
+
+def _stop(contract: Contract, command: StopRenewal) -> list[ContractEvent]:
+    last_day = command.last_day
+    must_be_a_day(last_day, "lastDay")
+    grant = next((one for one in contract.packages(last_day) if one.grant == command.hour_package), None)
+    if grant is None:
+        raise PackageNotFound(command.hour_package)
+    if grant.every is None:
+        raise InvalidValue("This package does not renew; name the one that was granted.", ("hourPackage",))
+    if last_day < grant.valid_from:
+        raise InvalidValue("lastDay is before the package begins.", ("lastDay",))
+    _must_be_open(contract, last_day + timedelta(days=1), "lastDay")
+    _must_keep_packages(contract, _until(contract, command.hour_package, last_day), "lastDay")
+    return [] if last_day == grant.renews_until else [RenewalStopped(grant=command.hour_package, last_day=last_day)]
 
 
 FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(2199, 12, 31)
@@ -330,6 +424,21 @@ def _must_be_open(contract: Contract, day: date, field: str) -> None:
         raise PeriodIsClosed(contract.closed[-1].until, field)
 
 
+def _must_keep_packages(contract: Contract, after: Contract, field: str) -> None:
+    """Those that began in closed days were stated, and none comes there later; those that were invoiced were sold."""
+    if contract.closed:
+        until = contract.closed[-1].until
+        if _begun(contract, until) != _begun(after, until):
+            raise PeriodIsClosed(until, field)
+    invoiced = {package for document in contract.documents for package in document.packages}
+    if invoiced and not invoiced <= {one.grant for one in after.packages(LAST_DAY)}:
+        raise AlreadyInvoiced(field)
+
+
+def _begun(contract: Contract, until: date) -> list[UUID]:
+    return [one.grant for one in contract.packages(until)]
+
+
 def evolve(contract: Contract | None, event: ContractEvent, at: datetime) -> Contract:
     if isinstance(event, ContractAgreed):
         first = TermsVersion(number=1, applies_from=event.applies_from, terms=event.terms)
@@ -337,10 +446,11 @@ def evolve(contract: Contract | None, event: ContractEvent, at: datetime) -> Con
     assert contract is not None, "a contract's first event is ContractAgreed"
     match event:
         case TermsAgreed(terms=terms, applies_from=applies_from):
-            version = TermsVersion(number=len(contract.versions) + 1, applies_from=applies_from, terms=terms)
-            return replace(contract, versions=(*contract.versions, version))
+            return _under(contract, terms, applies_from)
         case HoursGranted():
             return replace(contract, grants=(*contract.grants, event))
+        case RenewalStopped(grant=grant, last_day=last_day):
+            return _until(contract, grant, last_day)
         case ContractEnded(last_day=last_day):
             return replace(contract, last_day=last_day)
         case PeriodClosed():
@@ -356,6 +466,16 @@ def evolve(contract: Contract | None, event: ContractEvent, at: datetime) -> Con
             return replace(contract, documents=left)
         case _:
             assert_never(event)
+
+
+def _under(contract: Contract, terms: Terms, applies_from: date) -> Contract:
+    version = TermsVersion(number=len(contract.versions) + 1, applies_from=applies_from, terms=terms)
+    return replace(contract, versions=(*contract.versions, version))
+
+
+def _until(contract: Contract, grant: UUID, last_day: date) -> Contract:
+    grants = (replace(one, renews_until=last_day) if one.grant == grant else one for one in contract.grants)
+    return replace(contract, grants=tuple(grants))
 
 
 # ---- which contract a ticket's work counts under

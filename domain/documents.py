@@ -246,7 +246,7 @@ def issue(
 def _of_package(
     contract: Contract, command: IssueInvoice, package: UUID, due_on: date | None, occasion: Occasion
 ) -> tuple[InvoiceIssued, DocumentDrawn]:
-    grant = next((one for one in contract.grants if one.grant == package), None)
+    grant = next((one for one in contract.on_sale(occasion.today) if one.grant == package), None)
     if grant is None:
         raise PackageNotFound(package)
     _must_be_first(contract, DocumentKind.INVOICE, None, (package,))
@@ -344,7 +344,7 @@ def _lines(contract: Contract, statement: Statement, elsewhere: Set[UUID]) -> tu
         DocumentLine(
             kind=ItemKind.PACKAGE if fee.kind is FeeKind.PACKAGE else ItemKind.FIXED_PRICE,
             package=fee.package,
-            billed=contract.granted(fee.package),
+            billed=fee.seconds,
             amount=fee.amount,
             tax=version_of_fee(contract, fee.day).terms.tax,
         )

@@ -1,5 +1,6 @@
 """Packages of hours while work is drawn from them, day by day: first expiring first, then first bought."""
 
+from bisect import insort
 from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 from enum import StrEnum
@@ -9,6 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from domain.contracts import Contract, HoursGranted
+from domain.renewals import as_long_after
 from domain.terms import Rollover
 
 
@@ -51,18 +53,19 @@ class Movement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Wallet:
-    """Goes from day to day and never back. `packages`: what stood in it when the first day began, if it does not begin
-    with the contract."""
+    """Goes from day to day and never back, up to `until`. `packages`: what stood in it when the first day began, if it
+    does not begin with the contract."""
 
-    def __init__(self, contract: Contract, packages: Iterable[Package] = ()) -> None:
+    def __init__(self, contract: Contract, until: date, packages: Iterable[Package] = ()) -> None:
         self._contract = contract
-        self._bought = {grant.grant: n for n, grant in enumerate(contract.grants)}
+        bought = list(contract.packages(until))
+        self._bought = {grant.grant: n for n, grant in enumerate(bought)}
         self._packages: dict[UUID, Package] = {}
         self._moved: dict[tuple[date, UUID, MovementKind], int] = {}
         self._open: list[UUID] = []
         for package in packages:
             self._put(package)
-        for grant in contract.grants:
+        for grant in bought:
             if grant.grant not in self._packages:
                 self._put(_bought(grant))
                 self._move(grant.valid_from, grant.grant, MovementKind.GRANTED, grant.seconds)
@@ -139,8 +142,7 @@ class Wallet:
     def _put(self, package: Package) -> None:
         self._packages[package.id] = package
         if package.left:
-            self._open.append(package.id)
-            self._open.sort(key=self._turn)
+            insort(self._open, package.id, key=self._turn)
 
     def _turn(self, id_: UUID) -> tuple[date, date, int]:
         """What rolled over was bought when the package was that it comes from."""
@@ -191,22 +193,3 @@ def usage(packages: Sequence[Package], day: date) -> Usage:
 def left(packages: Sequence[Package], day: date) -> int:
     """Seconds that can be drawn on a day."""
     return sum(one.left for one in packages if one.valid_from <= day)
-
-
-def as_long_after(first: date, last: date, start: date) -> date:
-    """The last day of a time that begins at `start` and is as long as from `first` to `last`: as many months, where
-    those are whole ones, else as many days."""
-    after = last + timedelta(days=1)
-    months = (after.year - first.year) * 12 + after.month - first.month
-    if months > 0 and _months_later(first, months) == after:
-        return _months_later(start, months) - timedelta(days=1)
-    return start + (last - first)
-
-
-def _months_later(day: date, months: int) -> date:
-    """The same day of a later month; a month that has none such ends before it: the next one's first."""
-    year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
-    try:
-        return date(year, month + 1, day.day)
-    except ValueError:
-        return date(year + (month == 11), (month + 1) % 12 + 1, 1)

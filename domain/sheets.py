@@ -127,7 +127,7 @@ def items(statement: Statement, contract: Contract, named: Named) -> tuple[Item,
         Item(
             kind=ItemKind.PACKAGE if fee.kind is FeeKind.PACKAGE else ItemKind.FIXED_PRICE,
             day=fee.day,
-            billed=contract.granted(fee.package),
+            billed=fee.seconds,
             amount=fee.amount,
             tax=version_of_fee(contract, fee.day).terms.tax,
         )

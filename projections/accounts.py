@@ -21,7 +21,7 @@ from projections.projection import secure
 from projections.reading import Moment, View
 from projections.rows import ContractRow
 
-RULES = 2
+RULES = 3
 """Counts up when what work comes to is worked out otherwise than before."""
 STAMP = f"{RULES} {version('holidays')}"
 """Of the rules: what `terms` begins with."""

@@ -259,7 +259,7 @@ def _cost(costs: Sequence[Cost], currency: str, person: UUID) -> Decimal | None:
 
 
 def _fees(row: ContractRow, days: Span) -> list[Fee]:
-    return [one for one in fees(as_contract(row)) if days.since <= one.day <= days.until]
+    return [one for one in fees(as_contract(row), days.until) if days.since <= one.day]
 
 
 async def _months(view: View, days: Span, moment: Moment) -> tuple[list[ContractRow], list[OfMonth]]:

@@ -94,6 +94,10 @@ def _expecting_no_change(defined: dict[str, Any], _: Cause) -> dict[str, Any]:
     return {**defined, "role": {**defined["role"], "expects_change": False}}
 
 
+def _renewing_never(granted: dict[str, Any], _: Cause) -> dict[str, Any]:
+    return {**granted, "every": None, "renews_until": None}
+
+
 FORMER: Mapping[type[DomainEvent], tuple[Former, ...]] = {
     tickets.CommentAdded: (Former(("body",), _with_its_author),),
     tickets.TicketMerged: (Former((), _sharing_nothing),),
@@ -101,6 +105,7 @@ FORMER: Mapping[type[DomainEvent], tuple[Former, ...]] = {
     workflows.WipLimitSet: (Former((), _of_one_person),),
     workflows.WipLimitRemoved: (Former((), _of_one_person),),
     workflows.RoleDefined: (Former((), _expecting_no_change),),
+    contracts.HoursGranted: (Former((), _renewing_never),),
 }
 """All versions before the last, the first of them first."""
 

@@ -118,6 +118,7 @@ CONTRACTS: list[access.Command] = [
     contracts.AgreeContract(client=an_id(71), name="Support", terms=PREPAID, applies_from=START.date()),
     contracts.AgreeTerms(contract=an_id(72), terms=PREPAID, applies_from=START.date()),
     contracts.GrantHours(contract=an_id(72), seconds=60, valid_from=START.date()),
+    contracts.StopRenewal(contract=an_id(72), hour_package=an_id(75), last_day=START.date()),
     contracts.EndContract(contract=an_id(72), last_day=START.date()),
     statements.ClosePeriod(contract=an_id(72), until=START.date()),
     contracts.ReportUsedUp(contract=an_id(72), package=an_id(75), since=START.date(), until=START.date(), known=1),

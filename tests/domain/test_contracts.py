@@ -3,6 +3,7 @@
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -23,13 +24,29 @@ from domain.contracts import (
     ContractEnded,
     ContractEvent,
     ContractUnbound,
+    DocumentDrawn,
+    DocumentKind,
     EndContract,
     GrantHours,
     HoursGranted,
+    PeriodClosed,
     ReachAlerts,
+    RenewalStopped,
+    StopRenewal,
     TermsAgreed,
 )
-from domain.errors import ClientNotFound, ContractNotFound, FieldRequired, InvalidValue, Refused, TermsOverlap
+from domain.errors import (
+    AlreadyInvoiced,
+    ClientNotFound,
+    ContractNotFound,
+    FieldRequired,
+    InvalidValue,
+    PackageNotFound,
+    PeriodIsClosed,
+    Refused,
+    TermsOverlap,
+)
+from domain.renewals import RenewalPeriod
 from domain.terms import ContractKind, Grade, Overage, Rate, Rollover, Rounding, Terms, WorkingCalendar, checked
 from tests.domain.given import START, TICKET, Subject, an_id, hour
 
@@ -109,6 +126,86 @@ def test_hours_are_bought_under_a_prepaid_contract() -> None:
         contract.given(BOUGHT).when(msgspec.structs.replace(grant, **changes)).refused(InvalidValue, field)
 
 
+MONTHLY = HoursGranted(
+    grant=GRANT,
+    seconds=72_000,
+    valid_from=FIRST,
+    expires_on=date(2026, 1, 31),
+    price=Decimal("1600.00"),
+    every=RenewalPeriod.MONTH,
+)
+QUARTER_CLOSED = PeriodClosed(
+    number=1, since=FIRST, until=date(2026, 3, 31), known=9, billed=0, amount=Decimal(4_800), tax=Decimal(0)
+)
+
+
+def stop(last_day: date, package: UUID = GRANT) -> StopRenewal:
+    return StopRenewal(contract=CONTRACT, hour_package=package, last_day=last_day)
+
+
+def renewed(given: Any, until: date) -> list[HoursGranted]:
+    assert given.state is not None
+    return list(given.state.packages(until))
+
+
+def test_hours_that_renew_expire_when_the_next_begin_unless_something_else_is_said() -> None:
+    grant = GrantHours(
+        contract=CONTRACT, seconds=72_000, valid_from=FIRST, price=Decimal("1600.00"), every=RenewalPeriod.MONTH
+    )
+    contract.given(BOUGHT).when(grant).then(MONTHLY)
+    expiring = date(2026, 12, 31)
+    contract.given(BOUGHT).when(msgspec.structs.replace(grant, expires_on=expiring)).then(
+        msgspec.structs.replace(MONTHLY, expires_on=expiring)
+    )
+    for changes in (
+        {"renews_until": FIRST - timedelta(days=1)},
+        {"renews_until": date(2200, 1, 1)},
+        {"renews_until": LATER, "every": None},
+    ):
+        contract.given(BOUGHT).when(msgspec.structs.replace(grant, **changes)).refused(InvalidValue, "renewsUntil")
+
+
+def test_what_renews_stops_and_may_go_on() -> None:
+    going = contract.given(BOUGHT, MONTHLY)
+    april = date(2026, 4, 30)
+    going.when(stop(april)).then(RenewalStopped(grant=GRANT, last_day=april))
+    stopped = contract.given(BOUGHT, MONTHLY, RenewalStopped(grant=GRANT, last_day=april))
+    assert len(renewed(going, date(2026, 12, 31))) == 12
+    assert len(renewed(stopped, date(2026, 12, 31))) == 4
+    stopped.when(stop(april)).nothing()
+    stopped.when(stop(date(2026, 6, 30))).then(RenewalStopped(grant=GRANT, last_day=date(2026, 6, 30)))
+    going.when(stop(FIRST - timedelta(days=1))).refused(InvalidValue, "lastDay")
+    going.when(stop(date(2200, 1, 1))).refused(InvalidValue, "lastDay")
+    going.when(stop(april, an_id(99))).refused(PackageNotFound, "hourPackage")
+    going.when(stop(april, renewed(going, april)[1].grant)).refused(InvalidValue, "hourPackage")
+    once = msgspec.structs.replace(MONTHLY, every=None)
+    contract.given(BOUGHT, once).when(stop(april)).refused(InvalidValue, "hourPackage")
+
+
+def test_hours_of_closed_days_stay_whatever_stops_and_none_come_there_later() -> None:
+    closed = contract.given(BOUGHT, MONTHLY, QUARTER_CLOSED)
+    closed.when(stop(date(2026, 3, 30))).refused(PeriodIsClosed, "lastDay")
+    closed.when(stop(date(2026, 3, 31))).then(RenewalStopped(grant=GRANT, last_day=date(2026, 3, 31)))
+    january = date(2026, 1, 31)
+    stopped = contract.given(BOUGHT, MONTHLY, RenewalStopped(grant=GRANT, last_day=january), QUARTER_CLOSED)
+    stopped.when(stop(date(2026, 12, 31))).refused(PeriodIsClosed, "lastDay")
+    ended = contract.given(BOUGHT, MONTHLY, ContractEnded(last_day=january), QUARTER_CLOSED)
+    ended.when(EndContract(contract=CONTRACT, last_day=date(2026, 12, 31))).refused(PeriodIsClosed, "lastDay")
+
+
+def test_hours_that_were_invoiced_before_they_began_stay() -> None:
+    may = renewed(contract.given(BOUGHT, MONTHLY), date(2026, 5, 1))[-1]
+    drawn = DocumentDrawn(
+        document=an_id(98), kind=DocumentKind.INVOICE, statement=None, packages=(may.grant,), taxes=()
+    )
+    sold = contract.given(BOUGHT, MONTHLY, drawn)
+    april = date(2026, 4, 30)
+    sold.when(stop(april)).refused(AlreadyInvoiced, "lastDay")
+    sold.when(EndContract(contract=CONTRACT, last_day=april)).refused(AlreadyInvoiced, "lastDay")
+    sold.when(AgreeTerms(contract=CONTRACT, terms=HOURLY, applies_from=LATER)).refused(AlreadyInvoiced, "appliesFrom")
+    sold.when(stop(date(2026, 5, 1))).then(RenewalStopped(grant=GRANT, last_day=date(2026, 5, 1)))
+
+
 def test_a_contract_ends_and_no_terms_begin_after() -> None:
     end = EndContract(contract=CONTRACT, last_day=date(2026, 3, 31))
     contract.given(AGREED).when(end).then(ContractEnded(last_day=date(2026, 3, 31)))
@@ -127,6 +224,7 @@ def test_a_contract_ends_and_no_terms_begin_after() -> None:
     [
         AgreeTerms(contract=CONTRACT, terms=HOURLY, applies_from=FIRST),
         GrantHours(contract=CONTRACT, seconds=1, valid_from=FIRST),
+        StopRenewal(contract=CONTRACT, hour_package=GRANT, last_day=FIRST),
         EndContract(contract=CONTRACT, last_day=FIRST),
     ],
 )

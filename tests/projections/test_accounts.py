@@ -28,8 +28,18 @@ from application.handling import Context
 from application.tickets import handle as handle_ticket
 from domain.billing import BillableWork, Ledger, ledger
 from domain.clients import AddClient
-from domain.contracts import AgreeContract, AgreeTerms, BindContract, Contract, ContractCommand, GrantHours
-from domain.errors import Refused
+from domain.contracts import (
+    AgreeContract,
+    AgreeTerms,
+    BindContract,
+    Contract,
+    ContractCommand,
+    EndContract,
+    GrantHours,
+    StopRenewal,
+)
+from domain.errors import PeriodIsClosed, Refused
+from domain.renewals import RenewalPeriod
 from domain.statements import ClosePeriod, Drawn
 from domain.terms import (
     ContractKind,
@@ -186,7 +196,7 @@ def hourly(rounding: Rounding) -> Terms:
 
 
 STEPS = st.lists(
-    st.tuples(st.integers(0, 9), st.integers(0, 119), st.integers(0, 86_399), st.integers(60, 20 * H)),
+    st.tuples(st.integers(0, 11), st.integers(0, 119), st.integers(0, 86_399), st.integers(60, 20 * H)),
     min_size=4,
     max_size=14,
 )
@@ -209,12 +219,23 @@ def step(books: Books, number: int, day: int, at: int, length: int) -> None:
         case 7:
             first = JANUARY + timedelta(days=day)
             expires = None if at % 3 == 0 else first + timedelta(days=at % 60)
-            books.agree(GrantHours(contract=books.contract, seconds=length, valid_from=first, expires_on=expires))
+            every = RenewalPeriod.MONTH if length % 2 else None
+            grant = GrantHours(
+                contract=books.contract, seconds=length, valid_from=first, expires_on=expires, every=every
+            )
+            books.agree(grant)
         case 8:
             later = prepaid(books.terms.rounding, books.terms.rollover, overage_rate=at % 100)
             books.agree(AgreeTerms(contract=books.contract, terms=later, applies_from=JANUARY + timedelta(days=day)))
         case 9:
             settle(books.world)
+        case 10:
+            renewing = [one.grant for one in books.state().grants if one.every is not None]
+            if renewing:
+                last_day = JANUARY + timedelta(days=day)
+                books.agree(StopRenewal(contract=books.contract, hour_package=renewing[at % 2 - 1], last_day=last_day))
+        case 11 if length % 3 == 0:
+            books.agree(EndContract(contract=books.contract, last_day=JANUARY + timedelta(days=day)))
         case _:
             pass
 
@@ -265,6 +286,35 @@ def _granted_is_somewhere_and_every_second_is_told(books: Books) -> None:
     whole = books.replayed(until)
     assert found.charges == tuple(one for one in whole.charges if since <= one.day <= until)
     assert (found.opening, found.closing) == (whole.left_before(since), whole.left_after)
+
+
+def test_each_month_has_its_hours_though_nothing_is_recorded_when_it_begins(lab: World) -> None:
+    books = Books(lab, prepaid(Rounding(), Rollover.NONE))
+    grant = GrantHours(
+        contract=books.contract, seconds=20 * H, valid_from=JANUARY, price=Decimal(1_600), every=RenewalPeriod.MONTH
+    )
+    books.agree(grant)
+    books.log(datetime(2026, 1, 12, 6, tzinfo=UTC), 3 * H)
+    settle(lab)
+    row = lab.ask(partial(contracts_by_ids, ids=[books.contract]))[books.contract]
+    for day, months, left in ((JANUARY, 1, 20), (ENDS[0], 1, 0), (date(2026, 2, 1), 2, 20), (date(2026, 4, 2), 4, 20)):
+        books.ask_anew()
+        stand = lab.ask(billing.standing, row, day)
+        assert stand == books.replayed(day).carried
+        assert (len(stand.packages), sum(one.left for one in stand.packages)) == (months, left * H)
+    closed = books.close(ENDS[1]).statement
+    assert [(fee.day, fee.amount) for fee in closed.fees] == [
+        (JANUARY, Decimal(1_600)),
+        (date(2026, 2, 1), Decimal(1_600)),
+    ]
+    with pytest.raises(PeriodIsClosed):
+        books.agree(StopRenewal(contract=books.contract, hour_package=row.grants[0].grant, last_day=JANUARY))
+    books.agree(StopRenewal(contract=books.contract, hour_package=row.grants[0].grant, last_day=ENDS[1]))
+    settle(lab)
+    books.ask_anew()
+    assert books.statement(ENDS[1]).statement == closed
+    later = books.statement(ENDS[3]).statement
+    assert (later.fees, later.opening, later.closing) == ((), 0, 0)
 
 
 def test_months_that_are_over_are_settled_and_used(lab: World) -> None:

@@ -24,6 +24,34 @@ def _billed(scene: Scene, contract: str) -> str:
     return contract
 
 
+def renewing(scene: Scene) -> dict[str, Any]:
+    said = {"contract": prepaid(scene), "seconds": 3600, "validFrom": "2026-01-01", "price": "100", "every": "MONTH"}
+    granted = scene.admin.done("grantHours", "contract { hourPackages { id } }", **said)
+    return {"contract": said["contract"], "hourPackage": granted["hourPackages"][0]["id"], "lastDay": "2026-02-28"}
+
+
+def renewing_and_billed(scene: Scene) -> dict[str, Any]:
+    said = renewing(scene)
+    return {**said, "contract": _billed(scene, said["contract"]), "lastDay": "2026-01-15"}
+
+
+def renewing_and_invoiced(scene: Scene) -> dict[str, Any]:
+    said = renewing(scene)
+    shown = "query($c: ID!) { node(id: $c) { ... on Contract { hourPackages { id } } } }"
+    second = scene.admin.ask(shown, c=said["contract"])["hourPackages"][1]["id"]
+    scene.admin.done("issueInvoice", "document { id }", contract=said["contract"], hourPackage=second)
+    return {**said, "lastDay": "2026-01-31"}
+
+
+def renewing_and_sold(scene: Scene) -> dict[str, Any]:
+    """Under the contract of which hours were invoiced that are to begin after a day."""
+    return {"contract": renewing_and_invoiced(scene)["contract"], "lastDay": "2026-01-31"}
+
+
+def renewing_and_sold_by_the_hour(scene: Scene) -> dict[str, Any]:
+    return {"contract": renewing_and_sold(scene)["contract"], "appliesFrom": "2026-02-01", "terms": HOURLY}
+
+
 def contact(scene: Scene) -> dict[str, Any]:
     said = {"client": scene.customer, "person": person(scene)}
     scene.admin.done("addContact", "client { id }", **said)
@@ -60,6 +88,7 @@ MUTATIONS: dict[str, Mutation] = {
         **TERMS,
         TERMS_OVERLAP={"appliesFrom": "2026-01-01", "terms": {**HOURLY, "tax": "7"}},
         PERIOD_CLOSED={"contract": billed, "appliesFrom": "2026-01-15", "terms": {**HOURLY, "tax": "7"}},
+        ALREADY_INVOICED=renewing_and_sold_by_the_hour,
     ),
     "grantHours": of(
         {"contract": prepaid, "seconds": 3600, "validFrom": "2026-01-01"},
@@ -67,11 +96,20 @@ MUTATIONS: dict[str, Mutation] = {
         INVALID_VALUE={"seconds": -1},
         PERIOD_CLOSED={"contract": prepaid_and_billed},
     ),
+    "stopRenewal": of(
+        renewing,
+        **NO_CONTRACT,
+        HOUR_PACKAGE_NOT_FOUND={"hourPackage": "x"},
+        INVALID_VALUE={"lastDay": "2025-12-31"},
+        PERIOD_CLOSED=renewing_and_billed,
+        ALREADY_INVOICED=renewing_and_invoiced,
+    ),
     "endContract": of(
         {"contract": contract, "lastDay": "2026-12-31"},
         **NO_CONTRACT,
         INVALID_VALUE={"lastDay": "2020-01-01"},
         PERIOD_CLOSED={"contract": billed, "lastDay": "2026-01-15"},
+        ALREADY_INVOICED=renewing_and_sold,
     ),
     "bindContract": of({"ticket": ticket, "contract": contract}, **NO_CONTRACT, TICKET_NOT_FOUND={"ticket": "x"}),
     "closePeriod": of(
