@@ -73,8 +73,10 @@ class Lab:
         with psycopg.connect(self.postgres.dsn, autocommit=True) as connection:
             connection.execute(copy.format(sql.Identifier(name), sql.Identifier(self._template)))
             connection.execute(grant.format(sql.Identifier(name)))
-            yield self.postgres.database(name)
-            connection.execute(drop.format(sql.Identifier(name)))
+            try:
+                yield self.postgres.database(name)
+            finally:
+                connection.execute(drop.format(sql.Identifier(name)))
 
     def postgres_seconds(self) -> float:
         """CPU that PostgreSQL has used so far."""

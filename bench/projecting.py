@@ -112,11 +112,11 @@ def _lags(lab: Lab, database: Database, company: Furnished) -> list[float]:
     """In milliseconds, as often as a look costs: about one."""
     waiting: list[tuple[int, float]] = []
     lags: list[float] = []
-    over = threading.Event()
+    over, all_given = threading.Event(), threading.Event()
 
     def look() -> None:
         with database.connect(Role.PROJECTOR) as connection:
-            while not over.is_set() or waiting:
+            while not all_given.is_set() or waiting:
                 row = connection.execute(_PROJECTED, (list(NAMES),)).fetchone()
                 seen, at = row[0] if row else 0, time.monotonic()
                 for one in [one for one in waiting if one[0] <= seen]:
@@ -129,18 +129,22 @@ def _lags(lab: Lab, database: Database, company: Furnished) -> list[float]:
 
         def call(caller: int) -> None:
             due = time.monotonic() + caller / ARRIVING
-            while not over.is_set():
+            while True:  # at least once, however short the time and busy the machine
                 time.sleep(max(0.0, due - time.monotonic()))
                 due += CALLERS / ARRIVING
                 outcome = tickets.handle(store, context, AddComment(ticket=company.tickets[caller], body="So it is."))
                 waiting.append((outcome.position, time.monotonic()))
+                if over.is_set():
+                    return
 
-        threads = [threading.Thread(target=look)]
-        threads += [threading.Thread(target=call, args=(caller,)) for caller in range(CALLERS)]
-        for thread in threads:
+        looking = threading.Thread(target=look)
+        callers = [threading.Thread(target=call, args=(caller,)) for caller in range(CALLERS)]
+        for thread in (looking, *callers):
             thread.start()
         time.sleep(lab.size.seconds)
         over.set()
-        for thread in threads:
+        for thread in callers:
             thread.join()
+        all_given.set()
+        looking.join()
     return lags
