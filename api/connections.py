@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 
 import msgspec
 
+from api import metrics
 from api.errors import UNAUTHENTICATED, UNAVAILABLE, RateLimited
 from application import tokens
 from application.tokens import TokenRefused
@@ -94,10 +95,12 @@ class Connections:
         self.must_have_room()
         stream = Stream(end)
         self._streams.add(stream)
+        metrics.STREAMS_NOW.set(len(self._streams))
         try:
             yield stream
         finally:
             self._streams.discard(stream)
+            metrics.STREAMS_NOW.set(len(self._streams))
             if stream.token is not None:
                 self._by_token[stream.token].discard(stream)
                 if not self._by_token[stream.token]:

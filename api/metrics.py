@@ -40,6 +40,7 @@ REQUEST_SECONDS = Histogram(
     "proteus_request_seconds", "From the request's head to its answer.", ["operation"], buckets=SECONDS
 )
 REQUESTS_NOW = Gauge("proteus_requests_in_flight", "Requests that were let in and are not answered.")
+STREAMS_NOW = Gauge("proteus_streams_open", "WebSockets and event streams that are open.")
 TURNED_AWAY = Counter("proteus_requests_turned_away", "Requests that were not let in.", ["reason"])
 COMMANDS = Counter(
     "proteus_commands", "Commands, and what became of them: OK, REPLAYED or a code.", ["command", "outcome"]
