@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+TOGETHER := --numprocesses 3 --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -18,10 +19,10 @@ serve: .venv/.project ## Serve an empty workspace, or the database of PROTEUS_DA
 	@$(BIN)/proteus serve
 
 test: .venv/.project ## Run the tests, several at a time; ARGS="-k board -x" goes to pytest
-	@$(BIN)/pytest --ignore tests/long --numprocesses 3 --dist loadscope $(ARGS)
+	@$(BIN)/pytest --ignore tests/long $(TOGETHER) $(ARGS)
 
 test-long: .venv/.project ## Prove it on real histories and by independent readers, and take every figure once
-	@$(BIN)/pytest tests/long --numprocesses 3 --dist loadscope $(ARGS)
+	@$(BIN)/pytest tests/long $(TOGETHER) $(ARGS)
 
 soak: .venv/.project ## Break it on purpose for half an hour; ROUNDS=5 or MINUTES=10 make it shorter, SEED=7 repeats one, ARGS="-k fence"
 	@PROTEUS_SOAK=1 PROTEUS_SOAK_ROUNDS=$(ROUNDS) PROTEUS_SOAK_MINUTES=$(MINUTES) PROTEUS_SOAK_SEED=$(SEED) \

@@ -27,7 +27,8 @@ PRIORITIES = ("HIGH", "LOW")
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """`tokens`: of each idle and then each active subscriber. `tickets`: the first half stands still, idle ones listen
-    to one of them. `query` begins after the position `after`. `changes`: a second."""
+    to one of them. `query` begins after the position `after`. `changes`: a second. `round`: each changes what the one
+    before has left."""
 
     port: int
     tokens: list[str]
@@ -38,6 +39,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     tickets: list[str]
     changes: float
     seconds: float
+    round: int
 
 
 class Heard(msgspec.Struct, frozen=True):
@@ -143,7 +145,7 @@ async def _command(order: Order, tickets: Sequence[str]) -> dict[int, float]:
     for number in range(max(2, int(order.seconds * order.changes))):
         await asyncio.sleep(started + number / order.changes - time.perf_counter())
         ticket = tickets[number % len(tickets)]
-        priority = PRIORITIES[number // len(tickets) % 2]
+        priority = PRIORITIES[(order.round + number // len(tickets)) % 2]
         body = msgspec.json.encode({"query": COMMAND, "variables": {"input": {"ticket": ticket, "priority": priority}}})
         head = (
             f"POST /graphql HTTP/1.1\r\nHost: 127.0.0.1:{order.port}\r\nAuthorization: Bearer {order.tokens[0]}\r\n"
@@ -158,7 +160,7 @@ async def _command(order: Order, tickets: Sequence[str]) -> dict[int, float]:
         answer = msgspec.json.decode(await reader.readexactly(length))
         payload = answer["data"]["setPriority"]
         assert payload["userErrors"] == [], payload
-        if int(payload["position"]) > max(sent, default=0):  # else it had that priority before
+        if int(payload["position"]) > max(sent, default=int(order.after) + 1):  # else it had that priority before
             sent[int(payload["position"])] = at
     writer.close()
     return sent

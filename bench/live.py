@@ -55,7 +55,7 @@ def live(lab: Lab) -> Iterator[Figure]:
                 wait_until_read(database)
                 for round_ in range(lab.size.rounds):
                     lab.say(f"live: {idle:,} idle ones, {active:,} of {what}")
-                    heard, cost = _listen(lab, server, furnished, tokens, idle, active, query)
+                    heard, cost = _listen(lab, server, furnished, tokens, idle, active, query, round_)
                     if round_ == 0:  # later ones use the memory of the first again
                         costs.append(cost)
                     sooner.append(percentile(heard.milliseconds, 50))
@@ -98,7 +98,7 @@ def _last_change(database: Database) -> int:
 
 
 def _listen(
-    lab: Lab, server: Server, furnished: Furnished, tokens: list[str], idle: int, active: int, query: str
+    lab: Lab, server: Server, furnished: Furnished, tokens: list[str], idle: int, active: int, query: str, round_: int
 ) -> tuple[Heard, float]:
     """What active ones heard, and kilobytes of an idle one."""
     order = Order(
@@ -111,6 +111,7 @@ def _listen(
         tickets=[encode(Kind.TICKET, id_) for id_ in furnished.tickets],
         changes=CHANGES,
         seconds=lab.size.seconds * 2,
+        round=round_,
     )
     with subprocess.Popen(
         [sys.executable, "-m", "bench.listening"],

@@ -29,6 +29,13 @@ _numbers = itertools.count(1)
 settings.register_profile("proteus", deadline=None)  # how long an example takes is the machine's matter
 settings.load_profile("proteus")
 
+SLOWEST = ("faults", "end_to_end")
+"""Folders of tests that mostly wait. They begin first, lest one of them is left to run alone at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not any(name in item.path.parts for name in SLOWEST))
+
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
