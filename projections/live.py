@@ -161,7 +161,8 @@ class Feed:
                     await connection.execute(f"listen {PROJECTED}".encode())
                     while True:
                         while await self._step(connection):
-                            pause = FIRST_PAUSE
+                            pass
+                        pause = FIRST_PAUSE
                         async for _ in connection.notifies(timeout=POLL_SECONDS, stop_after=1):
                             pass
             except psycopg.Error as error:
@@ -170,7 +171,7 @@ class Feed:
                 pause = min(pause * 2, LONGEST_PAUSE)
 
     async def _step(self, connection: psycopg.AsyncConnection[TupleRow]) -> bool:
-        """Reads and tells the next events; False if there were none."""
+        """Reads and tells the next events; whether there may be more. What is projected meanwhile is notified of."""
         async with self._reading:
             after = self.position if self._started.is_set() else None
             cursor = await connection.execute(
@@ -184,13 +185,13 @@ class Feed:
             )
             rows = await cursor.fetchall()
             found = [_news(row) for row in rows if row[1] is not None]
-            position = found[-1].event.position if len(found) == READ_LIMIT else rows[0][0]
-            moved = after is not None and position > after
+            more = len(found) == READ_LIMIT
+            position = found[-1].event.position if more else rows[0][0]
             self.position = max(self.position, position)
             self._started.set()
             for news in found:
                 self._tell(news)
-        return moved
+        return more
 
     def _tell(self, news: News) -> None:
         ticket = news.event.ticket
