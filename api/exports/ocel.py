@@ -348,11 +348,15 @@ def _tags(span: ExportedSpan) -> list[str] | None:
     return span.tags or None
 
 
+def _priority(priority: int) -> str:
+    return PRIORITIES[priority].value
+
+
 _EPISODE_VALUES = _columns(str, workflow="workflow", status="status", category="category")
 _TICKET_VALUES = [
     *_columns(str, externalKey="external_key", role="role"),
     *_EPISODE_VALUES,
-    *_columns(lambda priority: PRIORITIES[priority].value, priority="priority"),
+    *_columns(_priority, priority="priority"),
     *_columns(str, channel="channel"),
     *_columns(partial(encode, Kind.PERSON), assignee="assignee", requester="requester"),
     *_columns(partial(encode, Kind.TEAM), team="team"),
