@@ -2,6 +2,7 @@
 published figures (truth.json, beside the data) and a plain script over the CSV say."""
 
 import itertools
+import lzma
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -253,7 +254,7 @@ def test_every_ticket_stands_at_any_moment_where_the_log_says(history: History, 
 
 def test_importing_some_of_it_again_changes_nothing(history: History, tmp_path: Path) -> None:
     before = _rows(history, "event"), _rows(history, "command")
-    with UCI_INCIDENT.open("rb") as log:
+    with lzma.open(UCI_INCIDENT) as log:
         some = list(itertools.islice(log, 1 + AGAIN))
     (tmp_path / "some.csv").write_bytes(b"".join(some))
     summary = history.load(tmp_path / "rejects.csv", tmp_path / "some.csv")
