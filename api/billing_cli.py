@@ -8,7 +8,7 @@ from uuid import UUID
 
 import click
 
-from api.catching_up import catching_up
+from api.catching_up import caught_up
 from api.ids import Kind, WrongId, decode
 from api.imports import choose_workspace
 from api.runtime import home, open_database
@@ -17,7 +17,7 @@ from application.event_store.database import Database
 from application.workspaces import operator
 from domain.contracts import DocumentKind
 from domain.sheets import Sheet
-from projections import sheets, status
+from projections import sheets
 from projections.contracts import contracts_named
 from projections.documents import numbered
 from projections.reading import BadInput, ReadModels, View
@@ -131,7 +131,5 @@ def _write(drawn: Drawn, ending: str, output: Path | None, key: str | None) -> N
 async def _draw(database: Database, workspace: UUID, drawn: Drawn) -> Sheet:
     """Of all that is recorded by now. Raises BadInput, ReadModelBehind."""
     async with ReadModels(database, size=1, patience="0") as models:
-        head = (await status.status(models)).head
-        async with catching_up(database, models, sheets.READ_MODELS) as reach:
-            await reach(head)
+        await caught_up(database, models, sheets.READ_MODELS)
         return await drawn(models.view(operator(workspace)))

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from api import replaying
 from api.auditing import open_log
-from api.catching_up import catching_up
+from api.catching_up import caught_up
 from api.exports.exporting import Asked, Kind, export, prices
 from api.runtime import attachments_folder, home, open_contents
 from application.attachments.contents import ContentGone, Contents
@@ -22,7 +22,7 @@ from application.event_store.database import Database
 from application.event_store.streams import EventStore
 from application.workspaces import Workspace, system_person
 from domain.access import Actor, Scope
-from projections import attachments, exports, status, tickets
+from projections import attachments, exports, tickets
 from projections.filters import PageAsk
 from projections.reading import NOW, PAGE_LIMIT, Moment, ReadModels, View
 from projections.rows import AttachmentRow, TicketRow
@@ -87,9 +87,7 @@ _READ_MODELS = (*exports.READ_MODELS, "attachments")
 async def _told(database: Database, workspace: Workspace, key: str, folder: Path) -> Told:
     """Of all that is recorded. Raises NoProof, ReadModelBehind."""
     async with ReadModels(database, size=1) as models:
-        head = (await status.status(models)).head
-        async with catching_up(database, models, _READ_MODELS) as reach:
-            await reach(head)
+        head = await caught_up(database, models, _READ_MODELS)
         view = models.view(_reader(workspace))
         row = await tickets.ticket(view, id=None, key=key, moment=NOW)
         if row is None:

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from application.event_store.database import Database
+from projections import status
 from projections.engine import Session
 from projections.reading import ReadModelBehind, ReadModels
 from projections.registry import PROJECTIONS
@@ -35,3 +36,11 @@ async def catching_up(database: Database, models: ReadModels, names: Sequence[st
                     return
 
         yield reach
+
+
+async def caught_up(database: Database, models: ReadModels, names: Sequence[str]) -> int:
+    """Once they know all that is recorded by now: up to which position. Raises ReadModelBehind."""
+    head = (await status.status(models)).head
+    async with catching_up(database, models, names) as reach:
+        await reach(head)
+    return head

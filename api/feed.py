@@ -79,27 +79,35 @@ async def _waited(request: AnyRequest, after: int, limit: int, wait: float) -> b
     """What comes; nothing after `wait` seconds, or when its token ends, or the process. Raises what `feed` does."""
     runtime: Runtime = request.app.state.runtime
     deadline = asyncio.get_running_loop().time() + wait
+
+    def end(_: Ending) -> None:
+        if not waiting.expired():
+            waiting.reschedule(0)
+
     with suppress(TimeoutError, Closed, NotAuthorizedException):
         async with asyncio.timeout(None) as waiting:
-
-            def end(_: Ending) -> None:
-                if not waiting.expired():
-                    waiting.reschedule(0)
-
             with runtime.connections.opened(end) as stream:
                 runtime.connections.belongs(stream, token_digest(request.headers))
-                while True:
-                    context = await context_of(request.headers, runtime, request)
-                    topic, wanted = _ALL.topic(context.actor), _ALL.wanted(context.actor)
-                    async with runtime.feed.subscribed(topic, wanted) as subscriber:
-                        subscriber.begin()  # before the page is read: what comes meanwhile is looked at again
-                        page = await _page(context, after, limit)
-                        if page:
-                            return page
-                        waiting.reschedule(deadline)
-                        await subscriber.heard()
-                        waiting.reschedule(None)  # what came is read to the end
+                while not (page := await _next_page(request, after, limit, waiting, deadline)):
+                    pass
+                return page
     return b""
+
+
+async def _next_page(request: AnyRequest, after: int, limit: int, waiting: asyncio.Timeout, deadline: float) -> bytes:
+    """What is there; where nothing is, nothing, once something came that may be seen. Waits no longer than until the
+    deadline, in the event loop's time, and reads what came to the end."""
+    runtime: Runtime = request.app.state.runtime
+    context = await context_of(request.headers, runtime, request)  # its token may have ended meanwhile
+    topic, wanted = _ALL.topic(context.actor), _ALL.wanted(context.actor)
+    async with runtime.feed.subscribed(topic, wanted) as subscriber:
+        subscriber.begin()  # before the page is read: what comes meanwhile is looked at again
+        page = await _page(context, after, limit)
+        if not page:
+            waiting.reschedule(deadline)
+            await subscriber.heard()
+            waiting.reschedule(None)
+        return page
 
 
 _ALL = Events(EventFilter())

@@ -51,7 +51,7 @@ class Runtime:
         self.public_url = public_url.rstrip("/")
         self.models = ReadModels(database)
         self.store = EventStore(database)
-        self.store.forgetting += [billing.forget, limits.forget]
+        self.store.forgetting += [billing.kept.forget, limits.forget]
         self.contents = open_contents(self.store, attachments or attachments_folder(home()))
         self.reads = ReadLog(database)
         self.feed = Feed(database, TICKET_READ_MODELS)

@@ -1,6 +1,6 @@
 """Commands to contracts, and to which of them a ticket is bound."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -19,6 +19,7 @@ from domain.contracts import (
     Binding,
     Contract,
     ContractCommand,
+    ContractEvent,
     ReachAlerts,
     ReportUsedUp,
     binding_stream,
@@ -63,9 +64,12 @@ def tell(store: EventStore, context: Context, command: ReachAlerts | ReportUsedU
         contract = state_in(loaded, command.contract, Contract)
         if contract is None:
             raise ContractNotFound(command.contract)
-        alerts = contracts.reach(contract, command) if isinstance(command, ReachAlerts) else []
-        reports = contracts.report(contract, command) if isinstance(command, ReportUsedUp) else []
-        return Decision(events=[*alerts, *reports], occurred_at=now(), subject=contract.client)
+        events: Sequence[ContractEvent] = (
+            contracts.reach(contract, command)
+            if isinstance(command, ReachAlerts)
+            else contracts.report(contract, command)
+        )
+        return Decision(events=events, occurred_at=now(), subject=contract.client)
 
     return execute(store, context, command, command.contract, [], decide)
 

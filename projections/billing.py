@@ -207,17 +207,13 @@ class Kept:
                     self._accounts.popitem(last=False)
 
     def forget(self) -> None:
+        """Somebody was erased, whose texts the comments may be."""
         with self._lock:
             self._accounts.clear()
             self._forgotten += 1
 
 
 kept = Kept()
-
-
-def forget() -> None:
-    """Somebody was erased, whose texts the comments may be."""
-    kept.forget()
 
 
 async def account(view: View, row: ContractRow, until: date, moment: Moment, after: Carried | None) -> Account:

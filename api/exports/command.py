@@ -13,7 +13,7 @@ from graphql import GraphQLError
 from rich.console import Console
 
 from api.administration import progress_bar
-from api.catching_up import catching_up
+from api.catching_up import caught_up
 from api.exports.exporting import Asked, Exported, Kind, Said, export
 from api.exports.spool import ExportRefused
 from api.ids import Kind as Id
@@ -23,7 +23,7 @@ from api.runtime import home, open_database
 from api.scalars import parse_time
 from application.event_store.database import Database
 from application.workspaces import Workspace, operator
-from projections import exports, status
+from projections import exports
 from projections.reading import ReadModels, View
 
 INTERRUPTED = 130
@@ -98,9 +98,7 @@ async def _exported(
     """And how many streams are parked. Raises what `export` does, ReadModelBehind."""
     async with ReadModels(database, size=1, patience="0") as models:
         view = models.view(operator(workspace.id))
-        head = (await status.status(models)).head
-        async with catching_up(database, models, exports.READ_MODELS) as reach:
-            await reach(head)
+        head = await caught_up(database, models, exports.READ_MODELS)
         if client is not None:
             asked = msgspec.structs.replace(asked, client=await _client(view, client))
         return await export(view, asked, path, head, said), await exports.parked(view)

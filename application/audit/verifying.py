@@ -310,6 +310,7 @@ def verify_bundle(path: Path, key: Key) -> list[str]:
                 raise NotProven("The bundle is too large.")
             held = {one.filename: bundle.read(one) for one in bundle.infolist()}
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError):
+        # zipfile's words for what it cannot unpack: NotImplementedError an unknown method, RuntimeError encryption
         raise NotProven("The bundle is damaged or not whole.") from None
     try:
         return _proven(held, key)

@@ -1,6 +1,5 @@
 """A client made of graphql-request, graphql-ws and graphql-sse works a ticket against a running server."""
 
-import os
 import shutil
 import subprocess
 from datetime import timedelta
@@ -13,19 +12,18 @@ from application.event_store.streams import EventStore
 from application.tokens import issue_token
 from application.workspaces import Workspace, operator
 from domain.access import Scope
+from tests.required import missing
 from tests.served import served
 
 CLIENT = Path(__file__).parents[1] / "clients"
-REQUIRED = os.environ.get("CI") == "true" or bool(os.environ.get("PROTEUS_TEST_DATA_REQUIRED"))
 SECONDS = 120
 
 
 @pytest.fixture(scope="session")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the client and its packages, in the versions of its lock file."""
-    missing = "node and npm are not installed, so the JavaScript client is not run (Debian: apt install nodejs npm)"
     if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.fail(missing) if REQUIRED else pytest.skip(missing)
+        missing("node and npm are not installed, so the JavaScript client is not run (Debian: apt install nodejs npm)")
     folder = tmp_path_factory.mktemp("client")
     for name in ("package.json", "package-lock.json", "client.js"):
         shutil.copy(CLIENT / name, folder)
@@ -37,8 +35,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
         timeout=SECONDS,
     )
     if installed.returncode:
-        word = f"npm cannot install the JavaScript client's packages: {installed.stderr.strip()[-500:]}"
-        pytest.fail(word) if REQUIRED else pytest.skip(word)
+        missing(f"npm cannot install the JavaScript client's packages: {installed.stderr.strip()[-500:]}")
     return folder
 
 

@@ -11,14 +11,11 @@ from application.embedded_postgres import EmbeddedPostgres
 from application.event_store.database import Database, Role
 from application.event_store.streams import EventStore
 from application.imports.importing import Summary
-from application.imports.names import Known
-from application.imports.work import import_work
-from application.imports.work_mapping import read_work_mapping
 from application.workspaces import create_workspace, operator
 from projections.engine import Session
 from projections.registry import PROJECTIONS
 from tests.conftest import fresh_database
-from tests.long.histories import DATA, ROOT, truth_of
+from tests.long.histories import DATA, import_hours, truth_of, work_mapping
 
 LOG = DATA / "cesaw_timelog" / "CESAW_time_fact.csv.xz"
 
@@ -29,15 +26,7 @@ def test_every_minute_that_was_worked_is_there(postgres: EmbeddedPostgres, tmp_p
         workspace = create_workspace(database, store, "cesaw", "CESAW")
 
         def load() -> Summary:
-            return import_work(
-                store,
-                operator(workspace.id),
-                LOG,
-                read_work_mapping((ROOT / "docs/mappings/cesaw_timelog.toml").read_text()),
-                known=Known(),
-                rejects_path=tmp_path / "rejects.csv",
-                progress=lambda stage, done, total: None,
-            )
+            return import_hours(store, operator(workspace.id), LOG, work_mapping("cesaw_timelog"), tmp_path)
 
         first, again = load(), load()
         assert (first.rows, first.imported, first.rejected) == (truth["time_rows"], truth["time_rows"], 0)

@@ -23,9 +23,6 @@ from application.event_store.envelope import Cause, Envelope
 from application.event_store.streams import EventStore
 from application.handling import Context
 from application.imports.importing import CHUNK_ROWS
-from application.imports.names import Known
-from application.imports.work import import_work
-from application.imports.work_mapping import read_work_mapping
 from application.workspaces import create_workspace, operator
 from domain.access import Actor
 from domain.billing import month_end
@@ -39,7 +36,7 @@ from projections import contracts as contracts_read_model
 from projections.engine import Session
 from projections.reading import ReadModels
 from tests.conftest import fresh_database
-from tests.long.histories import DATA, ROOT, truth_of
+from tests.long.histories import DATA, import_hours, truth_of, work_mapping
 
 LOG = DATA / "cesaw_timelog" / "CESAW_time_fact.csv.xz"
 MONTH = date(2013, 3, 1)
@@ -66,16 +63,8 @@ def books(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) 
         actor = operator(create_workspace(database, store, "cesaw", "CESAW").id)
         file = folder / "month.csv"
         keys = _write_month(file)
-        mapping = read_work_mapping((ROOT / "docs/mappings/cesaw_timelog.toml").read_text())
-        summary = import_work(
-            store,
-            actor,
-            file,
-            mapping,
-            known=Known(),
-            rejects_path=folder / "rejects.csv",
-            progress=lambda stage, done, total: None,
-        )
+        mapping = work_mapping("cesaw_timelog")
+        summary = import_hours(store, actor, file, mapping, folder)
         assert (summary.imported, summary.rejected) == (len(keys), 0)
         origin = uuid5(actor.workspace, f"import:{mapping.source}")
         yield Books(database, store, actor, {uuid5(origin, f"work:{key}"): key for key in keys})

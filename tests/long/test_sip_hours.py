@@ -12,14 +12,11 @@ from typing import Any
 from application.embedded_postgres import EmbeddedPostgres
 from application.event_store.database import Role
 from application.event_store.streams import EventStore
-from application.imports.names import Known
-from application.imports.work import import_work
-from application.imports.work_mapping import read_work_mapping
 from application.workspaces import create_workspace, operator
 from projections import directory, work
 from projections.engine import Session
 from tests.conftest import fresh_database
-from tests.long.histories import DATA, ROOT, truth_of
+from tests.long.histories import DATA, import_hours, truth_of, work_mapping
 
 TASKS = DATA / "sip_tasks" / "Sip-task-info.csv.xz"
 DAYS = DATA / "sip_tasks" / "est-act-dates.csv.xz"
@@ -34,15 +31,7 @@ def test_every_hour_that_was_worked_is_there(postgres: EmbeddedPostgres, tmp_pat
         writer.writerows(rows)
     with fresh_database(postgres) as database, EventStore(database) as store:
         workspace = create_workspace(database, store, "sip", "SiP")
-        summary = import_work(
-            store,
-            operator(workspace.id),
-            joined,
-            read_work_mapping((ROOT / "docs/mappings/sip_tasks.toml").read_text()),
-            known=Known(),
-            rejects_path=tmp_path / "rejects.csv",
-            progress=lambda stage, done, total: None,
-        )
+        summary = import_hours(store, operator(workspace.id), joined, work_mapping("sip_tasks"), tmp_path)
         assert (summary.rows, summary.rejected) == (truth["rows"], 0)
         assert summary.tickets_new == truth["tasks"]
         with Session(database, {one.name: one for one in (work.PROJECTION, directory.PROJECTION)}) as session:

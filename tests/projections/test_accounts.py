@@ -146,7 +146,7 @@ class Books:
 
     def ask_anew(self) -> None:
         """What was worked out before is forgotten."""
-        billing.forget()
+        billing.kept.forget()
 
     def settled_days(self) -> list[date]:
         days = self.world.rows("select contract, day from settled_day order by day")
@@ -407,7 +407,7 @@ def test_what_was_read_before_an_erasure_is_not_kept_after_it(lab: World, monkey
         reads += 1
         found = await read(*arguments)
         if reads == 1:
-            billing.forget()
+            billing.kept.forget()
         return found
 
     monkeypatch.setattr(billing, "work_of", while_somebody_is_erased)
@@ -419,7 +419,7 @@ def test_what_was_read_before_an_erasure_is_not_kept_after_it(lab: World, monkey
 def test_who_settles_keeps_nothing_of_what_was_said_of_work(lab: World) -> None:
     books = Books(lab, hourly(Rounding()))
     books.log(datetime(2026, 1, 10, 9, tzinfo=UTC), 2 * H)
-    billing.forget()
+    billing.kept.forget()
     settle(lab)
     assert len(billing.kept) == 0
 
@@ -479,7 +479,7 @@ def test_reports_say_the_same_of_what_is_settled_and_of_what_is_not(lab: World) 
     settled = lab.ask(by_client), lab.ask(endings)
     with lab.database.connect(Role.PROJECTOR) as connection:
         connection.execute("delete from settled_day")
-    billing.forget()
+    billing.kept.forget()
     assert (lab.ask(by_client), lab.ask(endings)) == settled
     assert sum(row.seconds for row in settled[0]) > 0
 
