@@ -58,8 +58,9 @@ def meant(address: Address) -> list[Address]:
 
 
 def _is_private(address: Address) -> bool:
-    mapped = isinstance(address, IPv6Address) and address.ipv4_mapped is not None  # what it maps to is asked itself
-    return (not mapped and not address.is_global) or address.is_multicast or _within(address, _OUR_OWN)
+    # What these carry is asked itself; whether they are public themselves, Pythons do not agree.
+    carries = isinstance(address, IPv6Address) and (address.ipv4_mapped or address.sixtofour) is not None
+    return (not carries and not address.is_global) or address.is_multicast or _within(address, _OUR_OWN)
 
 
 def _within(address: Address, networks: Sequence[Network]) -> bool:

@@ -513,6 +513,7 @@ def test_a_command_in_between_makes_the_chunk_decide_again(
 
 
 KILLED = """
+import signal
 import sys
 from pathlib import Path
 from uuid import UUID
@@ -527,6 +528,7 @@ from application.workspaces import operator
 url, workspace, folder = sys.argv[1:]
 folder = Path(folder)
 importing.CHUNK_ROWS = 20
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell makes its background jobs ignore
 def progress(stage, done, total):
     if stage == "writing":
         print(done, flush=True)
