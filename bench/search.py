@@ -3,6 +3,7 @@
 import itertools
 import random
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from uuid import UUID
@@ -27,6 +28,7 @@ from projections.writing import Inserts
 TICKETS, COMMENTS = 100_000, 10
 """Comments of each ticket."""
 BATCH_TICKETS = 200
+WRITERS = 2
 VOCABULARY = 30_000
 WORDS_OF_A_COMMENT = 25
 STARTED = datetime(2025, 1, 1, tzinfo=UTC)
@@ -93,26 +95,35 @@ def _p50(lab: Lab, server: Server, token: str, words: str, filtered: str) -> flo
 
 
 def _write(database: Database, workspace: UUID, count: int) -> None:
-    """As the folds would, but without a log: two hours of commands would say nothing more of a search."""
-    words = _Words(random.Random(7))  # noqa: S311
-    position = 1_000
+    """As the folds would, but without a log: two hours of commands would say nothing more of a search. The indexes of
+    words are made afterwards, as a rebuild makes them."""
+    with database.connect(Role.OWNER) as connection:
+        connection.execute("drop index search_text_words, search_text_of_ticket, search_word_like, search_word_stem")
+    with ThreadPoolExecutor(WRITERS) as writers:
+        list(writers.map(partial(_share, database, workspace, count), range(WRITERS)))
+    with database.connect(Role.OWNER, maintenance_work_mem="1GB") as connection:
+        connection.execute(texts.PROJECTION.indexes.encode())
+        for table in ("span", "ticket", "comment", "search_text", "search_word"):
+            connection.execute(f"vacuum analyze {table}".encode())
+
+
+def _share(database: Database, workspace: UUID, count: int, writer: int) -> None:
+    words = _Words(random.Random(writer))  # noqa: S311
     with database.connect(Role.PROJECTOR, synchronous_commit="off") as connection:
-        for first in range(0, count, BATCH_TICKETS):
+        for first in range(writer * BATCH_TICKETS, count, WRITERS * BATCH_TICKETS):
             changes: list[Change] = []
             for number in range(first, min(first + BATCH_TICKETS, count)):
-                position = _ticket(changes, workspace, number + 1_000, position, words)
+                _ticket(changes, workspace, number + 1_000, 1_000 + number * (COMMENTS + 1), words)
             with connection.transaction():
                 for projection in (spans.PROJECTION, tickets.PROJECTION, texts.PROJECTION):
                     writes = Inserts()
                     projection.fold(writes, changes)
                     writes.write(connection)
-        connection.execute("update tracking set position = %s where name = 'search'", (position,))
-    with database.connect(Role.OWNER) as connection:
-        for table in ("span", "ticket", "comment", "search_text", "search_word"):
-            connection.execute(f"vacuum analyze {table}".encode())
+        last = 1_000 + count * (COMMENTS + 1)
+        connection.execute("update tracking set position = %s where name = 'search'", (last,))
 
 
-def _ticket(changes: list[Change], workspace: UUID, number: int, position: int, words: "_Words") -> int:
+def _ticket(changes: list[Change], workspace: UUID, number: int, position: int, words: "_Words") -> None:
     id_, at = new_id(), STARTED + timedelta(minutes=number)
     opened = TicketOpened(
         number=number,
@@ -146,17 +157,17 @@ def _ticket(changes: list[Change], workspace: UUID, number: int, position: int, 
         after = domain.evolve(state, event, at)
         changes.append(Change(envelope, state, after, at))
         state = after
-    return position
 
 
 class _Words:
-    """Of which few are common and most are rare, as in every language."""
+    """Of which few are common and most are rare, as in every language; the same ones, whatever chance picks of them."""
 
     def __init__(self, chance: random.Random) -> None:
+        made_by = random.Random(7)  # noqa: S311
         syllables = [consonant + vowel for consonant in "бвгдзклмнпрстфх" for vowel in "аеиоу"]
-        made = {"".join(chance.choices(syllables, k=chance.randint(2, 5))) for _ in range(VOCABULARY)}
+        made = {"".join(made_by.choices(syllables, k=made_by.randint(2, 5))) for _ in range(VOCABULARY)}
         self._words = sorted(made)
-        chance.shuffle(self._words)
+        made_by.shuffle(self._words)
         self._weights = list(itertools.accumulate(1 / (rank + 10) for rank in range(len(self._words))))
         self._chance = chance
 
