@@ -13,12 +13,12 @@ from strawberry import ID, UNSET, Parent
 from api.commands import Done, ExpectingInput, Handle, Payload, perform_prepared, wait_until_readable
 from api.contracts import Contract, Rounding, no_such_contract
 from api.estimates import EstimateComparison
-from api.fields import Info, by, given, once_passed
+from api.fields import Info, by, given, once_passed, selected
 from api.filters import AsOf, asked
 from api.ids import Kind, decode, encode
 from api.paging import Connection, ConnectionRow, page_ask
 from api.people import Person, person
-from api.prefetch import found
+from api.prefetch import found, load_ahead
 from api.scalars import Position
 from api.sheets.links import SheetFile, SheetFileRow, statement_files
 from application.billing import handle
@@ -137,9 +137,9 @@ def _of_charge(name: str, description: str | None = None) -> Any:
     description="A stretch of work that has one answer: on one day, in one time band, by one version of the terms."
 )
 class StatementLine:
-    work_entry: LazyEntry | None = by(_line_entry)
-    ticket: LazyTicket | None = by(_line_ticket)
-    person: Person = by(_line_person)
+    work_entry: LazyEntry | None = by(_line_entry, reads=("charge.entry",))
+    ticket: LazyTicket | None = by(_line_ticket, reads=("charge.ticket",))
+    person: Person = by(_line_person, reads=("charge.person",))
     day: date = _of_charge("day", "Local, by the contract's calendar.")
     started_at: datetime = _of_charge("started_at")
     ended_at: datetime = _of_charge("ended_at")
@@ -199,8 +199,8 @@ class StatementCorrection:
     amount: Decimal
 
 
-def _lines(
-    drawn: Parent[DrawnStatement], first: int | None = UNSET, after: str | None = UNSET
+async def _lines(
+    drawn: Parent[DrawnStatement], info: Info, first: int | None = UNSET, after: str | None = UNSET
 ) -> ConnectionRow[LineRow]:
     """By time."""
     versions = drawn.contract.versions
@@ -210,6 +210,12 @@ def _lines(
         return LineRow(charge, drawn.comments.get(charge.entry), rounding)
 
     page = _sliced(drawn.statement.charges, first, after)
+    names, loaders = selected(info, "StatementLine"), info.context.loaders
+    await load_ahead(
+        (loaders.work_entries, {one.entry for one in page.nodes} if "workEntry" in names else ()),
+        (loaders.tickets, {(one.ticket, NOW) for one in page.nodes} if "ticket" in names else ()),
+        (loaders.people, {one.person for one in page.nodes} if "person" in names else ()),
+    )
     lines = Page(
         nodes=[line(charge) for charge in page.nodes],
         keys=page.page.keys,

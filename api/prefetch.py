@@ -4,7 +4,7 @@ A resolver that waits costs a task of the event loop; five of them on each of 50
 """
 
 import asyncio
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from inspect import isawaitable
 from typing import Any, TypeVar
 
@@ -42,13 +42,15 @@ async def at_last(value: Any) -> Any:
     return await value if isawaitable(value) else value
 
 
-async def prefetch(info: Info, rows: Sequence[TicketRow]) -> None:
-    """A load that fails fails again, and is told, where its result is asked for."""
-    if len(rows) < 2:
-        return
-    names = selected(info, "Ticket")
-    loads = [loader.load_many(list(keys)) for loader, keys in _wanted(info.context.loaders, names, rows) if keys]
+async def load_ahead(*wanted: tuple[DataLoader[Any, Any], Collection[Hashable]]) -> None:
+    """These keys of each loader. A load that fails fails again, and is told, where its result is asked for."""
+    loads = [loader.load_many(list(keys)) for loader, keys in wanted if keys]
     await asyncio.gather(*loads, return_exceptions=True)
+
+
+async def prefetch(info: Info, rows: Sequence[TicketRow]) -> None:
+    if len(rows) > 1:
+        await load_ahead(*_wanted(info.context.loaders, selected(info, "Ticket"), rows))
 
 
 def _wanted(loaders: Loaders, names: frozenset[str], rows: Sequence[TicketRow]) -> list[tuple[Any, set[Any]]]:

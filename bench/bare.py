@@ -90,11 +90,16 @@ class Listening(ReadModels):
         self.heard: list[Statement] = []
 
     async def fetch(
-        self, workspace: UUID | None, query: Query, arguments: Sequence[object] | dict[str, Any]
+        self,
+        workspace: UUID | None,
+        query: Query,
+        arguments: Sequence[object] | dict[str, Any],
+        *,
+        binary: bool = False,
     ) -> list[TupleRow]:
         said: Any = query.as_string(None) if isinstance(query, sql.Composable) else query
         self.heard.append((said, arguments))
-        return await super().fetch(workspace, query, arguments)
+        return await super().fetch(workspace, query, arguments, binary=binary)
 
 
 async def _statements(runtime: Runtime, view: View, text: str) -> list[Statement]:

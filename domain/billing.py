@@ -7,11 +7,12 @@ days that were settled are handed on (`Carried`), and only what comes later is w
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from functools import lru_cache
+from itertools import groupby
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -59,7 +60,7 @@ class Treatment(StrEnum):
     """No rate matches."""
 
 
-class BillableWork(msgspec.Struct, frozen=True, kw_only=True):
+class BillableWork(msgspec.Struct, frozen=True, gc=False):
     """An entry as the contract sees it; `seconds`: net."""
 
     entry: UUID
@@ -74,7 +75,7 @@ class BillableWork(msgspec.Struct, frozen=True, kw_only=True):
     comment: str | None = None
 
 
-class Charge(msgspec.Struct, frozen=True, kw_only=True):
+class Charge(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A stretch of an entry that has one answer. `day`: local. `seconds`: worked; `billed`: after rounding; `counted`:
     by the calendar's factor. `version`: of the terms. `amount`: without tax."""
 
@@ -155,19 +156,20 @@ def ledger(
     since = date.min if after is None else after.day
     pieces = _pieces(contract, work, since, month_end(until), holidays)
     wallet = Wallet(contract, month_end(until), () if after is None else after.packages)
-    charges: list[Charge] = []
+    drawn: list[_Piece] = []
     last = len(pieces)
     for n, piece in enumerate(pieces):
-        if piece.day > until:
+        if piece.place.day > until:
             last = n
             break
-        charges += _drawn(piece, wallet)
+        drawn += _drawn(piece, wallet)
     wallet.expire(until)
     packages, movements = wallet.packages(until), wallet.movements(until)
-    known = len(charges)
+    known = len(drawn)
     for piece in pieces[last:]:  # the rest of the month has its share of the month's rounding
-        charges += _drawn(piece, wallet)
-    priced = _priced(charges, contract.currency)[:known]
+        drawn += _drawn(piece, wallet)
+    amounts = _amounts(drawn, contract.currency)
+    priced = [_charge(piece, amount) for piece, amount in zip(drawn[:known], amounts, strict=False)]
     over = [one for one in priced if one.treatment is Treatment.OVERAGE]
     month = (until.year, until.month)
     of_month = sum(one.counted for one in over if (one.day.year, one.day.month) == month)
@@ -245,7 +247,74 @@ def sums(charges: Iterable[Charge]) -> list[Sum]:
 def split(contract: Contract, work: BillableWork, holidays: Holidays) -> list[Charge]:
     """The entry in stretches of one local day, one band of the calendar and one version of the terms, with the net
     time shared among them by their lengths. What is rounded by the entry is rounded."""
-    return _Splitter(contract, holidays).split(work)
+    return [_charge(piece, _NOTHING) for piece in _Splitter(contract, holidays).split(work)]
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    """What becomes of such work before hours are drawn. `rate`: per hour. `rounding`: None where nothing is billed;
+    `by_entry`: whether that is by the entry. `weight`: the factor in millionths. `price`: of a billed second, in what
+    exact amounts are reckoned in (`_PER`)."""
+
+    treatment: Treatment
+    rate: Decimal | None
+    factor: Decimal
+    rounding: Rounding | None
+    by_entry: bool
+    weight: int
+    price: int
+
+
+class _Place(msgspec.Struct, frozen=True):
+    """A time within which the answer does not change: in one band of a local day, under one version of the terms; up to
+    an instant. `answers`: by all of a piece of work that they depend on, of places alike together."""
+
+    until: datetime
+    day: date
+    band: TimeBand
+    version: TermsVersion | None
+    answers: dict[tuple[object, ...], _Answer]
+
+
+class _Piece(msgspec.Struct, gc=False):
+    """A charge while it is reckoned."""
+
+    work: BillableWork
+    place: _Place
+    answer: _Answer
+    treatment: Treatment
+    started_at: datetime
+    ended_at: datetime
+    seconds: int
+    billed: int = 0
+    counted: int = 0
+    package: UUID | None = None
+
+    def bill(self, seconds: int) -> None:
+        self.billed = seconds
+        self.counted = _counted(seconds, self.answer.weight)
+
+
+def _charge(piece: _Piece, amount: Decimal) -> Charge:
+    work, place, answer = piece.work, piece.place, piece.answer
+    return Charge(
+        entry=work.entry,
+        ticket=work.ticket,
+        person=work.person,
+        day=place.day,
+        started_at=piece.started_at,
+        ended_at=piece.ended_at,
+        band=place.band,
+        treatment=piece.treatment,
+        seconds=piece.seconds,
+        service=work.service,
+        version=None if place.version is None else place.version.number,
+        factor=answer.factor,
+        billed=piece.billed,
+        counted=piece.counted,
+        package=piece.package,
+        rate=None if piece.treatment is Treatment.COVERED else answer.rate,
+        amount=amount,
+    )
 
 
 class _Splitter:
@@ -256,48 +325,48 @@ class _Splitter:
         self._last_day = contract.last_day
         self._first = contract.versions[0].terms.calendar
         self._begins = [(_instant(one.terms.calendar.time_zone, one.applies_from, 0), one) for one in contract.versions]
-        self._bands: dict[tuple[int, date], tuple[tuple[datetime, TimeBand], ...]] = {}
-        self._answers: dict[tuple[object, ...], tuple[Treatment, Decimal | None, Decimal]] = {}
+        self._places: dict[tuple[int, date], list[_Place]] = {}
+        self._answers: defaultdict[tuple[int, TimeBand], dict[tuple[object, ...], _Answer]] = defaultdict(dict)
 
-    def split(self, work: BillableWork) -> list[Charge]:
-        bounds: list[tuple[datetime, datetime, date, TimeBand, TermsVersion | None]] = []
-        at, ended = work.started_at, work.ended_at
-        while True:
-            version, changes = self._applying(at)
-            day, band, until = self._stretch(version, at)
-            end = min(until, ended) if changes is None else min(until, ended, changes)
-            over = self._last_day is not None and day > self._last_day
-            bounds.append((at, end, day, band, None if over else version))
-            at = end
-            if at >= ended:
-                break
-        seconds = [work.seconds]
-        if len(bounds) > 1:
-            seconds = money.shares(work.seconds, [(end - start) // _SECOND for start, end, *_ in bounds])
-        answers = [self._answer(work, version, band) for _, _, _, band, version in bounds]
-        billed = _by_entry(seconds, [bound[-1] for bound in bounds], [answer[0] for answer in answers])
-        return [
-            Charge(
-                entry=work.entry,
-                ticket=work.ticket,
-                person=work.person,
-                day=day,
-                started_at=start,
-                ended_at=end,
-                band=band,
-                treatment=treatment,
-                seconds=net,
-                service=work.service,
-                version=None if version is None else version.number,
-                factor=factor,
-                billed=rounded,
-                counted=_counted(rounded, factor),
-                rate=rate,
-            )
-            for (start, end, day, band, version), (treatment, rate, factor), net, rounded in zip(
-                bounds, answers, seconds, billed, strict=True
-            )
-        ]
+    def split(self, work: BillableWork) -> list[_Piece]:
+        place, started, ended = self._place(work.started_at), work.started_at, work.ended_at
+        if ended <= place.until:  # nearly all
+            pieces = [self._piece(work, place, started, ended, work.seconds)]
+        else:
+            pieces = self._parts(work, place)
+        _round_by_entry(pieces)
+        return pieces
+
+    def _parts(self, work: BillableWork, place: _Place) -> list[_Piece]:
+        at, stretches = work.started_at, list[tuple[_Place, datetime, datetime]]()
+        while place.until < work.ended_at:
+            stretches.append((place, at, place.until))
+            at = place.until
+            place = self._place(at)
+        stretches.append((place, at, work.ended_at))
+        seconds = money.shares(work.seconds, [(end - start) // _SECOND for _, start, end in stretches])
+        return [self._piece(work, *stretch, net) for stretch, net in zip(stretches, seconds, strict=True)]
+
+    def _piece(self, work: BillableWork, place: _Place, start: datetime, end: datetime, seconds: int) -> _Piece:
+        key = (work.role, work.service, work.person, work.billable)
+        answer = place.answers.get(key)
+        if answer is None:
+            answer = place.answers[key] = _answered(work, place.version, place.band)
+        return _Piece(work, place, answer, answer.treatment, start, end, seconds)
+
+    def _place(self, at: datetime) -> _Place:
+        """Before all terms, by the first ones' calendar."""
+        version, changes = self._applying(at)
+        calendar = self._first if version is None else version.terms.calendar
+        day = at.astimezone(_zone(calendar.time_zone)).date()
+        key = (0 if version is None else version.number, day)
+        places = self._places.get(key)
+        if places is None:
+            places = self._places[key] = list(self._places_of(calendar, version, changes, day))
+        for place in places:
+            if at < place.until:
+                return place
+        raise AssertionError("a day ends with the next one's midnight")
 
     def _applying(self, at: datetime) -> tuple[TermsVersion | None, datetime | None]:
         """The terms at an instant, and when later ones begin. Each begins with a local day of its own calendar."""
@@ -308,29 +377,33 @@ class _Splitter:
             changes = begins
         return None, changes
 
-    def _stretch(self, version: TermsVersion | None, at: datetime) -> tuple[date, TimeBand, datetime]:
-        """The local day and band of an instant, and until when they hold; before all terms, by the first ones."""
-        calendar = self._first if version is None else version.terms.calendar
-        day = at.astimezone(_zone(calendar.time_zone)).date()
-        key = (0 if version is None else version.number, day)
-        bands = self._bands.get(key)
-        if bands is None:
-            bands = self._bands[key] = _bands(calendar, day, self._holidays)
-        until, band = next(one for one in bands if at < one[0])
-        return day, band, until
+    def _places_of(
+        self, calendar: WorkingCalendar, version: TermsVersion | None, changes: datetime | None, day: date
+    ) -> Iterator[_Place]:
+        if self._last_day is not None and day > self._last_day:
+            version = None
+        number = 0 if version is None else version.number
+        for until, band in _bands(calendar, day, self._holidays):
+            until = until if changes is None else min(until, changes)
+            yield _Place(until, day, band, version, self._answers[number, band])
 
-    def _answer(
-        self, work: BillableWork, version: TermsVersion | None, band: TimeBand
-    ) -> tuple[Treatment, Decimal | None, Decimal]:
-        """What becomes of a stretch and what an hour of it costs, before hours are drawn; and the factor."""
-        if version is None:
-            return Treatment.NO_TERMS, None, Decimal(1)
-        key = (version.number, work.role, work.service, work.person, work.billable, band)
-        answer = self._answers.get(key)
-        if answer is None:
-            factor = _factor(version.terms.calendar, band)
-            answer = self._answers[key] = (*_treated(work, version.terms, band), factor)
-        return answer
+
+def _answered(work: BillableWork, version: TermsVersion | None, band: TimeBand) -> _Answer:
+    if version is None:
+        return _Answer(Treatment.NO_TERMS, None, Decimal(1), None, by_entry=False, weight=_MILLION, price=0)
+    treatment, rate = _treated(work, version.terms, band)
+    factor = _factor(version.terms.calendar, band)
+    weight = _millionths(factor)
+    rounding = version.terms.rounding if treatment in _COUNTED else None
+    return _Answer(
+        treatment=treatment,
+        rate=rate,
+        factor=factor,
+        rounding=rounding,
+        by_entry=rounding is not None and rounding.scope is RoundingScope.ENTRY,
+        weight=weight,
+        price=0 if rate is None else weight * _millionths(rate),
+    )
 
 
 _SECOND = timedelta(seconds=1)
@@ -422,53 +495,44 @@ _COUNTED = (Treatment.COVERED, Treatment.CHARGED)
 """What rounding is for, as it is before hours are drawn."""
 
 
-def _by_entry(
-    seconds: Sequence[int], versions: Sequence[TermsVersion | None], treatments: Sequence[Treatment]
-) -> list[int]:
-    """Billed seconds of an entry's stretches, where the terms round by the entry; else 0."""
-    billed = [0] * len(seconds)
-    groups: defaultdict[int, list[int]] = defaultdict(list)
-    for n, (version, treatment) in enumerate(zip(versions, treatments, strict=True)):
-        if treatment in _COUNTED and version is not None and version.terms.rounding.scope is RoundingScope.ENTRY:
-            groups[version.number].append(n)
-    for members in groups.values():
-        version = versions[members[0]]
-        assert version is not None, "it is counted"
-        _share(version.terms.rounding, seconds, members, billed)
-    return billed
+def _round_by_entry(pieces: Sequence[_Piece]) -> None:
+    """Of one entry, where the terms round by the entry; what is under later terms by itself."""
+    billed = [piece for piece in pieces if piece.answer.by_entry]
+    if len(billed) == 1:
+        _round(billed)
+    else:
+        for _, members in groupby(billed, lambda piece: piece.place.version):
+            _round(list(members))
 
 
-def _share(rounding: Rounding, seconds: Sequence[int], members: Sequence[int], billed: list[int]) -> None:
+def _round(members: Sequence[_Piece]) -> None:
     """What is rounded together is shared by the worked time."""
-    worked = [seconds[n] for n in members]
+    rounding = members[0].answer.rounding
+    assert rounding is not None, "it is billed"
+    if len(members) == 1:
+        members[0].bill(round_seconds(members[0].seconds, rounding))
+        return
+    worked = [piece.seconds for piece in members]
     total = round_seconds(sum(worked), rounding)
-    for n, share in zip(members, money.shares(total, worked) if len(members) > 1 else [total], strict=True):
-        billed[n] = share
+    for piece, share in zip(members, money.shares(total, worked), strict=True):
+        piece.bill(share)
 
 
 def _pieces(
     contract: Contract, work: Iterable[BillableWork], since: date, until: date, holidays: Holidays
-) -> list[Charge]:
-    """After a day and up to another, by time, with `billed` and `counted`."""
+) -> list[_Piece]:
+    """After a day and up to another, by time, with what is billed and counted."""
     splitter = _Splitter(contract, holidays)
-    pieces = [piece for one in work for piece in splitter.split(one) if since < piece.day <= until]
-    pieces.sort(key=lambda piece: (piece.day, piece.started_at, piece.entry, piece.ended_at))
-    groups: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
-    for n, piece in enumerate(pieces):
-        if piece.version is None or piece.treatment not in _COUNTED:
-            continue
-        match contract.versions[piece.version - 1].terms.rounding.scope:
-            case RoundingScope.ENTRY:
-                pass
-            case RoundingScope.DAY:
-                groups[piece.version, piece.day.toordinal()].append(n)
-            case RoundingScope.PERIOD:
-                groups[piece.version, piece.day.year, piece.day.month].append(n)
-    seconds, billed = [piece.seconds for piece in pieces], [piece.billed for piece in pieces]
-    for (number, *_), members in groups.items():
-        _share(contract.versions[number - 1].terms.rounding, seconds, members, billed)
-        for n in members:
-            pieces[n] = replace(pieces[n], billed=billed[n], counted=_counted(billed[n], pieces[n].factor))
+    pieces = [piece for one in work for piece in splitter.split(one) if since < piece.place.day <= until]
+    pieces.sort(key=lambda piece: (piece.place.day, piece.started_at, piece.work.entry, piece.ended_at))
+    groups: dict[tuple[int, date], list[_Piece]] = {}
+    for piece in pieces:
+        rounding, version, day = piece.answer.rounding, piece.place.version, piece.place.day
+        if rounding is not None and version is not None and not piece.answer.by_entry:
+            first = day if rounding.scope is RoundingScope.DAY else day.replace(day=1)
+            groups.setdefault((version.number, first), []).append(piece)
+    for members in groups.values():
+        _round(members)
     return pieces
 
 
@@ -487,17 +551,14 @@ def round_seconds(seconds: int, rounding: Rounding) -> int:
     return max(units * rounding.unit, rounding.minimum)
 
 
-def _counted(billed: int, factor: Decimal) -> int:
-    """To the nearest second, halves up."""
-    if factor == 1 or billed == 0:
-        return billed
-    return (2 * billed * _millionths(factor) + _MILLION) // (2 * _MILLION)
+def _counted(billed: int, weight: int) -> int:
+    """To the nearest second, halves up. `weight`: the factor in millionths."""
+    return (2 * billed * weight + _MILLION) // (2 * _MILLION)
 
 
 _MILLION = 10**6
 
 
-@lru_cache(10_000)
 def _millionths(value: Decimal) -> int:
     """Of a factor or rate, which have six decimals at most."""
     return int(value.scaleb(6))
@@ -506,21 +567,24 @@ def _millionths(value: Decimal) -> int:
 # ---- packages of hours
 
 
-def _drawn(piece: Charge, wallet: Wallet) -> list[Charge]:
+def _drawn(piece: _Piece, wallet: Wallet) -> list[_Piece]:
     """The stretch, split where a package ends; what no package covers is overage. Pieces come by day."""
     if piece.treatment is not Treatment.COVERED or piece.counted == 0:
         return [piece]
-    parts: list[Charge] = []
+    parts: list[_Piece] = []
     rest = piece
-    for package, taken in wallet.draw(piece.day, piece.counted):
+    for package, taken in wallet.draw(piece.place.day, piece.counted):
         if taken == rest.counted:
-            return [*parts, replace(rest, package=package)]
+            rest.package = package
+            return [*parts, rest]
         first, rest = _cut(rest, taken)
-        parts.append(replace(first, package=package))
-    return [*parts, replace(rest, treatment=Treatment.OVERAGE)]
+        first.package = package
+        parts.append(first)
+    rest.treatment = Treatment.OVERAGE
+    return [*parts, rest]
 
 
-def _cut(piece: Charge, counted: int) -> tuple[Charge, Charge]:
+def _cut(piece: _Piece, counted: int) -> tuple[_Piece, _Piece]:
     """In two, after so many counted seconds, not all; the rest in proportion, to the second."""
 
     def part(whole: int) -> int:
@@ -545,25 +609,24 @@ def _cut(piece: Charge, counted: int) -> tuple[Charge, Charge]:
 _PER = HOUR * _MILLION * _MILLION
 """What exact amounts are divided by."""
 
-
-def _exact(charge: Charge) -> int:
-    if charge.treatment not in (Treatment.CHARGED, Treatment.OVERAGE) or charge.rate is None:
-        return 0
-    return charge.billed * _millionths(charge.factor) * _millionths(charge.rate)
+_NOTHING = Decimal(0)
 
 
-def _priced(charges: Sequence[Charge], currency: str) -> list[Charge]:
-    """With amounts in whole units that sum, in each month, to the month's exact sum in whole units."""
-    months: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
-    exact = [_exact(one) for one in charges]
-    for n, charge in enumerate(charges):
-        if exact[n]:
-            months[charge.day.year, charge.day.month].append(n)
-    priced = [replace(one, rate=None) if one.treatment is Treatment.COVERED else one for one in charges]
-    for members in months.values():
-        for n, amount in zip(members, money.amounts([exact[n] for n in members], _PER, currency), strict=True):
-            priced[n] = replace(charges[n], amount=amount)
-    return priced
+def _amounts(pieces: Sequence[_Piece], currency: str) -> list[Decimal]:
+    """In whole units that sum, in each month, to the month's exact sum in whole units."""
+    months: dict[tuple[int, int], tuple[list[int], list[int]]] = {}
+    for n, piece in enumerate(pieces):
+        exact = piece.billed * piece.answer.price
+        if exact and piece.treatment in (Treatment.CHARGED, Treatment.OVERAGE):
+            day = piece.place.day
+            places, amounts = months.setdefault((day.year, day.month), ([], []))
+            places.append(n)
+            amounts.append(exact)
+    found = [_NOTHING] * len(pieces)
+    for places, amounts in months.values():
+        for n, amount in zip(places, money.amounts(amounts, _PER, currency), strict=True):
+            found[n] = amount
+    return found
 
 
 def fees(contract: Contract, until: date) -> list[Fee]:

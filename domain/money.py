@@ -94,13 +94,16 @@ def amounts(exact: Sequence[int], per: int, code: str) -> list[Decimal]:
     scale = 10 ** DIGITS[code]
     total = _nearest(sum(exact) * scale, per)
     parts = _rounded([divmod(one * scale, per) for one in exact], total)
-    return [Decimal(part).scaleb(-DIGITS[code]) for part in parts]
+    units = {part: Decimal(part).scaleb(-DIGITS[code]) for part in set(parts)}  # many are alike
+    return [units[part] for part in parts]
 
 
 def _rounded(parts: Sequence[tuple[int, int]], total: int) -> list[int]:
     """Whole parts with what each leaves over: those that leave most get one more, until they sum to the total."""
     whole = [part for part, _ in parts]
-    order = sorted(range(len(parts)), key=lambda n: -parts[n][1])
-    for n in order[: total - sum(whole)]:
-        whole[n] += 1
+    missing = total - sum(whole)
+    if missing:
+        order = sorted(range(len(parts)), key=[rest for _, rest in parts].__getitem__, reverse=True)
+        for n in order[:missing]:
+            whole[n] += 1
     return whole

@@ -78,7 +78,7 @@ s.changes = coalesce((select sum(m.changes) from billed_month m
 _SETTLED: LiteralString = f"""
 select s.carried, s.terms from settled_day s
  where s.workspace = %(workspace)s and s.contract = %(contract)s and s.day <= %(day)s and {_HOLDS}
- order by s.day desc limit 12
+ order by s.day desc limit %(limit)s
 """
 
 
@@ -87,11 +87,15 @@ async def settled(view: View, rows: Sequence[ContractRow], day: date, moment: Mo
     position. Whether the viewer may see the contract is asked before."""
     if moment.occurred_at is not None:  # work of its own day may have begun after it
         day = min(day, _before(moment.occurred_at))
-    found = await view.fetch(_SETTLED, {"contract": rows[0].id, "day": day, "position": moment.position})
-    for values, terms in found:
-        carried = msgspec.convert(values, Carried)
-        if all(terms == digest(row, carried.day) for row in rows):
-            return carried
+    for limit in (1, 12):  # the first holds unless terms have changed
+        arguments = {"contract": rows[0].id, "day": day, "position": moment.position, "limit": limit}
+        found = await view.fetch(_SETTLED, arguments)
+        for values, terms in found:
+            carried = msgspec.convert(values, Carried)
+            if all(terms == digest(row, carried.day) for row in rows):
+                return carried
+        if len(found) < limit:
+            break
     return None
 
 

@@ -295,22 +295,13 @@ async def work_of(
             "ends": begins,
             "until": _midnight(until) + timedelta(days=2),
         },
+        binary=True,
     )
     work = [
-        BillableWork(
-            entry=row[0],
-            ticket=row[1],
-            person=row[2],
-            started_at=row[3].astimezone(UTC),
-            ended_at=row[4].astimezone(UTC),
-            seconds=row[5],
-            role=row[6],
-            service=row[7],
-            billable=row[8],
-        )
-        for row in rows
+        BillableWork(entry, ticket, person, started.astimezone(UTC), ended.astimezone(UTC), *rest)
+        for entry, ticket, person, started, ended, *rest, _ in rows
     ]
-    return work, {row[0]: row[9] for row in rows}
+    return work, {row[0]: row[-1] for row in rows}
 
 
 async def counted_under(view: View, contract: UUID, entries: Sequence[UUID]) -> bool:
