@@ -96,10 +96,11 @@ class Listening(ReadModels):
         arguments: Sequence[object] | dict[str, Any],
         *,
         binary: bool = False,
+        joins_sets: bool = False,
     ) -> list[TupleRow]:
         said: Any = query.as_string(None) if isinstance(query, sql.Composable) else query
         self.heard.append((said, arguments))
-        return await super().fetch(workspace, query, arguments, binary=binary)
+        return await super().fetch(workspace, query, arguments, binary=binary, joins_sets=joins_sets)
 
 
 async def _statements(runtime: Runtime, view: View, text: str) -> list[Statement]:

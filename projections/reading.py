@@ -124,22 +124,26 @@ class ReadModels:
         arguments: Sequence[object] | dict[str, Any],
         *,
         binary: bool = False,
+        joins_sets: bool = False,
     ) -> list[TupleRow]:
-        return (await self._fetch_all(workspace, (query, arguments), binary=binary))[0]
+        return (await self._fetch_all(workspace, (query, arguments), binary=binary, joins_sets=joins_sets))[0]
 
     async def _fetch_all(
         self,
         workspace: UUID | None,
         *statements: tuple[Query, Sequence[object] | dict[str, Any]],
         binary: bool = False,
+        joins_sets: bool = False,
     ) -> list[list[TupleRow]]:
-        """One round trip: the workspace for row-level security is set in the same pipeline."""
+        """One round trip, and one transaction: the workspace for row-level security is set in the same pipeline."""
         setting = str(workspace) if workspace else ""
         for attempt in (1, 2):
             try:
                 async with self._pool.connection() as connection:
                     async with connection.pipeline():
                         await connection.execute("select set_config('proteus.workspace', %s, false)", (setting,))
+                        if joins_sets:
+                            await connection.execute("select set_config('enable_nestloop', 'off', true)")
                         cursors = [await connection.execute(*statement, binary=binary) for statement in statements]
                     return [await cursor.fetchall() for cursor in cursors]
             except PoolTimeout as error:
@@ -231,12 +235,20 @@ class View:
         self.workflows_at, self.sensitive = workflows_at, sensitive
 
     async def fetch(
-        self, query: Query, arguments: dict[str, Any] | None = None, *, binary: bool = False
+        self,
+        query: Query,
+        arguments: dict[str, Any] | None = None,
+        *,
+        binary: bool = False,
+        joins_sets: bool = False,
     ) -> list[TupleRow]:
         """`%(workspace)s` and `%(viewer)s` are always there. `binary`: in two thirds of the time, where there are many
-        rows of columns of plain types."""
+        rows of columns of plain types.
+
+        `joins_sets`: thousands of rows are joined with thousands. A planner that has not heard of them yet would take
+        each with each; now it hashes them, and looks rows up by a key only where the query does so by `lateral`."""
         given = _Given(self.actor, arguments or {})
-        return await self.models.fetch(self.actor.workspace, query, given, binary=binary)
+        return await self.models.fetch(self.actor.workspace, query, given, binary=binary, joins_sets=joins_sets)
 
     async def wait_for_workflows(self, position: int) -> None:
         """Until the directory tells of workflows as they were at a position, or later. Raises ReadModelBehind."""

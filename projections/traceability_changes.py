@@ -47,8 +47,10 @@ select l.repository, l.kind, l.change, l.ticket, max(l.confidence) as confidence
 
 DETAILS = """
   left join code_commit c on e.kind = 'COMMIT' and c.repository = e.repository and c.sha = e.change
-  left join merge_request q
-    on q.repository = e.repository and q.number = case e.kind when 'REQUEST' then e.change::integer end
+  left join lateral (
+    select m.title, m.opened_at, m.state from merge_request m
+     where m.repository = e.repository and m.number = case e.kind when 'REQUEST' then e.change::integer end offset 0
+  ) q on true
 """
 """Of a change that a row `e` names."""
 

@@ -3,6 +3,10 @@ linked, and follows no more.
 
 Asked of the read model as a whole, so that nothing depends on what came first: a tracker that was mapped, a ticket that
 was imported, a request that was recorded after its commits make up for the links that they should have had.
+
+A scan fills these tables faster than the planner looks at them, so what is asked is written for one that knows nothing:
+sets are joined by their hashes, see `View.fetch`, and a row that is looked up by its key stands in a `lateral … offset
+0`, which the planner takes as it is.
 """
 
 from collections.abc import Collection
@@ -29,14 +33,19 @@ landed as ( -- by which commit of the main branch a merged request came into it
               when inside.sha is not null then 'stacked' end as how
     from merge_request q
     left join introduction own
-      on own.repository = q.repository and own.sha = coalesce(q.merge_commit, q.head) and own.by_sha = own.sha
+      on own.workspace = %(workspace)s and own.repository = q.repository and own.by_sha = own.sha
+     and own.sha = case when q.merge_commit is null then q.head else q.merge_commit end -- as PLACED
     left join lateral (
       select i.sha from merge_parent p
-        join introduction i on i.repository = p.repository and i.sha = p.merge and i.by_sha = p.merge
+       cross join lateral (
+         select n.sha, n.position from introduction n
+          where n.repository = p.repository and n.sha = p.merge and n.by_sha = p.merge offset 0) i
        where p.repository = q.repository and p.parent = q.head order by i.position, i.sha limit 1) merge
       on own.sha is null
-    left join introduction inside
-      on own.sha is null and merge.sha is null and inside.repository = q.repository and inside.sha = q.merge_commit
+    left join lateral (
+      select i.sha, i.by_sha from introduction i
+       where own.sha is null and merge.sha is null and i.repository = q.repository and i.sha = q.merge_commit offset 0
+      ) inside on true
    where q.workspace = %(workspace)s and q.state = 'MERGED' and q.repository = %(repository)s and {which}
 )
 """
@@ -45,27 +54,34 @@ CAME_BY: LiteralString = (
     LANDED
     + """
 , rebased as ( -- commits of a request's own branch that never came into the main one as they are, but as copies
-  select l.repository, l.number, k.sha
+  select l.repository, l.number, copy.sha
     from landed l
-    join code_commit m on m.repository = l.repository and m.sha = l.by_sha and cardinality(m.parents) < 2
+   cross join lateral (
+      select from code_commit m
+       where m.repository = l.repository and m.sha = l.by_sha and cardinality(m.parents) < 2 offset 0) alone
     join lateral (
       with recursive own (sha) as (
         select l.head where l.head is not null
         union
         select p.parent from own o
-          join code_commit c on c.repository = l.repository and c.sha = o.sha
-          cross join lateral unnest(c.parents) p (parent)
-         where not exists (select from introduction i where i.repository = l.repository and i.sha = o.sha)
+         cross join lateral (
+           select c.parents from code_commit c where c.repository = l.repository and c.sha = o.sha offset 0) c
+         cross join lateral unnest(c.parents) p (parent)
+         where not exists (select from introduction i where i.repository = l.repository and i.sha = o.sha offset 0)
       )
       select own.sha from own limit 2000
     ) side on true
-    join code_copy k on k.repository = l.repository and k.origin = side.sha
-    join introduction i on i.repository = k.repository and i.sha = k.sha
+   cross join lateral (
+      select k.sha from code_copy k
+       where k.repository = l.repository and k.origin = side.sha
+         and exists (select from introduction i where i.repository = k.repository and i.sha = k.sha offset 0) offset 0
+      ) copy
    where l.how = 'merge commit'
 ),
 came_by as ( -- which request a commit came by, and how that is known
   select i.repository, i.sha, l.number, 'MERGE' as source, l.how || ' ' || left(l.by_sha, 12) as evidence
-    from landed l join introduction i on i.repository = l.repository and i.by_sha = l.by_sha
+    from landed l
+    join introduction i on i.workspace = %(workspace)s and i.repository = l.repository and i.by_sha = l.by_sha
    where l.how <> 'stacked'
   union all
   select r.repository, r.sha, r.number, 'COPY', 'rebased' from rebased r
@@ -84,7 +100,7 @@ THEN: LiteralString = """
 """Those that had been merged at a moment."""
 
 OF_COMMITS: LiteralString = """
-q.id in (
+q.id = any(array(
   with brought as ( -- commits of the main branch by which these may have come
     select i.by_sha from introduction i where i.repository = %(repository)s and i.sha = any(%(shas)s)
     union
@@ -95,13 +111,15 @@ q.id in (
           and n.sha = n.by_sha order by n.place limit 250) later
      where k.repository = %(repository)s and k.sha = any(%(shas)s)
   )
-  select m.id from brought b join merge_request m on m.repository = %(repository)s and m.merge_commit = b.by_sha
-  union all
-  select m.id from brought b join merge_request m on m.repository = %(repository)s and m.head = b.by_sha
-  union all
-  select m.id from brought b join merge_parent p on p.repository = %(repository)s and p.merge = b.by_sha
-    join merge_request m on m.repository = %(repository)s and m.head = p.parent
-)
+  select by_it.id from brought b cross join lateral (
+    select m.id from merge_request m where m.repository = %(repository)s and m.merge_commit = b.by_sha
+    union all
+    select m.id from merge_request m where m.repository = %(repository)s and m.head = b.by_sha
+    union all
+    select m.id from merge_parent p join merge_request m on m.repository = %(repository)s and m.head = p.parent
+     where p.repository = %(repository)s and p.merge = b.by_sha
+    offset 0) by_it
+))
 """
 """Those by which some commits, `%(shas)s`, may have come: all that CAME_BY needs to know of these."""
 
@@ -159,13 +177,13 @@ said as ( -- what people say of links
    where l.workspace = %(workspace)s and l.repository = %(repository)s and l.closed_position is null
      and l.verdict is not null
 ),
-held as ( -- links that hold, recorded or found just now
+held as ( -- links that hold, recorded or found just now, or both
   select h.kind, h.change, h.ticket from (
     select l.kind, l.change, l.ticket from change_link l
      where l.workspace = %(workspace)s and l.repository = %(repository)s and l.closed_position is null
-     union
+     union all
     select kind, change, ticket from sourced
-     union
+     union all
     select kind, change, ticket from requested) h
    where not exists (select from said s where s.kind = h.kind and s.change = h.change and s.ticket = h.ticket
                         and s.verdict = 'REJECTED')
@@ -173,13 +191,24 @@ held as ( -- links that hold, recorded or found just now
 merged as (
   select 'COMMIT' as kind, b.sha as change, h.ticket, b.source,
          'request ' || b.number || ', ' || b.evidence as evidence
-    from came_by b join held h on h.kind = 'REQUEST' and h.change = b.number::text
+    from came_by b
+    join (select distinct change, ticket from held where kind = 'REQUEST') h on h.change = b.number::text
 ),
-whole as (
-  select change, ticket from held where kind = 'COMMIT'
+repeated as ( -- commits that do, or undo, what another did
+  select k.sha, k.origin, 'the same change as ' as how from code_copy k
+   where k.workspace = %(workspace)s and k.repository = %(repository)s
+  union all
+  select r.sha, o.origin, o.how from code_commit r
+   cross join lateral (values (r.picked, 'picked from '), (r.reverts, 'reverts ')) o (origin, how)
+   where r.workspace = %(workspace)s and r.repository = %(repository)s
+     and (r.picked is not null or r.reverts is not null)
+),
+whole as ( -- links of commits that others repeat
+  select change, ticket from held where kind = 'COMMIT' and change in (select origin from repeated)
    union
   select m.change, m.ticket from merged m
-   where not exists (select from said s where s.kind = 'COMMIT' and s.change = m.change and s.ticket = m.ticket
+   where m.change in (select origin from repeated)
+     and not exists (select from said s where s.kind = 'COMMIT' and s.change = m.change and s.ticket = m.ticket
                         and s.verdict = 'REJECTED')
 ),
 found as (
@@ -189,16 +218,8 @@ found as (
   union all
   select kind, change, ticket, source, evidence from merged
   union all
-  select 'COMMIT', k.sha, h.ticket, 'COPY', 'the same change as ' || left(k.origin, 12)
-    from code_copy k join whole h on h.change = k.origin
-   where k.workspace = %(workspace)s and k.repository = %(repository)s
-  union all
-  select 'COMMIT', c.sha, h.ticket, 'COPY', c.how || left(h.change, 12)
-    from (select r.sha, o.origin, o.how from code_commit r
-           cross join lateral (values (r.picked, 'picked from '), (r.reverts, 'reverts ')) o (origin, how)
-           where r.workspace = %(workspace)s and r.repository = %(repository)s
-             and (r.picked is not null or r.reverts is not null)) c
-    join whole h on h.change = c.origin
+  select 'COMMIT', r.sha, h.ticket, 'COPY', r.how || left(r.origin, 12)
+    from repeated r join whole h on h.change = r.origin
 )
 (select distinct on (f.kind, f.change, f.ticket, f.source) true, f.kind, f.change, f.ticket, f.source, f.evidence
    from found f
@@ -229,7 +250,7 @@ class Differing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def differing_links(view: View, repository: UUID) -> Differing:
-    rows = await view.fetch(_FOUND, {"repository": repository})
+    rows = await view.fetch(_FOUND, {"repository": repository}, joins_sets=True)
     [(since,)] = await view.fetch(
         "select coalesce(max(closed_position), 0) from change_link"
         " where workspace = %(workspace)s and repository = %(repository)s and source <> 'PERSON'",
@@ -254,6 +275,7 @@ async def requests_of_commits(view: View, repository: UUID) -> list[tuple[str, i
     rows = await view.fetch(
         f"with recursive {CAME_BY.format(which=ALL)} select sha, number from came_by order by number, sha",
         {"repository": repository},
+        joins_sets=True,
     )
     return [(sha, number) for sha, number in rows]
 
