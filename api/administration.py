@@ -2,7 +2,6 @@
 
 import asyncio
 import difflib
-import os
 import re
 import sys
 from collections.abc import Callable, Generator
@@ -21,7 +20,7 @@ from rich.table import Table
 
 from api.ids import Kind, WrongId, decode, encode
 from api.imports import choose_workspace
-from api.runtime import DATABASE_VARIABLE, attachments_folder, home, open_contents, open_database
+from api.runtime import attachments_folder, home, named_database, open_contents, open_database
 from application import people, tokens, transfers, workflows
 from application.attachments.sweeping import sweep
 from application.event_store.database import Database
@@ -50,9 +49,9 @@ _workspace_option = click.option("--workspace", "key", help="Its key; may be lef
 @click.command()
 def migrate() -> None:
     """Bring the database to this version of Proteus."""
-    url = os.environ.get(DATABASE_VARIABLE)
-    if url:
-        changed = Database(url).migrate(install)
+    named = named_database()
+    if named is not None:
+        changed = named.migrate(install)
         console.print("The database is migrated." if changed else "The database was up to date.")
         return
     with open_database(home()):

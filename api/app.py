@@ -20,7 +20,7 @@ from api.bodies import Drained
 from api.http import EXCEPTION_HANDLERS, GraphQL
 from api.limits import BODY_LIMIT
 from api.requests import LOGGED_VARIABLE, Watched
-from api.runtime import DATABASE_VARIABLE, PUBLIC_URL_VARIABLE, Runtime
+from api.runtime import PUBLIC_URL_VARIABLE, Runtime, named_database
 from api.settings import number
 from application.event_store.database import Database
 
@@ -95,4 +95,6 @@ def application(database: Database, public_url: str, attachments: Path | None = 
 
 def create() -> Litestar:
     """For the server: `proteus serve` says in the environment where the database is."""
-    return application(Database(os.environ[DATABASE_VARIABLE]), os.environ[PUBLIC_URL_VARIABLE])
+    database = named_database()
+    assert database is not None, "whoever starts this names it"
+    return application(database, os.environ[PUBLIC_URL_VARIABLE])

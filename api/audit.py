@@ -5,11 +5,12 @@ from datetime import datetime
 
 import msgspec
 import strawberry
+from anyio import to_thread
 from strawberry import Parent
 from strawberry.scalars import JSON
 
 from api.fields import Info, by
-from api.proofs import ProvenRow, VerificationRow, keys, newest, verification
+from api.proofs import ProvenRow, VerificationRow, newest, verification
 from api.scalars import Position
 from application.audit import proofs, signing
 from application.audit.proofs import SignedTree
@@ -27,7 +28,8 @@ def _root(tree_: Parent[SignedTree]) -> str:
 
 async def _keys(tree_: Parent[SignedTree], info: Info) -> list[str]:
     """Verifier keys of the log, the one in use first. Do not take them from here to check what comes from here."""
-    return await keys(info.context.view)
+    context = info.context
+    return await to_thread.run_sync(signing.verifiers, context.runtime.store.keys, context.actor.workspace)
 
 
 @strawberry.type(description="The signed state of the whole log of the workspace.")

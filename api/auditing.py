@@ -178,8 +178,8 @@ def consistency(older: str, newer: str | None, key: str | None, output: Path | N
     Each is a file (a checkpoint, or a .tlog-proof, whose event is looked at too), or the size of a tree that was
     signed here; NEWER is the newest checkpoint where it is left out. With --output, a proof of it is written that
     `verify --since OLDER` checks offline."""
-    with open_log(key) as (_, workspace, connection):
-        keys = [Key.parse(vkey)] if vkey else signing.known(connection, workspace.id)
+    with open_log(key) as (database, workspace, connection):
+        keys = [Key.parse(vkey)] if vkey else _known(database, workspace)
         asked = [older, newer] if newer else [older, str(_newest(connection, workspace).size)]
         given = [_given(connection, workspace, one, keys) for one in asked]
         before, after = sorted((checkpoint for checkpoint, _ in given), key=lambda one: one.size)
@@ -192,6 +192,11 @@ def consistency(older: str, newer: str | None, key: str | None, output: Path | N
     console.print(f"Consistent: the tree of {after.size} events extends the tree of {before.size}.")
     if output is not None:
         _give(extension, output)
+
+
+def _known(database: Database, workspace: Workspace) -> list[Key]:
+    with database.keys.connect(Role.PROJECTOR) as keys:
+        return signing.known(keys, workspace.id)
 
 
 def _given(
@@ -286,8 +291,8 @@ def rotate(key: str | None) -> None:
 @_workspace_option
 def show(key: str | None) -> None:
     """Print the verifier keys: the one in use first, then those before it."""
-    with open_log(key, sequence=False) as (_, workspace, connection):
-        known = signing.known(connection, workspace.id)
+    with open_log(key, sequence=False) as (database, workspace, _):
+        known = _known(database, workspace)
     if not known:
         raise KeyRefused("This workspace's log has no key yet: `proteus audit key new` makes one.")
     for one in known:

@@ -66,8 +66,8 @@ def bundle(ticket: str, key: str | None, output: Path | None, with_keys: bool) -
         aside = path.with_name(f"{path.name}.part")
         try:
             with zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as file:
-                # Keys are the application's to read.
-                rows = bundling.write(connection, file, workspace.id, told.ticket.id, with_keys=with_keys)
+                keys = database.keys if with_keys else None
+                rows = bundling.write(connection, file, workspace.id, told.ticket.id, keys=keys)
                 file.writestr("history.jsonl", b"".join(told.history))
                 for n, state in enumerate(told.states, start=1):
                     file.writestr(f"states/{n:05}.json", state)

@@ -28,7 +28,7 @@ from api.runtime import ATTACHMENTS, DATABASE_VARIABLE, attachments_folder, home
 from api.settings import BadSetting
 from application.embedded_postgres import EmbeddedPostgresError
 from application.event_store.attempts import StoreUnavailable
-from application.event_store.database import DatabaseNotUsable
+from application.event_store.database import KEYS_VARIABLE, DatabaseNotUsable
 from application.event_store.streams import EventStore
 from application.workspaces import Workspace
 from domain.errors import Refused
@@ -59,9 +59,10 @@ class Sentences(click.Group):
             raise click.ClickException(str(error)) from None
         except (psycopg.OperationalError, StoreUnavailable, ReadModelsUnavailable) as error:
             first_line = str(error).strip().splitlines()[0]
-            raise click.ClickException(
-                f"PostgreSQL does not answer: {first_line}. Check {DATABASE_VARIABLE}; unset, an embedded one is used."
-            ) from None
+            named = f"{DATABASE_VARIABLE}; unset, an embedded one is used"
+            if os.environ.get(KEYS_VARIABLE):
+                named = f"{DATABASE_VARIABLE} and {KEYS_VARIABLE}"
+            raise click.ClickException(f"PostgreSQL does not answer: {first_line}. Check {named}.") from None
         except OSError as error:
             raise click.ClickException(f"{error.filename or 'The system'}: {error.strerror or error}.") from None
 
@@ -72,6 +73,7 @@ def main() -> None:
     """Proteus, the ticket server.
 
     PROTEUS_DATABASE_URL names its PostgreSQL; where it is unset, one is started in PROTEUS_HOME (.proteus).
+    PROTEUS_KEYS_DATABASE_URL names another for the keys of texts, if they are to lie apart.
     """
 
 

@@ -14,6 +14,7 @@ from api.ids import WrongId
 from api.logs import told
 from application.attachments.contents import StorageFull
 from application.event_store.attempts import StoreOverloaded, StoreUnavailable
+from application.event_store.sealing import KeysUnavailable
 from domain.errors import ErrorCode, Refused
 from projections.reading import BadInput, ReadModelBehind, ReadModelsUnavailable
 
@@ -132,6 +133,12 @@ _KNOWN: tuple[tuple[tuple[type[Exception], ...], Callable[[Exception], Answer]],
     ((RecursionError,), _hidden(BAD_USER_INPUT, "This request is nested too deeply.")),
     ((ReadModelBehind,), _told(UNAVAILABLE, retryAfter=RETRY_SECONDS)),
     ((StoreOverloaded,), _hidden(RATE_LIMITED, "Too many commands wait; try again.", retryAfter=RETRY_SECONDS)),
+    (
+        (KeysUnavailable,),
+        _hidden(
+            UNAVAILABLE, "Keys of texts cannot be had now, so nothing was done; try again.", retryAfter=RETRY_SECONDS
+        ),
+    ),
     (
         (ReadModelsUnavailable, StoreUnavailable, psycopg.OperationalError),
         _hidden(UNAVAILABLE, "The database does not answer now; try again.", retryAfter=RETRY_SECONDS),

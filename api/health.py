@@ -17,12 +17,14 @@ def live() -> dict[str, str]:
 
 @get("/health/ready")
 async def ready(state: State) -> Response[dict[str, Any]]:
-    """The true lag, against the real head of the log; 503 where it is too long or the database is away."""
+    """The true lag, against the real head of the log; 503 where it is too long, or a database is away."""
     runtime: Runtime = state.runtime
     try:
         stand = await status.status(runtime.models)
     except ReadModelsUnavailable:
         return _answer("database unavailable", {})
+    if not runtime.store.has_keys:
+        return _answer("keys unavailable", {})
     behind = status.behind(stand)
     lag = {
         one.name: {

@@ -51,6 +51,7 @@ POOL = Gauge(
     "proteus_pool_connections", "Connections to PostgreSQL; `waiting` are those who want one.", ["pool", "state"]
 )
 DATABASE_UP = Gauge("proteus_database_up", "Whether PostgreSQL said where the read models stand.")
+KEYS_UP = Gauge("proteus_keys_up", "Whether the database of keys answers.")
 HEAD = Gauge("proteus_log_head_position", "Of the last event.")
 POSITION = Gauge("proteus_projection_position", "Of the last event that the read model knows.", ["projection"])
 LAG_EVENTS = Gauge("proteus_projection_lag_events", "Events between the read model and the head.", ["projection"])
@@ -113,7 +114,13 @@ async def _look(runtime: "Runtime") -> None:
     COMMAND_THREADS.labels("busy").set(threads.borrowed_tokens)
     COMMAND_THREADS.labels("limit").set(threads.total_tokens)
     COMMAND_THREADS.labels("waiting").set(threads.tasks_waiting)
-    for pool, stats in (("read", runtime.models.pool_stats()), ("write", runtime.store.pool_stats())):
+    KEYS_UP.set(runtime.store.has_keys)
+    pools = {
+        "read": runtime.models.pool_stats(),
+        "write": runtime.store.pool_stats(),
+        "keys": runtime.store.keys.get_stats(),
+    }
+    for pool, stats in pools.items():
         for state, name in (("open", "pool_size"), ("idle", "pool_available"), ("waiting", "requests_waiting")):
             POOL.labels(pool, state).set(stats.get(name, 0))
     for gauge in _OF_PROJECTIONS:

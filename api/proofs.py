@@ -5,7 +5,7 @@ from datetime import datetime
 
 import msgspec
 
-from application.audit import proofs, signing, tree
+from application.audit import proofs, tree
 from application.audit.proofs import LeafRow, SignedTree
 from projections.reading import ReadModels, View
 
@@ -84,13 +84,6 @@ async def proven(view: View, positions: Sequence[int]) -> dict[int, ProvenRow]:
         leaf.position: ProvenRow(leaf, tree.roots(path, kept), checkpoint)
         for leaf, path in zip(held, paths, strict=True)
     }
-
-
-async def keys(view: View) -> list[str]:
-    rows = await view.fetch(
-        "select public from audit_key where workspace = %(workspace)s order by retired_at desc nulls first"
-    )
-    return [signing.verifier(view.actor.workspace, public).vkey for (public,) in rows]
 
 
 async def verification(view: View) -> VerificationRow | None:

@@ -8,7 +8,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Self
 
-import psycopg
 from anyio import CapacityLimiter
 
 from api import limits
@@ -18,7 +17,16 @@ from api.settings import BadSetting, number
 from application.attachments.contents import BYTES_LIMIT, Contents
 from application.audit import sequencing
 from application.embedded_postgres import EmbeddedPostgres, default_root
-from application.event_store.database import SCHEMA_VERSION, Database, DatabaseNotUsable, Role
+from application.event_store.database import (
+    KEYS_VARIABLE,
+    SCHEMA_VERSION,
+    VARIABLE,
+    Database,
+    DatabaseNotUsable,
+    Place,
+    Role,
+    Stand,
+)
 from application.event_store.streams import EventStore
 from application.privacy.reads import ReadLog
 from application.webhook_networks import Network, Networks, networks
@@ -27,7 +35,7 @@ from projections.live import Feed
 from projections.reading import ReadModels
 from projections.registry import NAMES, TICKET_READ_MODELS, install
 
-DATABASE_VARIABLE = "PROTEUS_DATABASE_URL"
+DATABASE_VARIABLE = VARIABLE
 HOME_VARIABLE = "PROTEUS_HOME"
 PUBLIC_URL_VARIABLE = "PROTEUS_PUBLIC_URL"
 ATTACHMENTS_VARIABLE = "PROTEUS_ATTACHMENTS"
@@ -113,17 +121,24 @@ def _networks(variable: str) -> tuple[Network, ...]:
         raise BadSetting(f"{variable} names networks, as in 10.1.0.0/16,fd00::/8; it is {text!r}.") from None
 
 
+def named_database() -> Database | None:
+    """That of PROTEUS_DATABASE_URL, with its keys where PROTEUS_KEYS_DATABASE_URL says. Raises DatabaseNotUsable."""
+    url, keys = os.environ.get(DATABASE_VARIABLE), os.environ.get(KEYS_VARIABLE) or None
+    if not url and keys:
+        raise DatabaseNotUsable(f"{KEYS_VARIABLE} is set: set {DATABASE_VARIABLE}, too.")
+    return Database(url, keys_url=keys) if url else None
+
+
 @contextmanager
 def open_database(folder: Path, *, embedded: bool = False) -> Generator[Database]:
     """The database that PROTEUS_DATABASE_URL names, or else (or always) the embedded one of this folder, migrated.
 
     Raises DatabaseNotUsable, EmbeddedPostgresError, psycopg.OperationalError.
     """
-    url = os.environ.get(DATABASE_VARIABLE)
-    if url and not embedded:
-        database = Database(url)
-        check_schema(database)
-        yield database
+    named = None if embedded else named_database()
+    if named is not None:
+        check_schema(named)
+        yield named
         return
     place = _enterable(folder)
     place.mkdir(parents=True, exist_ok=True)
@@ -136,23 +151,30 @@ def open_database(folder: Path, *, embedded: bool = False) -> Generator[Database
 
 def check_schema(database: Database) -> None:
     """Raises DatabaseNotUsable where `proteus migrate` has something to do, psycopg.OperationalError."""
-    database.check_login()
-    version, followed = _migrated_to(database) if database.has_roles() else (None, set[str]())
-    if version is not None and version > SCHEMA_VERSION:
+    stand, keys = _migrated(database), _migrated(database.keys)
+    if not _followed(database).issuperset((*NAMES, sequencing.NAME)):
+        raise _not_ready(database)
+    database.check_pair(stand, keys)
+
+
+def _migrated(place: Place) -> Stand:
+    """Raises DatabaseNotUsable, psycopg.OperationalError."""
+    stand = place.stand()
+    if stand is not None and stand.version > SCHEMA_VERSION:
         raise DatabaseNotUsable("The database was migrated by a newer Proteus. Run that one.")
-    if version != SCHEMA_VERSION or not followed.issuperset((*NAMES, sequencing.NAME)):
-        raise DatabaseNotUsable(f"The database of {DATABASE_VARIABLE} is not ready. Run `proteus migrate` first.")
+    if stand is None or stand.version != SCHEMA_VERSION:
+        raise _not_ready(place)
+    return stand
 
 
-def _migrated_to(database: Database) -> tuple[int | None, set[str]]:
-    """The version of the schema, None where there is none, and the read models that it has."""
+def _not_ready(place: Place) -> DatabaseNotUsable:
+    return DatabaseNotUsable(f"The database of {place.variable} is not ready. Run `proteus migrate` first.")
+
+
+def _followed(database: Database) -> set[str]:
+    """The read models that it has."""
     with database.connect(Role.READER) as connection:
-        try:
-            found = connection.execute("select max(version) from schema_version").fetchone()
-            followed = {name for (name,) in connection.execute("select name from tracking").fetchall()}
-        except (psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege):
-            return None, set()
-    return (found[0] if found else None), followed
+        return {name for (name,) in connection.execute("select name from tracking").fetchall()}
 
 
 def _enterable(folder: Path) -> Path:

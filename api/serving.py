@@ -43,7 +43,7 @@ from application import people, tokens
 from application.attachments.sweeping import Sweeper
 from application.audit.scrubbing import Scrubber
 from application.audit.sequencing import Pace, Sequencer
-from application.event_store.database import Database, Role
+from application.event_store.database import KEYS_VARIABLE, Database, Role
 from application.event_store.streams import EventStore
 from application.handling import Context, state_in
 from application.privacy import reads
@@ -71,6 +71,7 @@ console = Console(stderr=True, highlight=False)
 def serve(database: Database, host: str, port: int, attachments: Path, *, follow: bool) -> None:
     """Until SIGTERM or Ctrl-C. `attachments`: where the contents of files lie."""
     os.environ[DATABASE_VARIABLE] = database.url
+    os.environ[KEYS_VARIABLE] = database.keys_url or ""
     os.environ[ATTACHMENTS_VARIABLE] = str(attachments)
     os.environ.setdefault(PUBLIC_URL_VARIABLE, address(host, port))
     multiprocessing.set_start_method("spawn", force=True)  # a fork would share our connections and the database's lock

@@ -17,7 +17,7 @@ from uuid import UUID
 
 import msgspec
 
-from application.event_store.database import Connection, Database, Role
+from application.event_store.database import Connection, Database, Place, Role
 from application.event_store.master_keys import MasterKeys, commitment
 from application.handling import now
 from application.workspaces import Workspace
@@ -114,7 +114,8 @@ def export_workspace(database: Database, workspace: Workspace, path: Path, progr
             end = End(end=True, lines=lines, sha256=whole.hexdigest(), log=log.hexdigest())
             file.write(msgspec.json.encode(end) + b"\n")
         with _written(keys_of(path)) as file:
-            _write_keys(connection, workspace.id, file)
+            # After the events: a key is there before what it seals.
+            _write_keys(database, workspace.id, file)
     progress(header.events, header.events)
     return Transferred(workspace=workspace, events=header.events, log=log.hexdigest())
 
@@ -138,10 +139,10 @@ def keys_of(path: Path) -> Path:
 
 
 @contextmanager
-def _snapshot(database: Database, workspace: UUID) -> Generator[Connection]:
+def _snapshot(place: Place, workspace: UUID) -> Generator[Connection]:
     """What the workspace holds at one moment, however long it takes to read it."""
     patient = {"idle_in_transaction_session_timeout": "0"}
-    with database.connect(Role.APP, **patient) as connection, connection.transaction():
+    with place.connect(Role.APP, **patient) as connection, connection.transaction():
         connection.execute("set transaction isolation level repeatable read, read only")
         connection.execute("select set_config('proteus.workspace', %s, true)", (str(workspace),))
         yield connection
@@ -176,9 +177,9 @@ def _lines(connection: Connection, query: LiteralString, workspace: UUID) -> Ite
             yield cast(str, line).encode() + b"\n"
 
 
-def _write_keys(connection: Connection, workspace: UUID, file: IO[bytes]) -> None:
+def _write_keys(database: Database, workspace: UUID, file: IO[bytes]) -> None:
     file.write(msgspec.json.encode({"format": KEYS_FORMAT, "version": VERSION, "workspace": workspace}) + b"\n")
-    with connection.cursor(name="keys") as cursor:
+    with _snapshot(database.keys, workspace) as connection, connection.cursor(name="keys") as cursor:
         cursor.execute(
             "select subject, key, commitment from subject_key where workspace = %s order by subject", (workspace,)
         )
@@ -224,8 +225,7 @@ def import_workspace(database: Database, path: Path, progress: Progress, key: st
         _must_be_free(connection, header)
         workspace = _begin(database, connection, header, key)
         connection.execute("select set_config('proteus.workspace', %s, false)", (str(workspace.id),))
-        for start in range(0, len(keys), CHUNK):
-            connection.execute(_KEYS, _columns(workspace.id, keys[start : start + CHUNK]))
+        _record_keys(database, workspace.id, keys)
         done = _recorded(connection, workspace.id)
         chunk: list[dict[str, Any]] = []
         seen = 0
@@ -246,6 +246,13 @@ def import_workspace(database: Database, path: Path, progress: Progress, key: st
         connection.execute(_NUMBERS, (workspace.id, header.numbers))
     progress(header.events, header.events)
     return Transferred(workspace=workspace, events=header.events, log=end.log)
+
+
+def _record_keys(database: Database, workspace: UUID, keys: Sequence["_Key"]) -> None:
+    with database.keys.connect(Role.OWNER) as connection:
+        connection.execute("select set_config('proteus.workspace', %s, false)", (str(workspace),))
+        for start in range(0, len(keys), CHUNK):
+            connection.execute(_KEYS, _columns(workspace, keys[start : start + CHUNK]))
 
 
 def arrived(database: Database, workspace: Workspace) -> None:

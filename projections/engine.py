@@ -126,7 +126,7 @@ class Session:
         self._projections = projections
         self._connection = database.connect(Role.PROJECTOR, synchronous_commit="off", statement_timeout="60s")
         self._reading = database.connect(Role.PROJECTOR, statement_timeout="60s")
-        self._keys = database.pool(Role.PROJECTOR, 1)
+        self._keys = database.keys.pool(Role.PROJECTOR, 1)
         self._reader = LogReader(self._reading)
         self._states = States(self._reader, EnvelopeMapper(Sealer(Keyring(self._keys))))
         self._leadership = Leadership(database, self._connection)

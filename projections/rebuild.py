@@ -115,11 +115,11 @@ class _Rebuild:
     def __init__(self, database: Database, projections: Sequence[Projection]) -> None:
         self._live = database.schema
         self.left = list(projections)
-        path = ",".join([*map(self._shadow, projections), database.schema, database.keys_schema])
+        path = ",".join([*map(self._shadow, projections), database.schema])
         self._owner = database.connect(Role.OWNER, search_path=path, maintenance_work_mem=INDEX_MEMORY)
         self._writing = database.connect(Role.PROJECTOR, search_path=path, synchronous_commit="off")
         self._reading = database.connect(Role.PROJECTOR, search_path=path)
-        self._keys = database.pool(Role.PROJECTOR, 1)
+        self._keys = database.keys.pool(Role.PROJECTOR, 1)
         self._writer = ThreadPoolExecutor(1, "proteus-rebuild")
         self._reader = LogReader(self._reading)
         self._states = States(self._reader, EnvelopeMapper(Sealer(Keyring(self._keys))))

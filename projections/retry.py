@@ -92,7 +92,7 @@ def retry(database: Database, projections: Sequence[Projection], streams: Sequen
     known = {projection.name: projection for projection in projections}
     with (
         database.connect(Role.PROJECTOR, statement_timeout="60s") as connection,
-        database.pool(Role.PROJECTOR, 1) as keys,
+        database.keys.pool(Role.PROJECTOR, 1) as keys,
     ):
         mapper = EnvelopeMapper(Sealer(Keyring(keys)))
         retried: list[Retried] = []

@@ -14,7 +14,7 @@ from hypothesis import settings
 from psycopg import sql
 
 from application.embedded_postgres import EmbeddedPostgres
-from application.event_store.database import Database
+from application.event_store.database import Database, Role
 from application.event_store.streams import EventStore, WorkspaceStore
 from application.workspaces import Workspace, create_workspace
 from projections.registry import install
@@ -71,9 +71,24 @@ def fresh_database(postgres: EmbeddedPostgres) -> Iterator[Database]:
         connection.execute(drop.format(sql.Identifier(name)))
 
 
+@contextmanager
+def keys_apart(postgres: EmbeddedPostgres) -> Iterator[Database]:
+    """One whose keys lie in a database of their own."""
+    with fresh_database(postgres) as log, fresh_database(postgres) as keys:
+        for database, schema in ((log, log.keys.schema), (keys, keys.schema)):
+            with database.connect(Role.OWNER, client_min_messages="warning") as connection:
+                connection.execute(sql.SQL("drop schema {} cascade").format(sql.Identifier(schema)))
+        yield Database(log.url, keys_url=keys.url)
+
+
+KEYS = pytest.mark.parametrize("database", ["together", "apart"], indirect=True)
+"""Of tests, that they hold wherever keys lie."""
+
+
 @pytest.fixture
-def database(postgres: EmbeddedPostgres) -> Iterator[Database]:
-    with fresh_database(postgres) as database:
+def database(postgres: EmbeddedPostgres, request: pytest.FixtureRequest) -> Iterator[Database]:
+    one = keys_apart if getattr(request, "param", None) == "apart" else fresh_database
+    with one(postgres) as database:
         yield database
 
 

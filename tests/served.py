@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from api.runtime import DATABASE_VARIABLE, HOME_VARIABLE
-from application.event_store.database import Database
+from application.event_store.database import KEYS_VARIABLE, Database
 
 START_SECONDS = 120
 STOP_SECONDS = 30
@@ -27,6 +27,7 @@ class Served:
         self._environment = {
             **os.environ,
             DATABASE_VARIABLE: database.url,
+            KEYS_VARIABLE: database.keys_url or "",
             HOME_VARIABLE: str(home),
             **(environment or {}),
         }

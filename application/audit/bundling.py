@@ -11,7 +11,7 @@ from importlib.resources import files
 from uuid import UUID
 
 from application.audit import leaves, proofs
-from application.event_store.database import Connection
+from application.event_store.database import Connection, Place, Role
 from application.event_store.envelope import POSITION, VERSION, WORKSPACE, Row
 from application.event_store.master_keys import MasterKeys
 
@@ -24,9 +24,10 @@ def write(
     workspace: UUID,
     stream: UUID,
     *,
-    with_keys: bool = True,
+    keys: Place | None,
 ) -> list[Row]:
-    """The events of a stream, each with its stored bytes and its proof. Raises NoProof where one has none yet."""
+    """The events of a stream, each with its stored bytes and its proof; and where `keys` says where these lie, those
+    that open the texts. Raises NoProof where one has none yet."""
     rows = connection.execute(
         "select * from event where workspace = %s and stream = %s order by version", (workspace, stream), binary=True
     ).fetchall()
@@ -39,18 +40,20 @@ def write(
     assert newest is not None, "an event was proven"
     bundle.writestr("checkpoint", newest.note)
     bundle.writestr("verifying.py", (files("application.audit") / "verifying.py").read_bytes())
-    if with_keys:
-        bundle.writestr("keys.json", json.dumps(_keys(connection, rows), indent=1))
+    if keys is not None:
+        bundle.writestr("keys.json", json.dumps(_keys(keys, rows), indent=1))
     return rows
 
 
-def _keys(connection: Connection, rows: Sequence[Row]) -> dict[str, str]:
+def _keys(place: Place, rows: Sequence[Row]) -> dict[str, str]:
     """Of the subjects that the rows name, by their ids in hexadecimal; those that were erased are not there, nor are
     the keys of who acted: where they sat is not the ticket's history, and their keys open what is theirs elsewhere."""
     subjects = sorted({subject for row in rows for subject in leaves.subjects(row, of_source=False)})
-    found = connection.execute(
-        "select subject, key from subject_key where workspace = %s and subject = any(%s) and key is not null",
-        (rows[0][WORKSPACE], [subject for _, subject in subjects]),
-    ).fetchall()
     master, workspace = MasterKeys.configured(), rows[0][WORKSPACE]
+    with place.connect(Role.READER) as connection:
+        connection.execute("select set_config('proteus.workspace', %s, false)", (str(workspace),))
+        found = connection.execute(
+            "select subject, key from subject_key where workspace = %s and subject = any(%s) and key is not null",
+            (workspace, [subject for _, subject in subjects]),
+        ).fetchall()
     return {subject.hex: base64.b64encode(master.unwrap(key, workspace, subject)).decode() for subject, key in found}

@@ -118,12 +118,12 @@ def subjects(row: Row, *, of_source: bool = True) -> set[Subject]:
     return {(row[WORKSPACE], subject) for subject in named}
 
 
-def commitments(connection: Connection, wanted: Iterable[Subject]) -> dict[Subject, str]:
-    """Of the keys that are, or were, there; as the projector."""
+def commitments(keys: Connection, wanted: Iterable[Subject]) -> dict[Subject, str]:
+    """Of the keys that are, or were, there; asked as the projector where they lie."""
     asked = list(wanted)
     if not asked:
         return {}
-    rows = connection.execute(
+    rows = keys.execute(
         "select k.workspace, k.subject, encode(k.commitment, 'hex')"
         "  from unnest(%s::uuid[], %s::uuid[]) w (workspace, subject)"
         "  join subject_key k on k.workspace = w.workspace and k.subject = w.subject"

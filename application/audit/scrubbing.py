@@ -59,12 +59,16 @@ def scrub(
 ) -> Scrubbed | None:
     """Of one workspace, as far as its log has come; the result is kept, too. None where `go_on` said to stop.
     Raises psycopg.Error."""
-    with database.connect(Role.PROJECTOR, statement_timeout="0") as connection:
+    with (
+        database.connect(Role.PROJECTOR, statement_timeout="0") as connection,
+        database.keys.connect(Role.PROJECTOR, statement_timeout="0") as keys,
+    ):
         # In this order: a tree that is signed meanwhile is not looked at, an event that comes meanwhile no stranger.
         signed = [SignedTree(*row) for row in connection.execute(f"{CHECKPOINTS} order by size", (workspace,))]
         passed, size = connection.execute(_STAND, (workspace,)).fetchone() or (0, 0)
         stranger = _stranger(connection, workspace, passed)
-        scrubbing = _Scrubbing(connection, workspace, size, signed, before=stranger.position if stranger else None)
+        before = stranger.position if stranger else None
+        scrubbing = _Scrubbing(connection, keys, workspace, size, signed, before=before)
         for done in scrubbing.run():
             progress(done, size)
             if not go_on():
@@ -91,11 +95,18 @@ class _Scrubbing:
     """One pass over the leaves. It ends at the first that differs, or `before` a position where something else does."""
 
     def __init__(
-        self, connection: Connection, workspace: UUID, size: int, signed: Sequence[SignedTree], before: int | None
+        self,
+        connection: Connection,
+        keys: Connection,
+        workspace: UUID,
+        size: int,
+        signed: Sequence[SignedTree],
+        before: int | None,
     ) -> None:
-        self._connection, self._workspace, self._size, self._before = connection, workspace, size, before
+        self._connection, self._keys = connection, keys
+        self._workspace, self._size, self._before = workspace, size, before
         self._signed = deque(signed)
-        self._keys = signing.known(connection, workspace)
+        self._signers = signing.known(keys, workspace)
         self._edge = Edge()
         self._agreed: tuple[int, int] | None = None
         """Index and position of the first leaf that no checkpoint has confirmed."""
@@ -124,7 +135,7 @@ class _Scrubbing:
         nodes = self._nodes(past)
         events = [row[4:] for row in rows]
         subjects = {subject for event in events if event[0] is not None for subject in leaves.subjects(event)}
-        known = leaves.commitments(self._connection, subjects)
+        known = leaves.commitments(self._keys, subjects)
         for row, event in zip(rows, events, strict=True):
             says = self._differs(row, event, known, nodes)
             if says is not None:
@@ -178,7 +189,7 @@ class _Scrubbing:
         """By one of the workspace's keys, and of this tree."""
         try:
             note = Checkpoint.parse(signed.note)
-            by = [key for key in self._keys if note.signed_by(key) is not None]
+            by = [key for key in self._signers if note.signed_by(key) is not None]
         except NotProven:
             return False
         return bool(by) and (note.size, note.root, note.origin) == (signed.size, signed.root, by[0].name)

@@ -10,7 +10,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import LiteralString, Self
 from uuid import UUID
 
@@ -123,10 +123,11 @@ class _Writes:
 
 
 class Session:
-    """A connection to write and lead by and one to read by, from connecting to losing one of them."""
+    """A connection to write and lead by, one to read by and one to the keys, from connecting to losing one of them."""
 
     def __init__(self, database: Database, pace: Pace) -> None:
         self._pace = pace
+        self._keys = database.keys.connect(Role.PROJECTOR, statement_timeout="60s")
         self._connection = database.connect(Role.PROJECTOR, statement_timeout="60s")
         self._reading = database.connect(Role.PROJECTOR, statement_timeout="60s")
         self._reader = LogReader(self._reading)
@@ -140,6 +141,7 @@ class Session:
 
     def __exit__(self, *_: object) -> None:
         self._reading.close()
+        self._keys.close()
         self._leadership.close()
 
     def acquire(self) -> None:
@@ -202,9 +204,9 @@ class Session:
         """A transaction in which the sequencer moves, and what is due is signed. Raises Deposed."""
         writes = _Writes()
         try:
-            with self._connection.transaction():
+            with ExitStack() as held, self._connection.transaction():
                 yield writes
-                self._sign(writes)
+                self._sign(writes, held)
                 writes.write(self._connection)
                 self._leadership.advance([NAME], to)
         except BaseException:
@@ -218,7 +220,7 @@ class Session:
 
     def _append(self, rows: Sequence[Row], writes: _Writes) -> None:
         wanted = {subject for row in rows for subject in leaves.subjects(row)}
-        known = leaves.commitments(self._connection, wanted)
+        known = leaves.commitments(self._keys, wanted)
         due = time.monotonic() + self._pace.seconds
         for row in rows:
             workspace, position = row[WORKSPACE], row[POSITION]
@@ -235,16 +237,20 @@ class Session:
         now = time.monotonic()
         return any(due <= now for due in self._due.values())
 
-    def _sign(self, writes: _Writes) -> None:
+    def _sign(self, writes: _Writes, held: ExitStack) -> None:
+        """`held`: until what was signed is written."""
         now = time.monotonic()
-        for workspace, due in self._due.items():
-            log_ = self._log(workspace)
-            size = log_.edge.size
-            if due > now and size - log_.signed < self._pace.events:
-                continue
-            root = log_.edge.root()
-            note = signing.checkpoint(size, root, signing.in_use(self._connection, workspace))
-            writes.checkpoints.append((workspace, size, root, note))
+        logs = {workspace: self._log(workspace) for workspace in self._due}
+        due = [
+            workspace
+            for workspace, log_ in logs.items()
+            if self._due[workspace] <= now or log_.edge.size - log_.signed >= self._pace.events
+        ]
+        signers = held.enter_context(signing.in_use(self._keys, due)) if due else {}
+        for workspace, signer in signers.items():
+            log_ = logs[workspace]
+            size, root = log_.edge.size, log_.edge.root()
+            writes.checkpoints.append((workspace, size, root, signing.checkpoint(size, root, signer)))
             log_.signed = size
 
     def _log(self, workspace: UUID) -> _Log:

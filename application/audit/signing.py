@@ -1,11 +1,15 @@
 """The keys of the logs: Ed25519, one in use per workspace. Checkpoints are signed notes of C2SP."""
 
 import base64
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from psycopg_pool import ConnectionPool
 
 from application.audit.verifying import ED25519, Key
+from application.event_store.attempts import on_connection
 from application.event_store.database import Connection, Database, Role
 
 
@@ -40,31 +44,49 @@ def checkpoint(size: int, root: bytes, *signers: Signer) -> str:
     return "\n".join([text, "".join(signer.line(text) for signer in signers)])
 
 
-def in_use(connection: Connection, workspace: UUID) -> Signer:
-    """Made where there is none; as the projector, in the transaction that signs: no key is retired before its end."""
-    return _found(connection, workspace) or _made(connection, workspace) or in_use(connection, workspace)
+@contextmanager
+def in_use(keys: Connection, workspaces: Sequence[UUID]) -> Generator[dict[UUID, Signer]]:
+    """Of these workspaces, made where there is none; as the projector, where keys lie. None is retired before the end,
+    which has to come after that of the transaction that signs."""
+    with keys.transaction():
+        rows = keys.execute(
+            "select workspace, private from audit_key where workspace = any(%s) and retired_at is null for share",
+            (list(workspaces),),
+        ).fetchall()
+        signers = {workspace: Signer(workspace, private) for workspace, private in rows}
+        if len(signers) == len(workspaces):
+            yield signers
+            return
+    for workspace in set(workspaces) - signers.keys():
+        _made(keys, workspace)  # for good, before anything is signed with it
+    with in_use(keys, workspaces) as signers:
+        yield signers
 
 
-def _found(connection: Connection, workspace: UUID) -> Signer | None:
-    row = connection.execute(
-        "select private from audit_key where workspace = %s and retired_at is null for share", (workspace,)
-    ).fetchone()
-    return None if row is None else Signer(workspace, row[0])
-
-
-def _made(connection: Connection, workspace: UUID) -> Signer | None:
-    """None where somebody else was faster."""
+def _made(keys: Connection, workspace: UUID) -> Signer | None:
+    """None where there is one."""
     private = Ed25519PrivateKey.generate()
-    made = connection.execute(
+    made = keys.execute(
         "insert into audit_key (workspace, public, private) values (%s, %s, %s) on conflict do nothing",
         (workspace, private.public_key().public_bytes_raw(), private.private_bytes_raw()),
     ).rowcount
     return Signer(workspace, private.private_bytes_raw()) if made else None
 
 
-def known(connection: Connection, workspace: UUID) -> list[Key]:
-    """The key in use, then those before it."""
-    rows = connection.execute(
+def verifiers(pool: ConnectionPool[Connection], workspace: UUID) -> list[str]:
+    """The verifier keys that `known` tells, by the application's pool. Raises StoreUnavailable."""
+
+    def ask(keys: Connection) -> list[Key]:
+        with keys.transaction():
+            keys.execute("select set_config('proteus.workspace', %s, true)", (str(workspace),))
+            return known(keys, workspace)
+
+    return [key.vkey for key in on_connection(pool, ask)]
+
+
+def known(keys: Connection, workspace: UUID) -> list[Key]:
+    """The key in use, then those before it; asked where keys lie."""
+    rows = keys.execute(
         "select public from audit_key where workspace = %s order by retired_at desc nulls first", (workspace,)
     ).fetchall()
     return [verifier(workspace, public) for (public,) in rows]
@@ -72,8 +94,8 @@ def known(connection: Connection, workspace: UUID) -> list[Key]:
 
 def new(database: Database, workspace: UUID) -> Key:
     """The workspace's first key. Raises KeyRefused, psycopg.Error."""
-    with database.connect(Role.PROJECTOR) as connection:
-        signer = None if _found(connection, workspace) else _made(connection, workspace)
+    with database.keys.connect(Role.PROJECTOR) as keys:
+        signer = _made(keys, workspace)
     if signer is None:
         raise KeyRefused("This workspace's log has a key: `proteus audit key rotate` puts another in its place.")
     return signer.key
@@ -82,25 +104,30 @@ def new(database: Database, workspace: UUID) -> Key:
 def rotate(database: Database, workspace: UUID) -> Key:
     """Another key, which signs from now on. The newest checkpoint is signed by both, so that whoever trusts the old key
     can learn of the new one; then the old private key is forgotten. Raises KeyRefused, psycopg.Error."""
-    with database.connect(Role.PROJECTOR) as connection, connection.transaction():
+    with (
+        database.connect(Role.PROJECTOR) as connection,
+        database.keys.connect(Role.PROJECTOR) as keys,
+        keys.transaction(),
+    ):
         # Held until the end: nobody signs with the old key meanwhile.
-        row = connection.execute(
+        row = keys.execute(
             "select private from audit_key where workspace = %s and retired_at is null for update", (workspace,)
         ).fetchone()
         if row is None:
             raise KeyRefused("This workspace's log has no key yet: `proteus audit key new` makes one.")
         old = Signer(workspace, row[0])
-        connection.execute(
+        keys.execute(
             "update audit_key set private = null, retired_at = clock_timestamp()"
             " where workspace = %s and retired_at is null",
             (workspace,),
         )
-        made = _made(connection, workspace)
+        made = _made(keys, workspace)
         assert made is not None, "the row is locked"
         last = connection.execute(
             "select size, root from audit_checkpoint where workspace = %s order by size desc limit 1", (workspace,)
         ).fetchone()
         if last is not None:
+            # Before the new key is kept: where that fails, this has a signature too many, and the old one counts.
             connection.execute(
                 "update audit_checkpoint set note = %s where workspace = %s and size = %s",
                 (checkpoint(last[0], last[1], old, made), workspace, last[0]),

@@ -1,12 +1,15 @@
 """One shard is one Postgres schema. Who connects: one login, which takes a role without login for each kind of work."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.resources import files
 from typing import Any, LiteralString
+from uuid import UUID, uuid4
 
+import msgspec
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
@@ -17,6 +20,9 @@ Connection = psycopg.Connection[TupleRow]
 
 MINIMUM_SERVER = 160000
 SCHEMA_VERSION = 1
+VARIABLE = "PROTEUS_DATABASE_URL"
+KEYS_VARIABLE = "PROTEUS_KEYS_DATABASE_URL"
+"""Names the database that holds the keys, where they have one of their own."""
 
 
 class Role(StrEnum):
@@ -36,26 +42,34 @@ class DatabaseNotUsable(Exception):
     """The database is not what Proteus needs; the message says what to do."""
 
 
+class Stand(msgspec.Struct, frozen=True):
+    """What a schema was migrated to. `keys`: which keys go with it, an id that is made with them."""
+
+    version: int
+    keys: UUID
+
+
 @dataclass(frozen=True)
-class Database:
-    """Where a shard lives. `url`: a libpq URL or key=value string of a login that is a member of the four roles."""
+class Place:
+    """A schema of a database. `url`: a libpq URL or key=value string of a login that is a member of the four roles."""
 
     url: str
     schema: str = "proteus"
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[a-z][a-z0-9_]{0,40}", self.schema):
+        if not re.fullmatch(r"[a-z][a-z0-9_]{0,45}", self.schema):
             raise DatabaseNotUsable(f"{self.schema!r} is not a schema name: a-z, 0-9 and _, at most 41.")
 
     @property
-    def keys_schema(self) -> str:
-        return f"{self.schema}_keys"
+    def variable(self) -> str:
+        """Which names it."""
+        return VARIABLE
 
     def conninfo(self, role: Role, **settings: str) -> str:
         """Seconds-long limits keep a dead client from holding the append lock, which readers wait behind."""
         given = {
             "role": role.value,
-            "search_path": f"{self.schema},{self.keys_schema}",
+            "search_path": self.schema,
             "timezone": "UTC",
             "idle_in_transaction_session_timeout": "15s",
             "client_connection_check_interval": "5s",
@@ -99,64 +113,63 @@ class Database:
             "name": f"proteus-{role.name.lower()}",
         }
 
-    def check_login(self) -> None:
-        """Raises DatabaseNotUsable where the login could see through row-level security, or the server is too old."""
-        with psycopg.connect(self.url, autocommit=True, connect_timeout=10) as connection:
-            row = connection.execute(
-                "select rolsuper or rolbypassrls, rolname, current_setting('server_version_num')::int"
-                "  from pg_roles where rolname = session_user"
-            ).fetchone()
-        assert row is not None
-        if row[0]:
-            raise DatabaseNotUsable(
-                f"PROTEUS_DATABASE_URL logs in as {row[1]!r}, which row-level security does not bind. Make a login"
-                " for Proteus: create role proteus login password '…' createrole;"
-                " create database proteus owner proteus; and name it in PROTEUS_DATABASE_URL."
-            )
-        if row[2] < MINIMUM_SERVER:
-            raise DatabaseNotUsable("Proteus needs PostgreSQL 16 or newer; 18 is what it is tested with.")
-
-    def has_roles(self) -> bool:
-        """Whether the roles are there: without them nobody can even connect as one."""
-        with psycopg.connect(self.url, autocommit=True, connect_timeout=10) as connection:
+    def stand(self) -> Stand | None:
+        """None where nothing was migrated yet. Raises DatabaseNotUsable, psycopg.OperationalError."""
+        with self._login() as connection:
             found = connection.execute("select 1 from pg_roles where rolname = any(%s)", (list(Role),)).fetchall()
-        return len(found) == len(Role)
+            if len(found) < len(Role):
+                return None
+            _run(connection, "set role {}", Role.READER.value)
+            return self._stand(connection)
 
-    def migrate(self, install_read_models: Callable[[Connection], None]) -> bool:
-        """Brings an empty or older schema to this version; safe to run again and at the same time from elsewhere.
-
-        `install_read_models` is called with a connection in the role of the owner. True if anything changed.
-        Raises DatabaseNotUsable.
-        """
-        self.check_login()
-        with psycopg.connect(self.url, connect_timeout=10) as connection:
-            connection.execute("select pg_advisory_xact_lock(hashtext('proteus migrate'))")
-            connection.execute("set local client_min_messages = warning")
-            self._make_roles(connection)
-            _set_role(connection, Role.OWNER)
-            current = self._version(connection)
-            if current is not None and current > SCHEMA_VERSION:
-                raise DatabaseNotUsable(
-                    f"The schema {self.schema} has version {current}, this Proteus knows {SCHEMA_VERSION}."
-                    " Run a newer Proteus."
-                )
-            if current is None:
-                self._create(connection)
-            for schema, source in ((self.keys_schema, "audit_keys.sql"), (self.schema, "audit.sql")):
-                _run(connection, "set local search_path to {}", schema)
-                connection.execute(sql_text(source))
-            _run(connection, "set local search_path to {}, {}", self.schema, self.keys_schema)
-            install_read_models(connection)
-        return current is None
-
-    def _version(self, connection: Connection) -> int | None:
-        row = connection.execute("select to_regclass(%s)", (f"{self.schema}.schema_version",)).fetchone()
-        if row is None or row[0] is None:
-            return None
-        found = connection.execute(
-            sql.SQL("select max(version) from {}.schema_version").format(sql.Identifier(self.schema))
+    def _login(self) -> Connection:
+        """In autocommit. Raises DatabaseNotUsable where the login could see through row-level security, or the server
+        is too old."""
+        connection = psycopg.connect(self.url, autocommit=True, connect_timeout=10)
+        row = connection.execute(
+            "select rolsuper or rolbypassrls, rolname, current_setting('server_version_num')::int"
+            "  from pg_roles where rolname = session_user"
         ).fetchone()
-        return None if found is None else found[0]
+        assert row is not None
+        if not row[0] and row[2] >= MINIMUM_SERVER:
+            return connection
+        connection.close()
+        raise DatabaseNotUsable(
+            f"{self.variable} logs in as {row[1]!r}, which row-level security does not bind. Make a login"
+            " for Proteus: create role proteus login password '…' createrole;"
+            f" create database proteus owner proteus; and name it in {self.variable}."
+            if row[0]
+            else "Proteus needs PostgreSQL 16 or newer; 18 is what it is tested with."
+        )
+
+    def _stand(self, connection: Connection) -> Stand | None:
+        table = sql.Identifier(self.schema, "schema_version")
+        try:
+            with connection.transaction():
+                row = connection.execute(sql.SQL("select version, keys from {}").format(table)).fetchone()
+        except (psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege):
+            return None
+        return None if row is None else Stand(*row)
+
+    @contextmanager
+    def _migrating(self) -> Generator[tuple[Connection, Stand | None]]:
+        """A transaction as the owner, alone at it, and where the schema stands. Raises DatabaseNotUsable."""
+        lock = "select pg_advisory_xact_lock(hashtext('proteus migrate'))"
+        with self._login() as connection:
+            with connection.transaction():  # of its own: keys that move here need the roles before all else
+                connection.execute(lock)
+                self._make_roles(connection)
+            with connection.transaction():
+                connection.execute(lock)
+                connection.execute("set local client_min_messages = warning")
+                _run(connection, "set local role {}", Role.OWNER.value)
+                stand = self._stand(connection)
+                if stand is not None and stand.version > SCHEMA_VERSION:
+                    raise DatabaseNotUsable(
+                        f"The schema {self.schema} has version {stand.version}, this Proteus knows {SCHEMA_VERSION}."
+                        " Run a newer Proteus."
+                    )
+                yield connection, stand
 
     def _make_roles(self, connection: Connection) -> None:
         for role in Role:
@@ -168,27 +181,89 @@ class Database:
                 _run(connection, "grant {} to session_user with inherit false, set true", role.value)
         _run(connection, "grant create on database {} to {}", connection.info.dbname, Role.OWNER.value)
 
-    def _create(self, connection: Connection) -> None:
-        for schema, source in ((self.schema, "schema.sql"), (self.keys_schema, "keys.sql")):
-            _run(connection, "create schema {}", schema)
-            for role in (Role.APP, Role.PROJECTOR, Role.READER):
-                _run(connection, "grant usage on schema {} to {}", schema, role.value)
-            _run(connection, "set local search_path to {}", schema)
-            connection.execute(sql_text(source))
-        _run(connection, "create table {}.schema_version (version integer not null)", self.schema)
-        _run(connection, "grant select on {}.schema_version to public", self.schema)
-        connection.execute(
-            sql.SQL("insert into {}.schema_version values (%s)").format(sql.Identifier(self.schema)),
-            (SCHEMA_VERSION,),
-        )
+    def _create(self, connection: Connection, source: str, stand: Stand) -> None:
+        _run(connection, "create schema {}", self.schema)
+        for role in (Role.APP, Role.PROJECTOR, Role.READER):
+            _run(connection, "grant usage on schema {} to {}", self.schema, role.value)
+        self._run_file(connection, source)
+        connection.execute("create table schema_version (version integer not null, keys uuid not null)")
+        connection.execute("grant select on schema_version to public")
+        connection.execute("insert into schema_version values (%s, %s)", (stand.version, stand.keys))
+
+    def _run_file(self, connection: Connection, source: str) -> None:
+        _run(connection, "set local search_path to {}", self.schema)
+        connection.execute(sql_text(source))
+
+
+class _Keys(Place):
+    """In a database of its own."""
+
+    @property
+    def variable(self) -> str:
+        return KEYS_VARIABLE
+
+
+@dataclass(frozen=True)
+class Database(Place):
+    """Where a shard lives. `keys_url`: of the database that holds its keys, where they have one of their own."""
+
+    keys_url: str | None = None
+
+    @property
+    def keys(self) -> Place:
+        """Where its keys lie: in a schema of their own, of this database or of another. Nothing may be asked of the
+        one together with the other."""
+        schema = f"{self.schema}_keys"
+        return Place(self.url, schema) if self.keys_url is None else _Keys(self.keys_url, schema)
+
+    def migrate(self, install_read_models: Callable[[Connection], None]) -> bool:
+        """Brings empty or older schemas to this version; safe to run again and at the same time from elsewhere.
+
+        `install_read_models` is called with a connection in the role of the owner. True if anything changed.
+        Raises DatabaseNotUsable.
+        """
+        with self._migrating() as (_, before):
+            pass
+        with self.keys._migrating() as (connection, keys):
+            if keys is None:
+                if before is not None:  # new ones would open nothing of what there is
+                    raise DatabaseNotUsable(_no_keys(self))
+                keys = Stand(SCHEMA_VERSION, uuid4())
+                self.keys._create(connection, "keys.sql", keys)
+            self.keys._run_file(connection, "audit_keys.sql")
+        with self._migrating() as (connection, stand):
+            if stand is None:
+                self._create(connection, "schema.sql", keys)
+            self.check_pair(stand or keys, keys)
+            self._run_file(connection, "audit.sql")
+            install_read_models(connection)
+        return stand is None
+
+    def check_pair(self, stand: Stand, keys: Stand) -> None:
+        """Raises DatabaseNotUsable where these keys are not those of this database, or lie in it as well."""
+        if stand.keys != keys.keys:
+            raise DatabaseNotUsable(_no_keys(self))
+        if self.keys_url is None:
+            return
+        with self._login() as connection:
+            row = connection.execute("select to_regnamespace(%s) is null", (self.keys.schema,)).fetchone()
+        if row != (True,):
+            raise DatabaseNotUsable(
+                f"The schema {self.keys.schema} is also in the database of {VARIABLE}, although {KEYS_VARIABLE} names"
+                " another for it. The operator's guide tells how keys move."
+            )
+
+
+def _no_keys(database: Database) -> str:
+    place = database.keys
+    return (
+        f"The database of {place.variable} does not hold the keys of what is in that of {VARIABLE} (schema"
+        f" {place.schema}). The operator's guide tells how keys move from one database to another."
+    )
 
 
 def sql_text(name: str) -> bytes:
     return (files("application.event_store") / name).read_bytes()
-
-
-def _set_role(connection: Connection, role: Role) -> None:
-    _run(connection, "set local role {}", role.value)
 
 
 def _run(connection: psycopg.Connection[Any], statement: LiteralString, *names: str) -> None:

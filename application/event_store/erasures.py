@@ -1,6 +1,7 @@
 """Hearing of erasures: whoever keeps keys, or texts that were opened with them, must forget both when a key is deleted.
 
-PostgreSQL tells every connection that listens. Who was not connected meanwhile forgets everything when it is again.
+PostgreSQL tells every connection that listens, where the keys lie. Who was not connected meanwhile forgets everything
+when it is again.
 """
 
 import threading
@@ -8,7 +9,7 @@ from collections.abc import Callable
 
 import psycopg
 
-from application.event_store.database import Connection, Database, Role
+from application.event_store.database import Connection, Place, Role
 
 ERASED = "proteus_erased"
 """A key was deleted, or what was made of the texts that it had sealed."""
@@ -16,10 +17,12 @@ LONGEST_PAUSE = 5.0
 
 
 class Watch:
-    """Calls `forget` in a thread of its own. Closing does not wait for it."""
+    """Calls `forget` in a thread of its own. Closing does not wait for it. `deaf`: where keys lie, nobody answers, so
+    that it would not hear."""
 
-    def __init__(self, database: Database, forget: Callable[[], None]) -> None:
-        self._database, self._forget = database, forget
+    def __init__(self, keys: Place, forget: Callable[[], None]) -> None:
+        self._place, self._forget = keys, forget
+        self.deaf = False
         self._closing = threading.Event()
         threading.Thread(target=self._run, name="proteus-erasures", daemon=True).start()
 
@@ -30,18 +33,20 @@ class Watch:
         pause = 0.1
         while not self._closing.is_set():
             try:
-                with self._database.connect(Role.APP) as connection:
+                with self._place.connect(Role.APP) as connection:
                     connection.execute(f"listen {ERASED}".encode())
                     self._forget()
+                    self.deaf = False
                     pause = 0.1
                     while not self._closing.is_set():
                         for _ in connection.notifies(timeout=0.5, stop_after=1):
                             self._forget()
             except psycopg.Error:
+                self.deaf = True
                 self._closing.wait(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
 
 
-def tell(connection: Connection) -> None:
+def tell(keys: Connection) -> None:
     """Everybody who listens, as soon as the transaction commits."""
-    connection.execute("select pg_notify(%s, '')", (ERASED,))
+    keys.execute("select pg_notify(%s, '')", (ERASED,))

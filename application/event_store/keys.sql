@@ -1,4 +1,4 @@
--- The keys of data subjects, in a schema of their own, so that it can live on a server of its own one day.
+-- The keys of data subjects, in a schema of their own, which may lie in a database of its own.
 -- A null key is an erased subject: what was sealed under it can never be opened, and nothing new is sealed under it.
 create table subject_key (
   workspace  uuid not null,

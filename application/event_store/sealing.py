@@ -7,8 +7,9 @@ import base64
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
+from typing import TypeVar
 from uuid import UUID
 
 import msgspec
@@ -17,7 +18,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from psycopg_pool import ConnectionPool
 
-from application.event_store.attempts import on_connection
+from application.event_store.attempts import StoreUnavailable, on_connection
 from application.event_store.database import Connection
 from application.event_store.master_keys import MasterKeys, commitment
 
@@ -30,6 +31,8 @@ SEALED_PREFIX = "1:"
 _SUBJECT = slice(len(SEALED_PREFIX), len(SEALED_PREFIX) + 32)
 _BOX = len(SEALED_PREFIX) + 33
 
+T = TypeVar("T")
+
 Subject = tuple[UUID, UUID]
 """Workspace, and the person; the workspace itself where the text is about nobody in particular."""
 
@@ -37,6 +40,10 @@ Subject = tuple[UUID, UUID]
 class SealBroken(Exception):
     """A sealed value does not open with its subject's key: it was changed, or moved from another place, or that key
     is not there (which an erased one still is, as null)."""
+
+
+class KeysUnavailable(StoreUnavailable):
+    """Keys that are not in memory cannot be had now: nothing was sealed, opened or written."""
 
 
 def place(stream: UUID, version: int, field: str) -> bytes:
@@ -58,8 +65,9 @@ def subject_of(sealed: str) -> UUID:
 class Keyring:
     """Keys of data subjects, made when first needed, cached. Thread-safe.
 
-    A key lookup is made as the pool's role, with the workspace set for row-level security. Whoever keeps a keyring must
-    hear of erasures, and tell it: `forget`.
+    `pool`: of where the keys lie. A key lookup is made as the pool's role, with the workspace set for row-level
+    security. Whoever keeps a keyring must hear of erasures, and tell it: `forget`. What asks for keys that are not in
+    memory raises KeysUnavailable while that place does not answer.
     """
 
     def __init__(self, pool: ConnectionPool[Connection]) -> None:
@@ -124,8 +132,14 @@ class Keyring:
 
         return {
             subject: None if key is None else self._unwrapped(key, workspace, subject, committed)
-            for subject, (key, committed) in on_connection(self._pool, fetch).items()
+            for subject, (key, committed) in self._ask(fetch).items()
         }
+
+    def _ask(self, work: Callable[[Connection], T]) -> T:
+        try:
+            return on_connection(self._pool, work)
+        except StoreUnavailable as error:
+            raise KeysUnavailable(f"Keys cannot be had: {error}") from None
 
     def _unwrapped(self, stored: bytes, workspace: UUID, subject: UUID, committed: bytes) -> bytes:
         """Raises SealBroken where it is another key than the one that was committed to."""
@@ -150,12 +164,12 @@ class Keyring:
                 )
 
         try:
-            on_connection(self._pool, insert)
+            self._ask(insert)
         except psycopg.Error as error:
             if error.sqlstate != RETIRED:
                 raise
             self._master.read_again()  # another took its place meanwhile
-            on_connection(self._pool, insert)
+            self._ask(insert)
         return self._fetch(workspace, subjects)
 
 

@@ -25,7 +25,7 @@ CACHED_STREAMS = 5_000
 CACHED_WORKSPACES = 1_000
 NUMBER_BLOCK_LIMIT = 64
 TURNS = 4_096
-POOL_SIZE = 8
+POOL_SIZE, KEYS_POOL_SIZE = 8, 4
 
 
 class Append(msgspec.Struct, frozen=True):
@@ -277,13 +277,14 @@ class EventStore:
         self.wakeup = Wakeup(database)
         self._pool = database.pool(Role.APP, POOL_SIZE, statement_timeout="30s", transaction_timeout="60s")
         self._appender = Appender(database, self.wakeup)
-        self.mapper = EnvelopeMapper(Sealer(Keyring(self._pool)))
+        self.keys = database.keys.pool(Role.APP, KEYS_POOL_SIZE, statement_timeout="30s", transaction_timeout="60s")
+        self.mapper = EnvelopeMapper(Sealer(Keyring(self.keys)))
         self._turns = [threading.Lock() for _ in range(TURNS)]
         self._workspaces: LRUCache[UUID, WorkspaceStore] = LRUCache(CACHED_WORKSPACES)
         self._lock = threading.Lock()
         self.forgetting: list[Callable[[], None]] = []
         """What else in this process is to be forgotten when somebody is erased."""
-        self._watch = Watch(database, self.forget)
+        self._watch = Watch(database.keys, self.forget)
 
     def forget(self) -> None:
         """Keys, and whatever was opened with them: somebody was erased."""
@@ -305,6 +306,12 @@ class EventStore:
                 self._workspaces.put(workspace, opened)
                 return opened
 
+    @property
+    def has_keys(self) -> bool:
+        """Whether the database of the keys answers, as far as is known: what needs a key that is not in memory waits,
+        or is refused, while it does not."""
+        return not self._watch.deaf
+
     def pool_stats(self) -> dict[str, int]:
         return self._pool.get_stats()
 
@@ -312,6 +319,7 @@ class EventStore:
         self._watch.close()
         self._appender.close()
         self.wakeup.close()
+        self.keys.close()
         self._pool.close()
 
     def __enter__(self) -> "EventStore":

@@ -7,6 +7,7 @@ What was begun is finished by the same command, after whatever interruption.
 import hashlib
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import LiteralString
 from uuid import UUID, uuid4, uuid5
@@ -18,18 +19,22 @@ from psycopg import sql
 from application import people
 from application.attachments.contents import Contents
 from application.event_store import erasures
-from application.event_store.database import Connection, Database, Role
+from application.event_store.database import Connection, Database, Place, Role
 from application.event_store.streams import EventStore
 from application.handling import Context, now
 from application.privacy import acts
 from application.privacy.acts import Destroyed, Particulars
 from application.workspaces import Workspace, operator, system_person
 from domain.errors import FieldRequired, PersonErased, PersonNotFound, Refused
-from domain.people import ErasePerson, Person
+from domain.people import ErasePerson, Person, SubjectErased
 from domain.text import ERASED, TEXT_LIMIT, prose
 
 LOCK_TIMEOUT = "10s"
 _SEGMENT = re.compile(r"[0-9A-F]{24}")
+
+
+Hashes = tuple[bytes, bytes]
+"""SHA-256 of the act and of the journal's export."""
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,40 +63,44 @@ def begin(database: Database, store: EventStore, contents: Contents, workspace: 
     if not reason:
         raise FieldRequired("reason", "to erase a person")
     person = _person(store, workspace, asked.person)
-    hashes = _begun(database, workspace, asked.person)
-    if hashes is None and person.erased:
-        raise PersonErased(asked.person)
-    if hashes is None:
+    note = _noted(database.keys, workspace, asked.person)
+    if person.erased and (note is None or note.finished):
+        hashes = _recorded(database.keys, store, workspace, asked.person)
+    elif note is not None:
+        hashes = note.hashes
+    else:
         hashes = _draft(asked.folder, _particulars(database, contents, workspace, person, asked, reason))
-    _delete_key(database, workspace, asked.person, hashes)
+    _delete_key(database.keys, workspace, asked.person, hashes)
+    _revoke_tokens(database, workspace, asked.person)
     store.forget()
-    act, journal = (one.hex() for one in hashes)
-    context = Context(
-        actor=operator(workspace.id),
-        channel="system",
-        reason=reason,
-        command_id=uuid5(asked.person, f"erase {act}"),
-    )
-    people.handle(store, context, ErasePerson(person=asked.person, act=act, journal=journal))
+    if not person.erased:
+        act, journal = (one.hex() for one in hashes)
+        context = Context(
+            actor=operator(workspace.id),
+            channel="system",
+            reason=reason,
+            command_id=uuid5(asked.person, f"erase {act}"),
+        )
+        people.handle(store, context, ErasePerson(person=asked.person, act=act, journal=journal))
     return contents.erase(workspace.id, asked.person).files
 
 
 def finish(database: Database, store: EventStore, workspace: Workspace, asked: Asked) -> Finished:
-    """Once the read models were rebuilt. Raises PersonErased where it was finished before, OSError."""
-    with database.connect(Role.OWNER) as connection:
-        erasures.tell(connection)  # what was shown from the old ones is forgotten, too
+    """Once the read models were rebuilt. Raises OSError."""
+    with database.keys.connect(Role.OWNER) as keys:
+        erasures.tell(keys)  # what was shown from the old ones is forgotten, too
     store.forget()
-    undone = clean(database)
-    hashes = _begun(database, workspace, asked.person)
-    assert hashes is not None, "what is finished was begun"
-    written = _issue(asked.folder, hashes)
+    undone = clean(database, database.keys)
+    note = _noted(database.keys, workspace, asked.person)
+    assert note is not None, "what is finished was begun"
+    written = _issue(asked.folder, note.hashes)
     if len(written) < len(_ENDINGS):
         undone.append(
             f"The act and the journal's export, which an earlier attempt wrote, are not in {asked.folder}: take"
             f" {_DRAFT} from the ends of their names where they are"
         )
-    with database.connect(Role.OWNER) as connection:
-        connection.execute(
+    with database.keys.connect(Role.OWNER) as keys:
+        keys.execute(
             "update erasure set finished_at = clock_timestamp() where workspace = %s and subject = %s",
             (workspace.id, asked.person),
         )
@@ -108,18 +117,34 @@ def _person(store: EventStore, workspace: Workspace, person: UUID) -> Person:
     return stream.state
 
 
-def _begun(database: Database, workspace: Workspace, person: UUID) -> tuple[bytes, bytes] | None:
-    """The hashes of what an earlier attempt wrote. Raises PersonErased where it was finished."""
-    with database.connect(Role.OWNER) as connection:
-        row = connection.execute(
-            "select act, journal, finished_at from erasure where workspace = %s and subject = %s",
+class _Note(msgspec.Struct, frozen=True):
+    """Of an earlier attempt, beside the keys. `hashes`: of the act and the journal that it wrote."""
+
+    hashes: Hashes
+    finished: bool
+
+
+def _noted(place: Place, workspace: Workspace, person: UUID) -> _Note | None:
+    with place.connect(Role.OWNER) as keys:
+        row = keys.execute(
+            "select act, journal, finished_at is not null from erasure where workspace = %s and subject = %s",
             (workspace.id, person),
         ).fetchone()
-    if row is None:
-        return None
-    if row[2] is not None:
+    return None if row is None else _Note((row[0], row[1]), row[2])
+
+
+def _recorded(place: Place, store: EventStore, workspace: Workspace, person: UUID) -> Hashes:
+    """Those that the log has of an erasure whose key is there again, since the keys were restored from a backup of
+    before it. Raises PersonErased where the key is gone."""
+    with place.connect(Role.OWNER) as keys:
+        key = keys.execute(
+            "select from subject_key where workspace = %s and subject = %s and key is not null", (workspace.id, person)
+        ).fetchone()
+    if key is None:
         raise PersonErased(person)
-    return row[0], row[1]
+    events = (one.event for one in store.workspace(workspace.id).history(person))
+    erased = next(one for one in events if isinstance(one, SubjectErased))
+    return bytes.fromhex(erased.act), bytes.fromhex(erased.journal)
 
 
 # ---- what is to be kept of it
@@ -163,7 +188,7 @@ _DRAFT = ".part"
 """Of names, until all that it says has been done."""
 
 
-def _draft(folder: Path, one: Particulars) -> tuple[bytes, bytes]:
+def _draft(folder: Path, one: Particulars) -> Hashes:
     """On the disk before anything is deleted. Returns the hashes. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     act, journal = acts.act(one).encode(), acts.journal(one).encode()
@@ -176,7 +201,7 @@ def _draft(folder: Path, one: Particulars) -> tuple[bytes, bytes]:
     return hashlib.sha256(act).digest(), hashlib.sha256(journal).digest()
 
 
-def _issue(folder: Path, hashes: tuple[bytes, bytes]) -> list[Path]:
+def _issue(folder: Path, hashes: Hashes) -> list[Path]:
     """Gives those of these hashes their names, now that what they say is so. Raises OSError."""
     drafts = [
         path
@@ -190,21 +215,26 @@ def _issue(folder: Path, hashes: tuple[bytes, bytes]) -> list[Path]:
 # ---- what goes
 
 
-def _delete_key(database: Database, workspace: Workspace, person: UUID, hashes: tuple[bytes, bytes]) -> None:
-    """Together with their tokens. Whoever has the key in memory is told."""
+def _delete_key(place: Place, workspace: Workspace, person: UUID, hashes: Hashes) -> None:
+    """With a note of it, so that whatever is interrupted afterwards is done again. Whoever has the key in memory is
+    told; its row stays, so that none is made in its place."""
     where = (workspace.id, person)
-    with database.connect(Role.OWNER) as connection, connection.transaction():
-        connection.execute(
+    with place.connect(Role.OWNER) as keys, keys.transaction():
+        keys.execute(
             "insert into erasure (workspace, subject, act, journal) values (%s, %s, %s, %s) on conflict do nothing",
             (*where, *hashes),
         )
-        connection.execute("update subject_key set key = null where workspace = %s and subject = %s", where)
+        keys.execute("update subject_key set key = null where workspace = %s and subject = %s", where)
+        erasures.tell(keys)
+
+
+def _revoke_tokens(database: Database, workspace: Workspace, person: UUID) -> None:
+    with database.connect(Role.OWNER) as connection:
         connection.execute(
             "update token set name = %s, revoked_at = coalesce(revoked_at, clock_timestamp())"
             " where workspace = %s and person = %s",
-            (ERASED, *where),
+            (ERASED, workspace.id, person),
         )
-        erasures.tell(connection)
 
 
 _CLEANED = ("parked", "token", "subject_key")
@@ -212,28 +242,38 @@ _CLEANED = ("parked", "token", "subject_key")
 _SWITCHED: LiteralString = "select pg_logical_emit_message(false, 'proteus', 'erased'), pg_switch_wal()"
 
 
-def clean(database: Database) -> list[str]:
+def clean(*places: Place) -> list[str]:
     """Space that rows have left, and the write-ahead log, still hold what stood there. Tables that a rebuild replaced
-    are gone as files. Returns what this login may not do, and how it may."""
+    are gone as files. Returns what the logins may not do, and how they may."""
     undone: list[str] = []
-    with database.connect(Role.OWNER) as owner, psycopg.connect(database.url, autocommit=True) as login:
-        for connection in (owner, login):
-            connection.add_notice_handler(lambda notice: undone.append(str(notice.message_primary)))
-            connection.execute(f"set lock_timeout = '{LOCK_TIMEOUT}'".encode())
-        # What stands most often in a column stands in the statistics, too, which the owner of the database may vacuum.
-        for connection, table in (*((owner, table) for table in _CLEANED), (login, "pg_statistic")):
+    for place in places:
+        with place.connect(Role.OWNER) as owner:
+            named = "select name from unnest(%s::text[]) name where to_regclass(name) is not null"
+            _vacuum(owner, [name for (name,) in owner.execute(named, (list(_CLEANED),)).fetchall()], undone)
+    for url in dict.fromkeys(place.url for place in places):
+        with psycopg.connect(url, autocommit=True) as login:
+            # What stands most often in a column stands in the statistics, too, which the owner of the database may
+            # vacuum.
+            _vacuum(login, ["pg_statistic"], undone)
             try:
-                connection.execute(sql.SQL("vacuum (full) {}").format(sql.Identifier(table)))
-            except psycopg.errors.LockNotAvailable:
-                undone.append(f"{table} was in use, and was not vacuumed: `vacuum full {table}` does it")
+                _overwrite_wal(login)
+            except psycopg.errors.InsufficientPrivilege:
+                undone.append(
+                    "The write-ahead log was not recycled; it will be in time. To let Proteus do it: grant"
+                    " pg_checkpoint to its login, and execute on pg_switch_wal() and pg_ls_waldir(); see the operator's"
+                    " guide"
+                )
+    return list(dict.fromkeys(undone))
+
+
+def _vacuum(connection: Connection, tables: Sequence[str], undone: list[str]) -> None:
+    connection.add_notice_handler(lambda notice: undone.append(str(notice.message_primary)))
+    connection.execute(f"set lock_timeout = '{LOCK_TIMEOUT}'".encode())
+    for table in tables:
         try:
-            _overwrite_wal(login)
-        except psycopg.errors.InsufficientPrivilege:
-            undone.append(
-                "The write-ahead log was not recycled; it will be in time. To let Proteus do it: grant pg_checkpoint to"
-                " its login, and execute on pg_switch_wal() and pg_ls_waldir(); see the operator's guide"
-            )
-    return undone
+            connection.execute(sql.SQL("vacuum (full) {}").format(sql.Identifier(table)))
+        except psycopg.errors.LockNotAvailable:
+            undone.append(f"{table} was in use, and was not vacuumed: `vacuum full {table}` does it")
 
 
 def _overwrite_wal(connection: Connection) -> None:

@@ -15,7 +15,7 @@ def rotate(database: Database, path: Path) -> tuple[int, list[str]]:
     """How many keys were wrapped, and what could not be cleaned, as an erasure says. Also the way to the first master
     key. Waits for another rotation, and for who is making keys. Interrupted, it is finished by the next rotation.
     Raises DatabaseNotUsable, OSError, psycopg.Error."""
-    with database.connect(Role.OWNER) as connection:
+    with database.keys.connect(Role.OWNER) as connection:
         connection.execute(_LOCK)  # else each would forget the other's master key
         old = master_keys.read(path) if path.exists() else []
         new = os.urandom(KEY_BYTES)
@@ -25,7 +25,7 @@ def rotate(database: Database, path: Path) -> tuple[int, list[str]]:
         _retire_others(connection, identity(new))
         wrapped = _wrap_all(connection, master, identity(new))
         master_keys.write(path, [new])
-    return wrapped, clean(database)
+    return wrapped, clean(database.keys)
 
 
 def _retire_others(connection: Connection, new: bytes) -> None:

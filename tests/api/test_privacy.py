@@ -4,6 +4,7 @@ is seen in tests/end_to_end/test_erasure.py."""
 import hashlib
 import json
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -15,12 +16,16 @@ from api import erasing as command
 from api.command_line import main
 from api.ids import Kind, encode
 from api.runtime import DATABASE_VARIABLE, HOME_VARIABLE, open_contents
-from application.event_store.database import Database, Role
+from application.embedded_postgres import EmbeddedPostgres
+from application.event_store import erasures
+from application.event_store.database import KEYS_VARIABLE, Database, Role
 from application.event_store.streams import EventStore
 from application.handling import Context
 from application.people import handle
 from application.privacy import erasing
+from application.tokens import digest, issue_token
 from application.workspaces import system_person
+from domain.access import Scope
 from domain.people import DeactivatePerson, Person
 from domain.tickets import AddComment, Ticket
 from projections.engine import Session
@@ -28,13 +33,18 @@ from projections.rebuild import RebuildBusy
 from projections.registry import PROJECTIONS
 from tests.api.test_command_line import sentence
 from tests.application.recording import Company, log, positions
+from tests.application.test_sealing import superuser
+from tests.conftest import KEYS
 
 Run = Callable[..., Result]
+
+pytestmark = KEYS
 
 
 @pytest.fixture
 def run(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setenv(DATABASE_VARIABLE, database.url)
+    monkeypatch.setenv(KEYS_VARIABLE, database.keys_url or "")
     monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "home"))
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(tmp_path)
@@ -66,7 +76,7 @@ def untouched(database: Database, guest: UUID, tmp_path: Path) -> Iterator[None]
 
 
 def keys(database: Database) -> list[Any]:
-    with database.connect(Role.PROJECTOR) as connection:
+    with database.keys.connect(Role.PROJECTOR) as connection:
         return connection.execute("select subject, key from subject_key order by subject").fetchall()
 
 
@@ -173,6 +183,65 @@ def test_what_could_not_be_cleaned_is_said_once(database: Database, monkeypatch:
     assert [one for one in erasing.clean(database) if "pg_class" in one] == [
         'permission denied to vacuum "pg_class", skipping it'
     ]
+
+
+def test_a_key_is_gone_with_the_note_of_it_or_not_at_all(
+    run: Run, guest: UUID, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = positions(database), keys(database)
+    with monkeypatch.context() as patched:
+        patched.setattr(erasures, "tell", cut)
+        assert isinstance(run("Гость", "--reason", "Просьба", "--yes").exception, PowerCut)
+    assert (positions(database), keys(database)) == before
+    with database.keys.connect(Role.OWNER) as connection:
+        assert connection.execute("select from erasure").fetchall() == []
+
+
+def test_nobody_is_said_to_be_erased_before_the_key_is_gone(
+    run: Run, guest: UUID, company: Company, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends between the two, or the other database is away: the same command goes on."""
+    secret = issue_token(database, company.workspace.id, guest, [Scope.REQUESTER], "Телефон", timedelta(days=1))
+    with monkeypatch.context() as patched:
+        patched.setattr(erasing, "_revoke_tokens", cut)
+        assert isinstance(run("Гость", "--reason", "Просьба", "--yes").exception, PowerCut)
+    assert dict(keys(database))[guest] is None
+    assert log(database, "name = 'SubjectErased'") == []
+    assert [one.suffix for one in tmp_path.glob("erasure-*")] == [".part", ".part"]
+    done = run(encode(Kind.PERSON, guest), "--reason", "Просьба", "--yes")
+    assert done.exit_code == 0, done.output
+    assert len(log(database, "name = 'SubjectErased'")) == 1
+    with database.connect(Role.READER) as connection:
+        [row] = connection.execute("select revoked_at from authenticate(%s)", (digest(secret),)).fetchall()
+    assert row[0] is not None
+
+
+def test_a_key_that_a_backup_brought_back_is_deleted_again(
+    run: Run, guest: UUID, company: Company, postgres: EmbeddedPostgres, database: Database
+) -> None:
+    """Of the keys alone: the log says still that they were erased."""
+    key = dict(keys(database))[guest]
+    assert run("Гость", "--reason", "Просьба", "--yes").exit_code == 0
+    with superuser(postgres, database.keys) as connection:
+        connection.execute("update proteus_keys.subject_key set key = %s where subject = %s", (key, guest))
+        connection.execute("delete from proteus_keys.erasure")
+    again = run(encode(Kind.PERSON, guest), "--reason", "Снова", "--yes")
+    assert again.exit_code == 0, again.output
+    assert dict(keys(database))[guest] is None
+    assert len(log(database, "name = 'SubjectErased'")) == 1
+    assert again.output.count("Written to") == 2, "what was issued then holds still"
+    assert "was erased" in sentence(run(encode(Kind.PERSON, guest), "--reason", "Снова", "--yes"))
+
+
+def test_an_erasure_that_a_backup_of_the_log_has_not_heard_of_is_done_again(
+    run: Run, guest: UUID, company: Company, postgres: EmbeddedPostgres, database: Database
+) -> None:
+    assert run("Гость", "--reason", "Просьба", "--yes").exit_code == 0
+    with superuser(postgres, database) as connection:
+        connection.execute("delete from proteus.event where name = 'SubjectErased'")
+    again = run(encode(Kind.PERSON, guest), "--reason", "Просьба", "--yes")
+    assert again.exit_code == 0, again.output
+    assert len(log(database, "name = 'SubjectErased'")) == 1
 
 
 class PowerCut(Exception):

@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 from uuid import UUID, uuid4
 
-import psycopg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from application import tickets
 from application.attachments import contents as on_disk
@@ -30,6 +28,7 @@ from application.handling import Context, Outcome
 from domain.errors import FileTooLarge, FileTypeRefused, TooManyUploads, UploadNotFound
 from domain.tickets import AttachFile, DetachFile, Ticket
 from tests.application.recording import Company, log
+from tests.application.test_sealing import superuser
 
 WORKSPACE, PERSON, SUBJECT = UUID(int=1), UUID(int=2), UUID(int=3)
 
@@ -338,8 +337,8 @@ def test_an_erasure_leaves_nothing_of_the_files_of_a_person(
     requester = company.person("Аркадий Ёжиков")
     give(company.ticket(requester=requester), b"passport")
     give(company.ticket(), b"company's own")
-    with psycopg.connect(make_conninfo(postgres.dsn, dbname=conninfo_to_dict(database.url)["dbname"])) as superuser:
-        superuser.execute("update proteus_keys.subject_key set key = null where subject = %s", (requester,))
+    with superuser(postgres, database.keys) as connection:
+        connection.execute("update proteus_keys.subject_key set key = null where subject = %s", (requester,))
     with EventStore(database) as later:  # which has no keys in memory
         afterwards = Contents(real.root, later.mapper.sealer.keyring)
         for path in on_the_disk(real):

@@ -13,13 +13,12 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from application import transfers
 from application.audit import leaves, proofs, signing
 from application.audit.scrubbing import Finding, Scrubber, scrub
 from application.audit.sequencing import NAME, Pace, Sequencer, Session
-from application.audit.verifying import Checkpoint, Extension, NotProven, Proof, verify_consistency
+from application.audit.verifying import Checkpoint, Extension, Key, NotProven, Proof, verify_consistency
 from application.embedded_postgres import EmbeddedPostgres
 from application.event_store.database import Connection, Database, Role
 from application.event_store.follower import Deposed, LogReader
@@ -28,7 +27,8 @@ from application.workspaces import Workspace, create_workspace
 from domain.tickets import AddComment
 from projections.registry import install
 from tests.application.recording import Company, added, at_once, envelopes, insertion, log, renamed, succeeded, writer
-from tests.conftest import fresh_database
+from tests.application.test_sealing import superuser
+from tests.conftest import KEYS, fresh_database
 
 PACE = Pace(events=1_000_000, seconds=3_600)
 """Signs only when it is told to: `catch_up` does."""
@@ -47,14 +47,24 @@ def reading(database: Database, workspace: UUID) -> Iterator[Connection]:
         yield connection
 
 
+def signers(database: Database, workspace: Workspace) -> list[Key]:
+    with database.keys.connect(Role.PROJECTOR) as keys:
+        return signing.known(keys, workspace.id)
+
+
 @pytest.fixture
 def sabotage(postgres: EmbeddedPostgres, database: Database) -> Iterator[Callable[..., int]]:
-    """Runs a statement as a superuser, past every right and trigger; returns how many rows it touched."""
-    name = conninfo_to_dict(database.url)["dbname"]
-    with psycopg.connect(make_conninfo(postgres.dsn, dbname=name), autocommit=True) as connection:
-        connection.execute("set search_path to proteus, proteus_keys")
-        connection.execute("set session_replication_role = 'replica'")
-        yield lambda statement, *given: connection.execute(statement, given).rowcount
+    """Runs a statement as a superuser, past every right and trigger, where its table is; returns how many rows it
+    touched."""
+    with superuser(postgres, database) as connection, superuser(postgres, database.keys) as keys:
+        for one in (connection, keys):
+            one.execute("set search_path to proteus, proteus_keys")
+            one.execute("set session_replication_role = 'replica'")
+        yield (
+            lambda statement, *given: (
+                (keys if "subject_key" in statement else connection).execute(statement, given).rowcount
+            )
+        )
 
 
 def finding(database: Database, workspace: Workspace) -> Finding | None:
@@ -108,6 +118,7 @@ def test_a_leaf_says_what_the_event_s_row_says(database: Database, company: Comp
     assert leaf == json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode(), "RFC 8785"
 
 
+@KEYS
 def test_a_leaf_commits_to_the_keys_that_sealed_the_event(
     database: Database, company: Company, sequencer: Session, sabotage: Callable[..., int]
 ) -> None:
@@ -142,8 +153,8 @@ def test_each_workspace_has_a_log_of_its_own(
         assert [row[:2] for row in rows] == list(enumerate(positions))
         with reading(database, one.workspace.id) as connection:
             assert connection.execute("select distinct workspace from audit_leaf").fetchall() == [(one.workspace.id,)]
-    with reading(database, company.workspace.id) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
-        connection.execute("select private from audit_key")
+    with database.keys.connect(Role.READER) as keys, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        keys.execute("select private from audit_key")
 
 
 def test_a_sequencer_goes_on_where_another_was(database: Database, here: WorkspaceStore) -> None:
@@ -276,7 +287,7 @@ def test_a_proof_is_checked_with_a_key_and_nothing_else(
     some_history(company)
     sequencer.catch_up()
     with reading(database, company.workspace.id) as connection:
-        [key] = signing.known(connection, company.workspace.id)
+        [key] = signers(database, company.workspace)
         for index, position, leaf, _ in leaf_rows(database, company.workspace):
             proof = Proof.parse(proofs.prove(connection, company.workspace.id, position))
             assert (proof.index, proof.leaf) == (index, leaf)
@@ -295,10 +306,10 @@ def test_what_is_not_signed_yet_has_no_proof(database: Database, company: Compan
             proofs.prove(connection, company.workspace.id, event["position"])
 
 
+@KEYS
 def test_a_rotated_key_is_vouched_for_by_the_old_one(database: Database, company: Company, sequencer: Session) -> None:
     sequencer.catch_up()
-    with reading(database, company.workspace.id) as connection:
-        [old] = signing.known(connection, company.workspace.id)
+    [old] = signers(database, company.workspace)
     new = signing.rotate(database, company.workspace.id)
     both = checkpoint(database, company.workspace)
     both.verify(old)
@@ -309,32 +320,57 @@ def test_a_rotated_key_is_vouched_for_by_the_old_one(database: Database, company
     later.verify(new)
     with pytest.raises(NotProven, match="not signed by this key"):
         later.verify(old)
-    with database.connect(Role.PROJECTOR) as connection:
-        private = connection.execute("select count(private), count(*) from audit_key").fetchone()
-        assert private == (1, 2), "the old one is forgotten"
-        assert signing.known(connection, company.workspace.id) == [new, old]
+    with database.keys.connect(Role.PROJECTOR) as keys:
+        private = keys.execute("select count(private), count(*) from audit_key").fetchone()
+    assert private == (1, 2), "the old one is forgotten"
+    assert signers(database, company.workspace) == [new, old]
     assert finding(database, company.workspace) is None
     with pytest.raises(signing.KeyRefused, match="rotate"):
         signing.new(database, company.workspace.id)
 
 
+@KEYS
+def test_a_rotation_that_ends_before_the_new_key_is_kept_leaves_the_old_one_good(
+    postgres: EmbeddedPostgres, database: Database, company: Company, sequencer: Session
+) -> None:
+    sequencer.catch_up()
+    [old] = signers(database, company.workspace)
+    with superuser(postgres, database.keys) as keys:
+        keys.execute("set search_path to proteus_keys")
+        keys.execute(
+            "create function cut() returns trigger language plpgsql as $$ begin raise exception 'power cut'; end $$;"
+            "create constraint trigger cut after insert on audit_key deferrable initially deferred"
+            " for each row execute function cut()"
+        )
+        with pytest.raises(psycopg.Error, match="power cut"):
+            signing.rotate(database, company.workspace.id)
+        keys.execute("drop function cut cascade")
+    assert signers(database, company.workspace) == [old]
+    checkpoint(database, company.workspace).verify(old)
+    assert finding(database, company.workspace) is None
+    new = signing.rotate(database, company.workspace.id)
+    for key in (old, new):
+        checkpoint(database, company.workspace).verify(key)
+
+
+@KEYS
 def test_a_log_without_a_key_cannot_rotate_one(database: Database, workspace: Workspace) -> None:
     with pytest.raises(signing.KeyRefused, match="has no key yet"):
         signing.rotate(database, workspace.id)
     key = signing.new(database, workspace.id)
-    with reading(database, workspace.id) as connection:
-        assert signing.known(connection, workspace.id) == [key]
+    assert signers(database, workspace) == [key]
 
 
 # ---- a workspace that moves
 
 
+@KEYS
 def test_a_workspace_that_moves_has_the_same_tree(
     postgres: EmbeddedPostgres, database: Database, company: Company, sequencer: Session, tmp_path: Path
 ) -> None:
     some_history(company)
     sequencer.catch_up()
-    with database.connect(Role.OWNER) as connection:
+    with database.keys.connect(Role.OWNER) as connection:
         connection.execute("alter table subject_key no force row level security")
         connection.execute("update subject_key set key = null where subject <> workspace")  # erased
         connection.execute("alter table subject_key force row level security")

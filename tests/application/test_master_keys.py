@@ -22,7 +22,9 @@ from application.workspaces import create_workspace
 from domain.people import Person
 from tests.application.recording import Company, log
 from tests.application.test_sealing import superuser
-from tests.conftest import fresh_database
+from tests.conftest import KEYS, fresh_database
+
+pytestmark = KEYS
 
 
 @pytest.fixture
@@ -43,7 +45,7 @@ def wrapped(file: Path, database: Database) -> Company:
 
 
 def stored(database: Database) -> list[tuple[UUID, bytes | None]]:
-    with database.connect(Role.PROJECTOR) as connection:
+    with database.keys.connect(Role.PROJECTOR) as connection:
         return connection.execute("select subject, key from subject_key order by subject").fetchall()
 
 
@@ -126,7 +128,7 @@ def test_a_key_that_was_being_made_is_wrapped_anew_before_the_old_master_is_forg
 ) -> None:
     here, subject = wrapped.workspace.id, UUID(int=9)
     key = master_keys.MasterKeys.configured().wrap(bytes(range(32)), here, subject)
-    with ThreadPoolExecutor(1) as thread, database.connect(Role.APP) as making:
+    with ThreadPoolExecutor(1) as thread, database.keys.connect(Role.APP) as making:
         with making.transaction():
             making.execute("select set_config('proteus.workspace', %s, true)", (str(here),))
             making.execute(_MADE, (here, subject, key, master_keys.commitment(here, subject, bytes(range(32)))))
@@ -143,7 +145,7 @@ def test_two_rotations_at_once_forget_no_master_that_is_in_use(
     file: Path, database: Database, wrapped: Company
 ) -> None:
     person = wrapped.person("Гость")
-    with ThreadPoolExecutor(2) as threads, database.connect(Role.APP) as making:
+    with ThreadPoolExecutor(2) as threads, database.keys.connect(Role.APP) as making:
         with making.transaction():  # so that the first has to wait in its middle
             making.execute("lock table subject_key in row exclusive mode")
             first = threads.submit(rotate, database, file)
@@ -159,7 +161,7 @@ def test_two_rotations_at_once_forget_no_master_that_is_in_use(
 def waiting_for(database: Database, statement: str) -> None:
     """Until somebody's statement waits for a lock."""
     deadline = time.monotonic() + 20
-    with psycopg.connect(database.url, autocommit=True) as connection:
+    with psycopg.connect(database.keys.url, autocommit=True) as connection:
         while not connection.execute(
             "select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
             " and position(%s in query) > 0",
@@ -196,7 +198,7 @@ def test_another_key_than_was_committed_to_is_not_used(
     person = wrapped.person("Гость")
     master = master_keys.MasterKeys.configured()
     forged = master.wrap(bytes(32), wrapped.workspace.id, person)
-    with superuser(postgres, database) as connection:
+    with superuser(postgres, database.keys) as connection:
         connection.execute("set search_path to proteus_keys")
         connection.execute("update subject_key set key = %s where subject = %s", (forged, person))
     with pytest.raises(SealBroken, match="committed to"):

@@ -12,7 +12,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from application import people, tickets
 from application.embedded_postgres import EmbeddedPostgres
-from application.event_store.database import Database, Role
+from application.event_store.database import Database, Place, Role
 from application.event_store.envelope import Envelope
 from application.event_store.sealing import Keyring, SealBroken, Sealer, place
 from application.event_store.streams import EventStore
@@ -33,6 +33,7 @@ from domain.tickets import (
 )
 from domain.tickets import Priority as Priorities
 from tests.application.recording import Company, at_once, log, succeeded
+from tests.conftest import KEYS
 
 SECRETS = (
     "Аркадий Ёжиков",
@@ -79,21 +80,22 @@ def opened(database: Database, stream: UUID) -> list[Envelope]:
 
 def erase(postgres: EmbeddedPostgres, database: Database, subject: UUID) -> None:
     """As the erasure will: the key is set to null."""
-    with superuser(postgres, database) as connection:
+    with superuser(postgres, database.keys) as connection:
         connection.execute("update proteus_keys.subject_key set key = null where subject = %s", (subject,))
 
 
-def superuser(postgres: EmbeddedPostgres, database: Database) -> psycopg.Connection[Any]:
-    name = conninfo_to_dict(database.url)["dbname"]
+def superuser(postgres: EmbeddedPostgres, place: Place) -> psycopg.Connection[Any]:
+    name = conninfo_to_dict(place.url)["dbname"]
     return psycopg.connect(make_conninfo(postgres.dsn, dbname=name), autocommit=True)
 
 
-def dump(postgres: EmbeddedPostgres, database: Database, schema: str) -> dict[str, str]:
+def dump(postgres: EmbeddedPostgres, place: Place) -> dict[str, str]:
     """Every row of every table of a schema, as text; bytes as the text that they would be in UTF-8."""
     found: dict[str, str] = {}
-    with superuser(postgres, database) as connection:
-        for (table,) in connection.execute("select tablename from pg_tables where schemaname = %s", (schema,)):
-            rows = connection.execute(sql.SQL("select * from {}").format(sql.Identifier(schema, table))).fetchall()
+    with superuser(postgres, place) as connection:
+        for (table,) in connection.execute("select tablename from pg_tables where schemaname = %s", (place.schema,)):
+            named = sql.Identifier(place.schema, table)
+            rows = connection.execute(sql.SQL("select * from {}").format(named)).fetchall()
             found[table] = "\n".join(
                 "|".join(value.decode(errors="replace") if isinstance(value, bytes) else str(value) for value in row)
                 for row in rows
@@ -101,11 +103,12 @@ def dump(postgres: EmbeddedPostgres, database: Database, schema: str) -> dict[st
     return found
 
 
+@KEYS
 def test_nothing_that_people_wrote_stands_open_in_the_event_store(
     postgres: EmbeddedPostgres, database: Database, company: Company
 ) -> None:
     a_story(company)
-    written = dump(postgres, database, "proteus") | dump(postgres, database, "proteus_keys")
+    written = dump(postgres, database) | dump(postgres, database.keys)
 
     assert written["event"].count("TicketOpened") == 2
     assert "room" not in written["event"], "keys of fields are sealed with their values"
@@ -115,6 +118,7 @@ def test_nothing_that_people_wrote_stands_open_in_the_event_store(
                 assert form not in text, f"{secret!r} stands open in {table}"
 
 
+@KEYS
 def test_what_was_sealed_is_read_again_by_a_process_that_has_just_started(database: Database, company: Company) -> None:
     requester, ticket = a_story(company)
     events = [envelope.event for envelope in opened(database, ticket)]
@@ -197,6 +201,7 @@ def test_a_value_that_was_moved_to_another_row_does_not_load(
 # ---- erasure
 
 
+@KEYS
 def test_texts_of_an_erased_subject_read_as_erased(
     postgres: EmbeddedPostgres, database: Database, company: Company
 ) -> None:
@@ -241,7 +246,7 @@ def test_the_key_of_an_erased_subject_is_never_made_again(
     with EventStore(database) as fresh:
         fresh.workspace(company.workspace.id).prepare_keys([person])
         fresh.mapper.sealer.seal("Новый", company.workspace.id, person, b"")
-    with superuser(postgres, database) as connection:
+    with superuser(postgres, database.keys) as connection:
         rows = connection.execute("select key from proteus_keys.subject_key where subject = %s", (person,)).fetchall()
     assert rows == [(None,)]
 
@@ -250,7 +255,7 @@ def test_the_key_of_an_erased_subject_is_never_made_again(
 
 
 def test_all_who_make_a_subject_s_first_key_at_once_end_with_one(database: Database, workspace: Workspace) -> None:
-    pool = database.pool(Role.APP, 8)
+    pool = database.keys.pool(Role.APP, 8)
     try:
         for _ in range(10):
             subject, at = uuid4(), place(uuid4(), 1, "name")
@@ -263,7 +268,7 @@ def test_all_who_make_a_subject_s_first_key_at_once_end_with_one(database: Datab
 
 
 def test_many_who_make_the_same_keys_in_another_order_do_not_deadlock(database: Database, workspace: Workspace) -> None:
-    pool = database.pool(Role.APP, 4)
+    pool = database.keys.pool(Role.APP, 4)
     try:
         for _ in range(5):
             subjects = [(workspace.id, uuid4()) for _ in range(200)]
@@ -278,7 +283,7 @@ def test_many_who_make_the_same_keys_in_another_order_do_not_deadlock(database: 
 
 
 def test_a_key_that_is_not_there_is_no_erasure(database: Database, workspace: Workspace) -> None:
-    pool = database.pool(Role.APP, 1)
+    pool = database.keys.pool(Role.APP, 1)
     try:
         ring = Keyring(pool)
         with pytest.raises(KeyError):
@@ -287,10 +292,11 @@ def test_a_key_that_is_not_there_is_no_erasure(database: Database, workspace: Wo
         pool.close()
 
 
+@KEYS
 def test_nobody_reads_keys_of_another_workspace(database: Database, store: EventStore, workspace: Workspace) -> None:
     other = create_workspace(database, store, "other", "Other")
     for role in (Role.APP, Role.READER):
-        with database.connect(role) as connection:
+        with database.keys.connect(role) as connection:
             connection.execute("select set_config('proteus.workspace', %s, false)", (str(workspace.id),))
             rows = connection.execute("select distinct workspace from subject_key").fetchall()
             assert rows == [(workspace.id,)]

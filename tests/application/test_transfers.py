@@ -11,7 +11,6 @@ from uuid import UUID, uuid4
 import msgspec
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from application import tickets as ticket_commands
 from application import transfers
@@ -31,6 +30,7 @@ from projections.reading import Moment, ReadModels
 from projections.rebuild import digests_of, rebuild_all
 from projections.registry import PROJECTIONS
 from tests.application.recording import Company, log
+from tests.application.test_sealing import superuser
 from tests.conftest import fresh_database
 from tests.faults.commands import Commander
 
@@ -181,16 +181,15 @@ def test_an_import_that_is_ended_in_the_middle_goes_on_where_it_was(
 def test_what_was_erased_arrives_erased_and_nothing_readable_is_in_the_file(
     postgres: EmbeddedPostgres, moved: Moved
 ) -> None:
-    name = conninfo_to_dict(moved.here.url)["dbname"]
-    with psycopg.connect(make_conninfo(postgres.dsn, dbname=name), autocommit=True) as superuser:
-        superuser.execute("update proteus_keys.subject_key set key = null where subject = %s", (moved.erased,))
+    with superuser(postgres, moved.here.keys) as connection:
+        connection.execute("update proteus_keys.subject_key set key = null where subject = %s", (moved.erased,))
     moved.export()
     text = gzip.decompress(moved.file.read_bytes()).decode()
     for secret in ("Ёжиков", "Сайт упал", "Перезапустили"):
         assert secret not in text
     assert moved.file.stat().st_mode & 0o077 == keys_of(moved.file).stat().st_mode & 0o077 == 0
     moved.take()
-    with moved.there.connect(Role.PROJECTOR) as connection:
+    with moved.there.keys.connect(Role.PROJECTOR) as connection:
         key = connection.execute("select key from subject_key where subject = %s", (moved.erased,)).fetchone()
     assert key == (None,)
 

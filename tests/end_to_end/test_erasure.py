@@ -24,7 +24,7 @@ from application import views, work
 from application.attachments.attaching import attach
 from application.attachments.contents import Contents
 from application.embedded_postgres import EmbeddedPostgres
-from application.event_store.database import Database
+from application.event_store.database import KEYS_VARIABLE, Database
 from application.event_store.streams import EventStore
 from application.handling import Context
 from application.tokens import issue_token
@@ -35,7 +35,7 @@ from domain.views import SaveView
 from domain.work import LogWork
 from tests.application.recording import AT, Company, log
 from tests.application.test_sealing import superuser
-from tests.conftest import fresh_database
+from tests.conftest import fresh_database, keys_apart
 from tests.served import Served, served
 
 NAME = "Зинаида Крапивина-Нетаева"
@@ -97,7 +97,12 @@ class Story(NamedTuple):
             return json.load(error)
 
     def run(self, *arguments: object, exit_code: int = 0) -> str:
-        environment = {DATABASE_VARIABLE: self.database.url, HOME_VARIABLE: str(self.home), "COLUMNS": "200"}
+        environment = {
+            DATABASE_VARIABLE: self.database.url,
+            KEYS_VARIABLE: self.database.keys_url or "",
+            HOME_VARIABLE: str(self.home),
+            "COLUMNS": "200",
+        }
         result = CliRunner(env=environment).invoke(main, [str(one) for one in arguments])
         assert result.exit_code == exit_code, (result.output, result.exception)
         return result.output
@@ -110,12 +115,14 @@ class Story(NamedTuple):
         self.ask('query($p: Position) { search(query: "Погасла", minPosition: $p) { totalCount } }', p=str(last))
 
 
-@pytest.fixture(scope="module")
-def story(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+@pytest.fixture(scope="module", params=[fresh_database, keys_apart], ids=["together", "apart"])
+def story(
+    postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Story]:
     home = tmp_path_factory.mktemp("home")
     often = {"PROTEUS_AUDIT_CHECKPOINT_SECONDS": "0.1"}
     with (
-        fresh_database(postgres) as database,
+        request.param(postgres) as database,
         EventStore(database) as store,
         served(database, home, environment=often) as server,
     ):
@@ -165,13 +172,14 @@ def places(postgres: EmbeddedPostgres, story: Story) -> dict[str, set[str]]:
             if any(form in content for form in written):
                 found[secret].add(place)
 
-    with superuser(postgres, story.database) as connection:
-        connection.execute("checkpoint")
-        tables = connection.execute("select schemaname, tablename from pg_tables").fetchall()
-        for schema, table in tables:
-            command = sql.SQL("copy {} to stdout").format(sql.Identifier(schema, table))
-            with connection.cursor().copy(command) as rows:
-                look(f"table {schema}.{table}", b"".join(rows))
+    for place in (story.database, story.database.keys):
+        with superuser(postgres, place) as connection:
+            connection.execute("checkpoint")
+            tables = connection.execute("select schemaname, tablename from pg_tables").fetchall()
+            for schema, table in tables:
+                command = sql.SQL("copy {} to stdout").format(sql.Identifier(schema, table))
+                with connection.cursor().copy(command) as rows:
+                    look(f"table {schema}.{table}", b"".join(rows))
     for path in (*postgres.root.rglob("*"), *story.home.rglob("*")):
         if path.is_file() and not path.is_symlink():
             look(f"file {path}", path.read_bytes())
