@@ -30,7 +30,7 @@ from projections.reading import ReadModels
 
 INTERRUPTED = 130
 MANY = 1_000
-"""Commits of one scan, from which on the planner is told of them at once."""
+"""Commits, or links, of one scan, from which on the planner is told of them at once."""
 
 
 Resolved = tuple[str | None, click.Command | None, list[str]]
@@ -125,22 +125,19 @@ def scan_clone(
     with _bar("Scanning") as told:
         scanned = scan(recording, clone, told)
         linked = asyncio.run(_link(database, actor, recording, scanned, clone))
+        if scanned.commits >= MANY or linked.links >= MANY:
+            _analyze(database)
     return scanned, linked
 
 
 async def _link(database: Database, actor: Actor, recording: Recording, scanned: Scanned, clone: Path) -> Linked:
     async with ReadModels(database, size=1) as models, catching_up(database, models, READ_MODELS) as reach:
-
-        async def known(position: int) -> None:
-            await reach(position)
-            if scanned.commits >= MANY:
-                _analyze(database)
-
-        return await link(models.view(actor), recording, known, scanned.position, clone)
+        return await link(models.view(actor), recording, reach, scanned.position, clone)
 
 
 def _analyze(database: Database) -> None:
-    """PostgreSQL would look at many new rows within a minute or so; asked about them before, it plans as for none."""
+    """PostgreSQL would look at many new rows within a minute or so; asked about them before, it plans as for none.
+    Links are found without (decision 77)."""
     with database.connect(Role.OWNER) as connection:
         for table in traceability.PROJECTION.tables:
             connection.execute(sql.SQL("analyze {}").format(sql.Identifier(table)))

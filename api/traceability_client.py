@@ -63,7 +63,7 @@ def _refusal(error: urllib.error.HTTPError) -> dict[str, Any]:
 
 # ---- FILE[:LINE]
 
-_TRACE = """query($sha: String!) { trace(of: {commit: {sha: $sha}}) {
+TRACE = """query($sha: String!) { trace(of: {commit: {sha: $sha}}) {
   requests { key title url requester { name } }
   tickets { key title }
   nodes { release { tag environments } change { kind name title author at } work { seconds entries people }
@@ -85,7 +85,7 @@ def line_command(place: str) -> None:
         raise click.ClickException(refused.message) from None
     shown = [sha for sha, _ in lines.most_common(COMMITS_SHOWN)]
     for sha in shown:
-        click.echo("\n".join(_told(sha, None if line else lines[sha], ask(_TRACE, sha=sha))))
+        click.echo("\n".join(_told(sha, None if line else lines[sha], ask(TRACE, sha=sha))))
     if len(lines) > len(shown):
         click.echo(f"… and {len(lines) - len(shown)} commits more, with fewer lines.")
 

@@ -172,15 +172,16 @@ requested as ( -- a request whose commits close a ticket does, too; one that a t
                    where q.workspace = %(workspace)s and q.repository = %(repository)s) q) q
     join span s on s.workspace = %(workspace)s and s.closed_position is null and s.external_key = q.external_key
 ),
-said as ( -- what people say of links
-  select l.kind, l.change, l.ticket, l.verdict from change_link l
+recorded as (
+  select l.kind, l.change, l.ticket, l.source, l.evidence, l.verdict from change_link l
    where l.workspace = %(workspace)s and l.repository = %(repository)s and l.closed_position is null
-     and l.verdict is not null
+),
+said as ( -- what people say of links
+  select kind, change, ticket, verdict from recorded where verdict is not null
 ),
 held as ( -- links that hold, recorded or found just now, or both
   select h.kind, h.change, h.ticket from (
-    select l.kind, l.change, l.ticket from change_link l
-     where l.workspace = %(workspace)s and l.repository = %(repository)s and l.closed_position is null
+    select kind, change, ticket from recorded
      union all
     select kind, change, ticket from sourced
      union all
@@ -224,18 +225,15 @@ found as (
 (select distinct on (f.kind, f.change, f.ticket, f.source) true, f.kind, f.change, f.ticket, f.source, f.evidence
    from found f
   where not exists (
-    select from change_link l
-     where l.repository = %(repository)s and l.kind = f.kind and l.change = f.change and l.ticket = f.ticket
-       and l.source = f.source and l.closed_position is null)
+    select from recorded r
+     where r.kind = f.kind and r.change = f.change and r.ticket = f.ticket and r.source = f.source)
   order by f.kind, f.change, f.ticket, f.source, f.evidence
   limit 20000)
 union all
-(select false, l.kind, l.change, l.ticket, l.source, l.evidence
-   from change_link l
-  where l.workspace = %(workspace)s and l.repository = %(repository)s and l.closed_position is null
-    and l.source <> 'PERSON'
-    and (l.kind, l.change, l.ticket, l.source) not in (select kind, change, ticket, source from found)
-  order by l.kind, l.change, l.ticket, l.source
+(select false, kind, change, ticket, source, evidence
+   from recorded
+  where source <> 'PERSON' and (kind, change, ticket, source) not in (select kind, change, ticket, source from found)
+  order by kind, change, ticket, source
   limit 20000)
 """
 
