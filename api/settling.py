@@ -25,6 +25,7 @@ from projections import settling
 from projections.accounts import FOLLOWER
 from projections.contracts import as_contract
 from projections.reading import ReadModels, View
+from projections.states import few_collections
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,8 @@ class Settler:
 
     def catch_up(self) -> None:
         """Until all is settled that read models know of, or another one leads: for tests and for loading."""
-        asyncio.run(self._catch_up())
+        with few_collections():
+            asyncio.run(self._catch_up())
 
     async def _catch_up(self) -> None:
         with self._database.connect(Role.PROJECTOR) as connection:

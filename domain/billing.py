@@ -225,19 +225,14 @@ class Sum(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def sums(charges: Iterable[Charge]) -> list[Sum]:
-    groups: dict[tuple[UUID, UUID | None, Treatment], list[Charge]] = defaultdict(list)
+    found: dict[tuple[UUID, UUID | None, Treatment], tuple[int, int, Decimal]] = {}
     for one in charges:
-        groups[one.person, one.service, one.treatment].append(one)
+        key = (one.person, one.service, one.treatment)
+        seconds, billed, amount = found.get(key, (0, 0, _NOTHING))
+        found[key] = seconds + one.seconds, billed + one.billed, amount + one.amount
     return [
-        Sum(
-            person=person,
-            service=service,
-            treatment=treatment,
-            seconds=sum(one.seconds for one in members),
-            billed=sum(one.billed for one in members),
-            amount=sum((one.amount for one in members), Decimal(0)),
-        )
-        for (person, service, treatment), members in groups.items()
+        Sum(person=person, service=service, treatment=treatment, seconds=seconds, billed=billed, amount=amount)
+        for (person, service, treatment), (seconds, billed, amount) in found.items()
     ]
 
 

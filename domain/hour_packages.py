@@ -63,6 +63,7 @@ class Wallet:
         self._packages: dict[UUID, Package] = {}
         self._moved: dict[tuple[date, UUID, MovementKind], int] = {}
         self._open: list[UUID] = []
+        self._day: date | None = None
         for package in packages:
             self._put(package)
         for grant in bought:
@@ -86,7 +87,9 @@ class Wallet:
 
     def draw(self, day: date, seconds: int) -> list[tuple[UUID, int]]:
         """From which packages, and how much of each; less than asked for where no more is left."""
-        self.expire(day - timedelta(days=1))
+        if day != self._day:
+            self.expire(day - timedelta(days=1))
+            self._day = day
         drawn: list[tuple[UUID, int]] = []
         for id_ in list(self._open):
             if seconds == 0:

@@ -508,7 +508,20 @@ def _net(start: datetime, end: datetime, interruption: int) -> int:
 
 def evolve(entry: WorkEntry | None, event: WorkEvent, at: datetime) -> WorkEntry:
     if isinstance(event, WorkLogged):
-        return WorkEntry(**{name: getattr(event, name) for name in WorkLogged.__struct_fields__})
+        return WorkEntry(
+            ticket=event.ticket,
+            person=event.person,
+            started_at=event.started_at,
+            ended_at=event.ended_at,
+            interruption=event.interruption,
+            seconds=event.seconds,
+            role=event.role,
+            service=event.service,
+            comment=event.comment,
+            billable=event.billable,
+            origin=event.origin,
+            flags=event.flags,
+        )
     assert entry is not None, "an entry's first event is WorkLogged"
     match event:
         case WorkCorrected():

@@ -9,16 +9,17 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from importlib.metadata import version
-from typing import LiteralString
+from typing import Any, LiteralString
 from uuid import UUID
 
 import msgspec
 
 from application.event_store.database import Connection
 from domain.billing import Carried, Sum, month_end, settled_by
+from projections import contracts
 from projections.contracts import as_contract
 from projections.projection import secure
-from projections.reading import Moment, View
+from projections.reading import Moment, Query, View
 from projections.rows import ContractRow
 
 RULES = 3
@@ -76,7 +77,7 @@ s.changes = coalesce((select sum(m.changes) from billed_month m
           where m.contract = s.contract and (s.newest or m.month <= s.day) and m.position > %(position)s))
 """
 _SETTLED: LiteralString = f"""
-select s.carried, s.terms from settled_day s
+select s.carried, s.terms, s.newest from settled_day s
  where s.workspace = %(workspace)s and s.contract = %(contract)s and s.day <= %(day)s and {_HOLDS}
  order by s.day desc limit %(limit)s
 """
@@ -85,15 +86,21 @@ select s.carried, s.terms from settled_day s
 async def settled(view: View, rows: Sequence[ContractRow], day: date, moment: Moment) -> Carried | None:
     """The latest that holds, of this day or earlier, for all these states of one contract, as known at the moment's
     position. Whether the viewer may see the contract is asked before."""
+    found = await latest(view, rows, day, moment)
+    return None if found is None else found[0]
+
+
+async def latest(view: View, rows: Sequence[ContractRow], day: date, moment: Moment) -> tuple[Carried, bool] | None:
+    """As `settled`; and whether no work comes after its day."""
     if moment.occurred_at is not None:  # work of its own day may have begun after it
         day = min(day, _before(moment.occurred_at))
     for limit in (1, 12):  # the first holds unless terms have changed
         arguments = {"contract": rows[0].id, "day": day, "position": moment.position, "limit": limit}
         found = await view.fetch(_SETTLED, arguments)
-        for values, terms in found:
+        for values, terms, newest in found:
             carried = msgspec.convert(values, Carried)
             if all(terms == digest(row, carried.day) for row in rows):
-                return carried
+                return carried, newest
         if len(found) < limit:
             break
     return None
@@ -103,13 +110,30 @@ async def newest(view: View, rows: Sequence[ContractRow], moment: Moment) -> dic
     """Of these contracts, as known at the moment's position: what they hand on after all of their work, where that was
     settled and holds. Whether the viewer may see them is asked before."""
     known = {row.id: row for row in rows}
+    return _newest_of(known, await view.fetch(*_asked_newest(list(known), moment)))
+
+
+async def with_newest(view: View, contract: UUID, moment: Moment) -> tuple[ContractRow | None, Carried | None]:
+    """A contract that the viewer may see, as known at the moment's position, and what is `newest` of it."""
+    asked = contracts.asked_by_ids(view, [contract], moment), _asked_newest([contract], moment)
+    rows, found = await view.fetch_all(*asked)
+    known = contracts.contracts_of(rows)
+    return known.get(contract), _newest_of(known, found).get(contract)
+
+
+def _asked_newest(of: Sequence[UUID], moment: Moment) -> tuple[Query, dict[str, Any]]:
     day = date.max if moment.occurred_at is None else _before(moment.occurred_at)
-    found = await view.fetch(
-        f"select s.contract, s.carried, s.terms from settled_day s where s.workspace = %(workspace)s and s.newest"
-        f" and s.contract = any(%(contracts)s) and s.day <= %(day)s and {_HOLDS}",
-        {"contracts": list(known), "day": day, "position": moment.position},
-    )
-    stands = [(known[id_], msgspec.convert(values, Carried), terms) for id_, values, terms in found]
+    return _NEWEST, {"contracts": list(of), "day": day, "position": moment.position}
+
+
+_NEWEST: LiteralString = f"""
+select s.contract, s.carried, s.terms from settled_day s
+ where s.workspace = %(workspace)s and s.newest and s.contract = any(%(contracts)s) and s.day <= %(day)s and {_HOLDS}
+"""
+
+
+def _newest_of(known: Mapping[UUID, ContractRow], found: Sequence[Sequence[Any]]) -> dict[UUID, Carried]:
+    stands = [(known[id_], msgspec.convert(values, Carried), terms) for id_, values, terms in found if id_ in known]
     return {row.id: carried for row, carried, terms in stands if terms == digest(row, carried.day)}
 
 

@@ -98,9 +98,9 @@ def fold(write: Writes, changes: Sequence[Change]) -> None:
             continue
         for entry in (before, after):
             if isinstance(entry, WorkEntry) and entry.contract is not None:
-                month = (entry.started_at - _WESTERNMOST).date().replace(day=1)
-                _, last, times = moved.get((entry.contract, month), (None, 0, 0))
-                moved[entry.contract, month] = change.envelope.workspace, max(last, change.envelope.position), times + 1
+                key = (entry.contract, (entry.started_at - _WESTERNMOST).date().replace(day=1))
+                _, last, times = moved.get(key, (None, 0, 0))
+                moved[key] = change.envelope.workspace, max(last, change.envelope.position), times + 1
         versions.close(change, stood=isinstance(before, WorkEntry) and before.contract is not None)
         if after.contract is not None and not after.reversed:
             versions.open(change, _row(after))
@@ -386,11 +386,14 @@ async def _both(
 async def balance(view: View, contract: UUID, moment: Moment = NOW) -> BalanceRow | None:
     """At the end of the moment's local day, of work that began by the moment. None where there is no such contract that
     the viewer may see."""
-    row = (await contracts_by_ids(view, [contract], moment)).get(contract)
+    row, newest = await accounts.with_newest(view, contract, moment)
     if row is None:
         return None
     day = today(as_contract(row), None if moment.live else await view.instant(moment))
-    stand = await standing(view, row, day, moment)
+    if newest is not None and newest.day <= day:
+        stand = _after_all_work(row, newest, day)
+    else:
+        stand = await standing(view, row, day, moment)
     return BalanceRow(
         contract=row,
         day=day,
@@ -404,14 +407,21 @@ async def standing(view: View, row: ContractRow, day: date, moment: Moment = NOW
     """What a contract hands on when a day ends. Whether the viewer may see it is asked before."""
     # work of the moment's day may have begun after the moment
     last = day if moment.occurred_at is None else day - timedelta(days=1)
-    after = await accounts.settled(view, [row], last, moment)
-    if after is not None and after.day == day:
-        return after
+    found = await accounts.latest(view, [row], last, moment)
+    if found is not None:
+        settled, no_more_work = found
+        if no_more_work or settled.day == day:
+            return _after_all_work(row, settled, day)
     if moment.position is None:  # work must not move between what is settled and what comes after
         moment, _ = await fixed(view, moment)
         row = (await contracts_by_ids(view, [row.id], moment)).get(row.id, row)
-        after = await accounts.settled(view, [row], last, moment)
+    after = await accounts.settled(view, [row], last, moment)
     return (await account(view, row, day, moment, after)).ledger.carried
+
+
+def _after_all_work(row: ContractRow, after: Carried, day: date) -> Carried:
+    """`after`: up to this day, which no work comes between."""
+    return after if after.day == day else ledger(as_contract(row), (), day, is_holiday, after).carried
 
 
 def _alerts(contract: Contract, packages: Sequence[Package], day: date) -> list[int]:

@@ -13,7 +13,7 @@ from domain.terms import TermsVersion
 from projections.filters import PageAsk
 from projections.moments import HELD
 from projections.projection import Change, Projection
-from projections.reading import NOW, Listing, Moment, Page, View, count, counts_of, page, pages_of
+from projections.reading import NOW, Listing, Moment, Page, Query, View, count, counts_of, page, pages_of
 from projections.rows import ClientRow, ContractRow
 from projections.versions import Versions
 from projections.writing import Writes
@@ -230,12 +230,18 @@ def as_contract(row: ContractRow, closed: Sequence[PeriodClosed] = ()) -> Contra
 
 async def contracts_by_ids(view: View, ids: Sequence[UUID], moment: Moment = NOW) -> dict[UUID, ContractRow]:
     """As they were known at the moment's position."""
-    rows = await view.fetch(
-        sql.SQL(
-            "select {} from contract k where k.workspace = %(workspace)s and k.id = any(%(ids)s) and {} and {}"
-        ).format(_CONTRACT, of_viewer(view, sql.SQL("k.client")), _THEN),
-        {"ids": list(ids), "as_of_position": moment.position},
-    )
+    return contracts_of(await view.fetch(*asked_by_ids(view, ids, moment)))
+
+
+def asked_by_ids(view: View, ids: Sequence[UUID], moment: Moment) -> tuple[Query, dict[str, Any]]:
+    """What `contracts_by_ids` asks, and `contracts_of` reads."""
+    query = sql.SQL(
+        "select {} from contract k where k.workspace = %(workspace)s and k.id = any(%(ids)s) and {} and {}"
+    ).format(_CONTRACT, of_viewer(view, sql.SQL("k.client")), _THEN)
+    return query, {"ids": list(ids), "as_of_position": moment.position}
+
+
+def contracts_of(rows: Sequence[Sequence[Any]]) -> dict[UUID, ContractRow]:
     return {row[0]: _contract(row) for row in rows}
 
 

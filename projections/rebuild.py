@@ -13,6 +13,7 @@ import psycopg
 from psycopg import sql
 
 from application.event_store.database import Connection, Database, Role
+from application.event_store.envelope import POSITION
 from application.event_store.follower import LogReader, Stand
 from application.event_store.mapper import EnvelopeMapper
 from application.event_store.sealing import Keyring, Sealer
@@ -121,6 +122,7 @@ class _Rebuild:
         self._reading = database.connect(Role.PROJECTOR, search_path=path)
         self._keys = database.keys.pool(Role.PROJECTOR, 1)
         self._writer = ThreadPoolExecutor(1, "proteus-rebuild")
+        self._ahead = ThreadPoolExecutor(1, "proteus-rebuild-read")
         self._reader = LogReader(self._reading)
         self._states = States(self._reader, EnvelopeMapper(Sealer(Keyring(self._keys))))
         self._columns = Columns(self._reading)
@@ -143,6 +145,7 @@ class _Rebuild:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._ahead.shutdown(cancel_futures=True)
         self._writer.shutdown(cancel_futures=True)
         self._keys.close()
         self._reading.close()
@@ -172,9 +175,11 @@ class _Rebuild:
         self._guarded = True
 
     def catch_up(self, progress: Progress) -> None:
-        """To the head of the log, as it is when reached. One batch is written while the next is folded."""
+        """To the head of the log, as it is when reached. While a batch is folded, one is written and one read."""
         written: Future[None] | None = None
-        while rows := self._reader.read(self._stand.position, BATCH):
+        read = self._ahead.submit(self._reader.read, self._stand.position, BATCH)
+        while rows := read.result():
+            read = self._ahead.submit(self._reader.read, rows[-1][POSITION], BATCH)
             left_out = parking.common([self._parked[one.name] for one in self.left])
             folded = self._states.fold(rows, self._stand.recorded_at, left_out)
             batch = [self._folded(projection, folded.changes) for projection in self.left]

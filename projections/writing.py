@@ -19,7 +19,8 @@ Row = dict[str, Any] | msgspec.Struct
 
 Statement = LiteralString | sql.Composed
 
-_encode = msgspec.json.Encoder().encode
+_encoder = msgspec.json.Encoder()
+_encode, _encode_lines = _encoder.encode, _encoder.encode_lines
 
 
 class Writes(Protocol):
@@ -67,8 +68,10 @@ class Copies:
         if rows:
             named = names(rows[0])
             converted = self._columns.converted(table, named)
-            lines = [_line(_values(row, named), converted) for row in rows]
-            self._work.append((_copy(table, named), b"\n".join(lines)))
+            values = [_values(row, named) for row in rows]
+            for n, document in converted:
+                _convert(values, n, document)
+            self._work.append((_copy(table, named), _lines(values)))
 
     def execute(self, statement: LiteralString, arguments: Sequence[object] = ()) -> None:
         self._work.append((statement, arguments))
@@ -131,15 +134,22 @@ def _values(row: Row, columns: tuple[str, ...]) -> list[Any]:
     return [row[name] for name in columns] if isinstance(row, dict) else list(msgspec.structs.astuple(row))
 
 
-def _line(values: list[Any], converted: tuple[tuple[int, bool], ...]) -> bytes:
-    for n, document in converted:
+def _convert(rows: list[list[Any]], n: int, document: bool) -> None:
+    for values in rows:
         value = values[n]
         if value is not None:
             values[n] = _encode(value).decode() if document else _array(value)
-    line = _encode(values)[1:-1]
-    if _ESCAPED.search(line):
-        line = _encode([_raw(value) if isinstance(value, str) else value for value in values])[1:-1]
-    return line
+
+
+def _lines(rows: list[list[Any]]) -> bytes:
+    lines = _encode_lines(rows)
+    if _ESCAPED.search(lines):
+        return b"\n".join(map(_line, rows))
+    return lines[1:-2].replace(b"]\n[", b"\n")  # none in a text, where JSON escapes the end of a line
+
+
+def _line(values: list[Any]) -> bytes:
+    return _encode([_raw(value) if isinstance(value, str) else value for value in values])[1:-1]
 
 
 _ESCAPED = re.compile(rb'\\[^"\\]')

@@ -339,6 +339,25 @@ def test_months_that_are_over_are_settled_and_used(lab: World) -> None:
     assert len(books.settled_days()) == len(set(books.settled_days())) == 5
 
 
+def test_a_balance_of_days_after_all_work_looks_at_no_work(lab: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    terms = msgspec.structs.replace(prepaid(Rounding(), Rollover.ALL), overage_rate=None)
+    books = Books(lab, terms)
+    books.agree(
+        GrantHours(contract=books.contract, seconds=20 * H, valid_from=JANUARY, every=RenewalPeriod.MONTH),
+    )
+    books.log(datetime(2026, 1, 10, 9, tzinfo=UTC), 30 * H)
+    monkeypatch.setattr(settling, "today", lambda _: date(2026, 3, 30))
+    settle(lab)
+    row = lab.ask(partial(contracts_by_ids, ids=[books.contract]))[books.contract]
+    with monkeypatch.context() as without_work:
+        without_work.setattr(billing, "work_of", _not_available)
+        for day in (date(2026, 3, 30), date(2026, 4, 2), date(2026, 6, 15)):
+            assert lab.ask(billing.standing, row, day) == books.replayed(day).carried
+    books.log(datetime(2026, 4, 1, 9, tzinfo=UTC), H)
+    lab.project()
+    assert lab.ask(billing.standing, row, date(2026, 4, 2)) == books.replayed(date(2026, 4, 2)).carried
+
+
 def test_rows_of_another_release_are_not_used(lab: World, monkeypatch: pytest.MonkeyPatch) -> None:
     books = Books(lab, hourly(Rounding()))
     books.log(datetime(2026, 1, 10, 9, tzinfo=UTC), 2 * H)
