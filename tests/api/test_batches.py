@@ -40,9 +40,9 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     sent: list[object] = []
     fetch = ReadModels.fetch
 
-    async def counted(self: ReadModels, workspace: Any, query: Any, arguments: Any) -> Any:
+    async def counted(self: ReadModels, workspace: Any, query: Any, arguments: Any, **how: bool) -> Any:
         sent.append(query)
-        return await fetch(self, workspace, query, arguments)
+        return await fetch(self, workspace, query, arguments, **how)
 
     monkeypatch.setattr(ReadModels, "fetch", counted)
     return sent

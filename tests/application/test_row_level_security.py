@@ -563,11 +563,14 @@ def test_queries_that_forget_the_workspace_show_nothing_foreign(
         }
 
     forgotten: list[str] = []
-    fetch = ReadModels.fetch
+    fetch_all = ReadModels.fetch_all
 
-    async def forgetful(self: ReadModels, workspace: UUID | None, query: Any, arguments: Any) -> list[TupleRow]:
-        forgotten.append(str(query))
-        return await fetch(self, workspace, _without_filter(query), arguments)
+    async def forgetful(
+        self: ReadModels, workspace: UUID | None, *statements: tuple[Any, Any], **how: bool
+    ) -> list[list[TupleRow]]:
+        forgotten.extend(str(query) for query, _ in statements)
+        without = [(_without_filter(query), arguments) for query, arguments in statements]
+        return await fetch_all(self, workspace, *without, **how)
 
     async def ask(viewer: Company) -> str:
         models = ReadModels(database)
@@ -579,7 +582,7 @@ def test_queries_that_forget_the_workspace_show_nothing_foreign(
             await models.close()
 
     with monkeypatch.context() as patched:
-        patched.setattr(ReadModels, "fetch", forgetful)
+        patched.setattr(ReadModels, "fetch_all", forgetful)
         directory._workflows_cache.clear()
         answers = asyncio.run(ask(one))
     assert len(forgotten) > 20
