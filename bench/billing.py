@@ -241,26 +241,28 @@ select %(workspace)s, contract, date_trunc('month', started_at - interval '12 ho
 
 # ---- asking
 
-BALANCE = "{{ balance(contract: {contract}{more}) {{ granted drawn expired left overage alerts }} }}"
-STATEMENT = """{{ statement(contract: {contract}, since: "{since}", until: "{until}") {{
-  lines(first: 100) {{ nodes {{ day startedAt endedAt seconds billed counted treatment rate amount comment
-    person {{ name }} ticket {{ key title }} }} totalCount pageInfo {{ endCursor }} }}
-  seconds billed opening closing amount tax total }} }}"""
+BALANCE = """query($contract: ID!, $asOf: AsOf) {
+  balance(contract: $contract, asOf: $asOf) { granted drawn expired left overage alerts } }"""
+STATEMENT = """query($contract: ID!, $since: Date, $until: Date!) {
+  statement(contract: $contract, since: $since, until: $until) {
+    lines(first: 100) { nodes { day startedAt endedAt seconds billed counted treatment rate amount comment
+      person { name } ticket { key title } } totalCount pageInfo { endCursor } }
+    seconds billed opening closing amount tax total } }"""
 
 
 def _asking(lab: Lab, server: Server, billed: Billed) -> Iterator[Figure]:
-    ids = [msgspec.json.encode(encode(Kind.CONTRACT, one)).decode() for one in billed.contracts]
+    ids = [encode(Kind.CONTRACT, one) for one in billed.contracts]
     then = f"{LAST_MONTH - timedelta(days=75)}T12:00:00Z"
-    balances = [BALANCE.format(contract=one, more="") for one in ids]
-    past = [BALANCE.format(contract=one, more=f', asOf: {{occurredAt: "{then}"}}') for one in ids]
+    balances = [_question(BALANCE, contract=one) for one in ids]
+    past = [_question(BALANCE, contract=one, asOf={"occurredAt": then}) for one in ids]
     statements = [
-        STATEMENT.format(contract=one, since=first, until=month_end(first))
+        _question(STATEMENT, contract=one, since=first, until=month_end(first))
         for first in (_months_before(n) for n in range(MONTHS))
         for one in ids
     ]
 
-    def p50(what: str, queries: list[str], expected: str) -> float:
-        return lab.said(f"billing: {what}", lambda: _asked(lab, server, billed.company, queries, expected).p50)
+    def p50(what: str, bodies: list[str], expected: str) -> float:
+        return lab.said(f"billing: {what}", lambda: _asked(lab, server, billed.company, bodies, expected).p50)
 
     now, of_old, month = in_turns(
         lab.size.rounds,
@@ -276,9 +278,12 @@ def _asking(lab: Lab, server: Server, billed: Billed) -> Iterator[Figure]:
         yield Figure(name=name, unit="ms", value=value, limit=limit)
 
 
-def _asked(lab: Lab, server: Server, company: Furnished, queries: list[str], expected: str) -> Taken:
+def _question(query: str, **variables: object) -> str:
+    return msgspec.json.encode({"query": query, "variables": variables}).decode()
+
+
+def _asked(lab: Lab, server: Server, company: Furnished, bodies: list[str], expected: str) -> Taken:
     """One after another, from one connection: no two of the same in a row."""
-    bodies = [msgspec.json.encode({"query": query}).decode() for query in queries]
     return load(
         Order(
             port=server.port,
