@@ -252,7 +252,9 @@ class View:
 
     async def fetch_all(self, *asked: tuple[Query, dict[str, Any]]) -> list[list[TupleRow]]:
         """As `fetch`, several that need nothing of one another, in one round trip."""
-        given = [(query, _Given(self.actor, arguments)) for query, arguments in asked]
+        given: list[tuple[Query, dict[str, Any]]] = [
+            (query, _Given(self.actor, arguments)) for query, arguments in asked
+        ]
         return await self.models.fetch_all(self.actor.workspace, *given)
 
     async def wait_for_workflows(self, position: int) -> None:

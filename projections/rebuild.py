@@ -128,7 +128,7 @@ class _Rebuild:
         self._columns = Columns(self._reading)
         self._guarded = False
         self._parked: dict[str, dict[UUID, Parked]] = {projection.name: {} for projection in projections}
-        self._stand = Stand(0, EARLIEST)
+        self._stand: Stand = Stand(0, EARLIEST)
         self.events = 0
 
     def _shadow(self, projection: Projection) -> str:
