@@ -60,6 +60,7 @@ def erase(
         contents = open_contents(store, attachments_folder(at_home))
         asked = Asked(person=id_, reason=reason, folder=folder, controller=controller, processor=processor, by=by)
         files = erasing.begin(database, store, contents, workspace, asked)
+        console.print(f"The key of {named} is deleted. Interrupted, finish it by this id.", soft_wrap=True)
         with progress_bar("Rebuilding") as progress:
             rebuild_all(database, PROJECTIONS, progress)
         done = erasing.finish(database, store, workspace, asked)

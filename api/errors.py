@@ -135,9 +135,7 @@ _KNOWN: tuple[tuple[tuple[type[Exception], ...], Callable[[Exception], Answer]],
     ((StoreOverloaded,), _hidden(RATE_LIMITED, "Too many commands wait; try again.", retryAfter=RETRY_SECONDS)),
     (
         (KeysUnavailable,),
-        _hidden(
-            UNAVAILABLE, "Keys of texts cannot be had now, so nothing was done; try again.", retryAfter=RETRY_SECONDS
-        ),
+        _hidden(UNAVAILABLE, "Keys of texts cannot be had now; try again.", retryAfter=RETRY_SECONDS),
     ),
     (
         (ReadModelsUnavailable, StoreUnavailable, psycopg.OperationalError),

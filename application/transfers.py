@@ -313,7 +313,8 @@ select setval(pg_get_serial_sequence('event', 'position'), greatest(%s, (
 """
 _KEYS: LiteralString = """
 insert into subject_key (workspace, subject, key, commitment)
-select %s, * from unnest(%s::uuid[], %s::bytea[], %s::bytea[]) on conflict do nothing
+select %s, * from unnest(%s::uuid[], %s::bytea[], %s::bytea[])
+on conflict (workspace, subject) do update set key = null where excluded.key is null -- erased since a run before
 """
 _EVENT: LiteralString = """
 insert into event (position, workspace, stream, version, name, event_version, state, occurred_at, recorded_at, actor,

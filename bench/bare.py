@@ -89,18 +89,17 @@ class Listening(ReadModels):
         super().__init__(database)
         self.heard: list[Statement] = []
 
-    async def fetch(
+    async def fetch_all(
         self,
         workspace: UUID | None,
-        query: Query,
-        arguments: Sequence[object] | dict[str, Any],
-        *,
+        *statements: tuple[Query, Sequence[object] | dict[str, Any]],
         binary: bool = False,
         joins_sets: bool = False,
-    ) -> list[TupleRow]:
-        said: Any = query.as_string(None) if isinstance(query, sql.Composable) else query
-        self.heard.append((said, arguments))
-        return await super().fetch(workspace, query, arguments, binary=binary, joins_sets=joins_sets)
+    ) -> list[list[TupleRow]]:
+        for query, arguments in statements:
+            said: Any = query.as_string(None) if isinstance(query, sql.Composable) else query
+            self.heard.append((said, arguments))
+        return await super().fetch_all(workspace, *statements, binary=binary, joins_sets=joins_sets)
 
 
 async def _statements(runtime: Runtime, view: View, text: str) -> list[Statement]:

@@ -111,14 +111,14 @@ def decide(person: Person | None, command: PersonCommand) -> list[PersonEvent]:
         email = None if command.email is None else text.line(command.email, "email", 254)
         if email is not None and not _EMAIL.fullmatch(email):
             raise InvalidValue(f"{email[:80]!r} is not an e-mail address.", ("email",))
-        return [PersonAdded(kind=command.kind, name=text.line(command.name, "name"), email=email)]
+        return [PersonAdded(kind=command.kind, name=_name(command.name), email=email)]
     if person is None:
         raise PersonNotFound(command.person, "person")
-    if person.erased:
+    if person.erased or (_has_no_key(person.name) and not isinstance(command, ErasePerson)):
         raise PersonErased(command.person)
     match command:
         case RenamePerson(name=name):
-            name = text.line(name, "name")
+            name = _name(name)
             return [] if name == person.name else [PersonRenamed(name=name)]
         case DeactivatePerson():
             return [PersonDeactivated()] if person.active else []
@@ -130,9 +130,22 @@ def decide(person: Person | None, command: PersonCommand) -> list[PersonEvent]:
             assert_never(command)
 
 
+def _name(given: str) -> str:
+    name = text.line(given, "name")
+    if name == ERASED:
+        raise InvalidValue(f"{ERASED} is how people read whose data was erased.", ("name",))
+    return name
+
+
+def _has_no_key(name: str) -> bool:
+    """Whether this is read in a name's place: an erasure has begun, though it may not be recorded yet. What is said of
+    the person now would be sealed by another key, and stay."""
+    return name == ERASED
+
+
 def evolve(person: Person | None, event: PersonEvent, at: datetime) -> Person:
     if isinstance(event, PersonAdded):
-        return Person(kind=event.kind, name=event.name, email=event.email)
+        return Person(kind=event.kind, name=event.name, email=event.email, active=not _has_no_key(event.name))
     assert person is not None, "a person's first event is PersonAdded"
     match event:
         case PersonRenamed(name=name):
@@ -140,7 +153,7 @@ def evolve(person: Person | None, event: PersonEvent, at: datetime) -> Person:
         case PersonDeactivated():
             return msgspec.structs.replace(person, active=False)
         case PersonReactivated():
-            return msgspec.structs.replace(person, active=True)
+            return msgspec.structs.replace(person, active=not _has_no_key(person.name))
         case SubjectErased():
             return msgspec.structs.replace(person, name=ERASED, email=None, active=False, erased=True)
         case _:

@@ -415,7 +415,8 @@ async def standing(view: View, row: ContractRow, day: date, moment: Moment = NOW
     if moment.position is None:  # work must not move between what is settled and what comes after
         moment, _ = await fixed(view, moment)
         row = (await contracts_by_ids(view, [row.id], moment)).get(row.id, row)
-    after = await accounts.settled(view, [row], last, moment)
+        found = None
+    after = await accounts.settled(view, [row], last, moment) if found is None else found[0]
     return (await account(view, row, day, moment, after)).ledger.carried
 
 

@@ -96,7 +96,9 @@ class ReadModels:
         """`patience`: how long a statement may take, as PostgreSQL writes it; 0: for ever."""
         self.database = database
         # What is asked for is in memory, or on a disk without arms: the default, 4, takes an index for slow.
-        self._pool = database.async_pool(Role.READER, size, statement_timeout=patience, random_page_cost="1.1")
+        # And no question is worth compiling: those that PostgreSQL takes for dear would take seconds more by it.
+        settings = {"statement_timeout": patience, "random_page_cost": "1.1", "jit": "off"}
+        self._pool = database.async_pool(Role.READER, size, **settings)
 
     async def open(self) -> None:
         await self._pool.open()

@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 
 from application.event_store.database import Connection, Database, Role
-from application.event_store.envelope import POSITION
+from application.event_store.envelope import POSITION, Row
 from application.event_store.follower import LogReader, Stand
 from application.event_store.mapper import EnvelopeMapper
 from application.event_store.sealing import Keyring, Sealer
@@ -177,9 +177,10 @@ class _Rebuild:
     def catch_up(self, progress: Progress) -> None:
         """To the head of the log, as it is when reached. While a batch is folded, one is written and one read."""
         written: Future[None] | None = None
-        read = self._ahead.submit(self._reader.read, self._stand.position, BATCH)
-        while rows := read.result():
-            read = self._ahead.submit(self._reader.read, rows[-1][POSITION], BATCH)
+        ahead: Future[list[Row]] | None = None
+        while rows := self._reader.read(self._stand.position, BATCH) if ahead is None else ahead.result():
+            full = len(rows) == BATCH  # else this is the head, which will have moved when this was folded
+            ahead = self._ahead.submit(self._reader.read, rows[-1][POSITION], BATCH) if full else None
             left_out = parking.common([self._parked[one.name] for one in self.left])
             folded = self._states.fold(rows, self._stand.recorded_at, left_out)
             batch = [self._folded(projection, folded.changes) for projection in self.left]

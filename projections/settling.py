@@ -76,7 +76,7 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True):
 
 def unsettled(connection: Connection, after: int, but: Sequence[UUID] = ()) -> list[Unsettled]:
     """Some of all workspaces' contracts that have work, and that moved after a position of the log; without these."""
-    arguments = (after, after, list(but), accounts.STAMP, BATCH)
+    arguments = (after, after, list(accounts.READ_MODELS), list(but), accounts.STAMP, BATCH)
     return [Unsettled(*row) for row in connection.execute(_UNSETTLED, arguments).fetchall()]
 
 
@@ -85,9 +85,11 @@ select x.workspace, x.contract
   from (select workspace, contract from billed_month where position > %s
         union select workspace, id from contract where position > %s) x
   join contract k on k.id = x.contract and k.closed_position is null
-  cross join lateral (select sum(m.changes) as changes from billed_month m where m.contract = x.contract) m
+  cross join lateral (
+    select sum(m.changes) as changes, max(m.position) as position from billed_month m where m.contract = x.contract) m
   left join settled_day s on s.contract = x.contract and s.newest
- where m.changes is not null and x.contract <> all(%s)
+ where m.position <= (select min(t.position) from tracking t where t.name = any(%s))
+   and x.contract <> all(%s)
    and (s.changes is distinct from m.changes or s.version is distinct from k.version
         or not starts_with(s.terms, %s))
  limit %s
@@ -95,14 +97,17 @@ select x.workspace, x.contract
 
 
 async def settle(view: View, contract: UUID) -> Settled | None:
-    """Month by month, from the first on that does not hold. None where there is no such contract yet."""
+    """Month by month, from the first on that does not hold. None where there is no such contract yet, or work of it is
+    ahead of what is known of contracts."""
     # How often work has moved is asked first: a row that is stamped with less than it was made of does not hold.
     months = await view.fetch(
-        "select month, changes from billed_month where workspace = %(workspace)s and contract = %(contract)s"
-        " order by month",
+        "select month, changes, position from billed_month"
+        " where workspace = %(workspace)s and contract = %(contract)s order by month",
         {"contract": contract},
     )
     moment = Moment(position=await known(view))
+    if any(position > moment.position for _, _, position in months):
+        return None  # it would be stamped with work that it is not made of
     row = (await contracts_by_ids(view, [contract], moment)).get(contract)
     if row is None:
         return None
@@ -119,7 +124,7 @@ async def settle(view: View, contract: UUID) -> Settled | None:
         of_month = sums(one for one in found.charges if one.day >= day.replace(day=1))
         place: dict[str, Any] = {"workspace": view.actor.workspace, "contract": contract, "day": day}
         of_days.extend(SettledSum(**place, **msgspec.structs.asdict(one)) for one in of_month)
-        changes = sum(count for month, count in months if newest or month <= day)
+        changes = sum(count for month, count, _ in months if newest or month <= day)
         days.append(
             SettledDay(
                 **place,
@@ -132,7 +137,7 @@ async def settle(view: View, contract: UUID) -> Settled | None:
         return found.carried
 
     newest = max(now, await _last_day(view, contract, moment) or now)
-    for day in _ends([month for month, _ in months], kept, newest):
+    for day in _ends([month for month, *_ in months], kept, newest):
         carried = await until(day, newest=False)
     await until(newest, newest=True)
     return Settled(row=row, kept=kept, days=days, sums=of_days)

@@ -11,7 +11,8 @@ from datetime import timedelta
 import psycopg
 
 from application.attachments.contents import Contents, Swept, ago
-from application.event_store.database import Database, Role
+from application.event_store.attempts import StoreUnavailable
+from application.event_store.database import Database, DatabaseNotUsable, Role
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ class Sweeper:
             try:
                 swept = sweep(self._database, self._contents)
                 self._also()
-            except (psycopg.Error, OSError):
+            except (psycopg.Error, OSError, StoreUnavailable, DatabaseNotUsable):
                 log.exception("what is kept no longer was not swept; trying again in %s", PERIOD)
             else:
                 log.info("swept %d files, %d bytes, that no ticket has", *swept)

@@ -18,7 +18,7 @@ from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 Connection = psycopg.Connection[TupleRow]
 
-MINIMUM_SERVER = 160000
+MINIMUM_SERVER = 170000
 SCHEMA_VERSION = 1
 VARIABLE = "PROTEUS_DATABASE_URL"
 KEYS_VARIABLE = "PROTEUS_KEYS_DATABASE_URL"
@@ -65,6 +65,11 @@ class Place:
         """Which names it."""
         return VARIABLE
 
+    @property
+    def patience(self) -> float:
+        """Seconds for which whoever wants a connection waits."""
+        return 10
+
     def conninfo(self, role: Role, **settings: str) -> str:
         """Seconds-long limits keep a dead client from holding the append lock, which readers wait behind."""
         given = {
@@ -83,6 +88,7 @@ class Place:
             keepalives_idle="10",
             keepalives_interval="5",
             keepalives_count="3",
+            tcp_user_timeout="20000",
         )
 
     def connect(self, role: Role, **settings: str) -> Connection:
@@ -105,7 +111,7 @@ class Place:
             "min_size": 1,
             "max_size": size,
             "max_waiting": 1000,
-            "timeout": 10,
+            "timeout": self.patience,
             # Its pauses double: after a long outage it would be away for as long again. So it soon gives up and `check`
             # begins anew, every second or two.
             "reconnect_timeout": 3,
@@ -139,7 +145,7 @@ class Place:
             " for Proteus: create role proteus login password '…' createrole;"
             f" create database proteus owner proteus; and name it in {self.variable}."
             if row[0]
-            else "Proteus needs PostgreSQL 16 or newer; 18 is what it is tested with."
+            else "Proteus needs PostgreSQL 17 or newer; 18 is what it is tested with."
         )
 
     def _stand(self, connection: Connection) -> Stand | None:
@@ -149,6 +155,11 @@ class Place:
                 row = connection.execute(sql.SQL("select version, keys from {}").format(table)).fetchone()
         except (psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege):
             return None
+        except psycopg.errors.UndefinedColumn:
+            raise DatabaseNotUsable(
+                f"The schema {self.schema} was made by Proteus before its first release, and is not carried on:"
+                " make the database anew."
+            ) from None
         return None if row is None else Stand(*row)
 
     @contextmanager
@@ -178,8 +189,18 @@ class Place:
                 _run(connection, "create role {} nologin nosuperuser nobypassrls", role.value)
             member = connection.execute("select pg_has_role(session_user, %s, 'SET')", (role.value,)).fetchone()
             if member is None or not member[0]:
-                _run(connection, "grant {} to session_user with inherit false, set true", role.value)
+                self._join(connection, role)
         _run(connection, "grant create on database {} to {}", connection.info.dbname, Role.OWNER.value)
+
+    def _join(self, connection: Connection, role: Role) -> None:
+        try:
+            _run(connection, "grant {} to session_user with inherit false, set true", role.value)
+        except psycopg.errors.InsufficientPrivilege:
+            login = connection.info.user
+            raise DatabaseNotUsable(
+                f"{self.variable} logs in as {login!r}, but the roles of Proteus on this server are another login's."
+                f" Let a superuser say: grant {', '.join(Role)} to {login} with inherit false, set true;"
+            ) from None
 
     def _create(self, connection: Connection, source: str, stand: Stand) -> None:
         _run(connection, "create schema {}", self.schema)
@@ -189,6 +210,12 @@ class Place:
         connection.execute("create table schema_version (version integer not null, keys uuid not null)")
         connection.execute("grant select on schema_version to public")
         connection.execute("insert into schema_version values (%s, %s)", (stand.version, stand.keys))
+
+    def _is_used(self, connection: Connection) -> bool:
+        """Whether somebody has a key here."""
+        table = sql.Identifier(self.schema, "subject_key")
+        [(used,)] = connection.execute(sql.SQL("select exists (select from {})").format(table)).fetchall()
+        return bool(used)
 
     def _run_file(self, connection: Connection, source: str) -> None:
         _run(connection, "set local search_path to {}", self.schema)
@@ -201,6 +228,11 @@ class _Keys(Place):
     @property
     def variable(self) -> str:
         return KEYS_VARIABLE
+
+    @property
+    def patience(self) -> float:
+        """Less: while it is away, commands that need nothing of it must not wait behind those that do."""
+        return 2
 
 
 @dataclass(frozen=True)
@@ -230,6 +262,11 @@ class Database(Place):
                     raise DatabaseNotUsable(_no_keys(self))
                 keys = Stand(SCHEMA_VERSION, uuid4())
                 self.keys._create(connection, "keys.sql", keys)
+            elif before is None and self.keys._is_used(connection):
+                raise DatabaseNotUsable(
+                    f"The database of {self.keys.variable} holds the keys of another log (schema {self.keys.schema}),"
+                    f" and that of {VARIABLE} is new. Name a database of its own for the keys."
+                )
             self.keys._run_file(connection, "audit_keys.sql")
         with self._migrating() as (connection, stand):
             if stand is None:

@@ -43,7 +43,7 @@ class SealBroken(Exception):
 
 
 class KeysUnavailable(StoreUnavailable):
-    """Keys that are not in memory cannot be had now: nothing was sealed, opened or written."""
+    """Keys that are not in memory cannot be had now."""
 
 
 def place(stream: UUID, version: int, field: str) -> bytes:

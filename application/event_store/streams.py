@@ -277,7 +277,9 @@ class EventStore:
         self.wakeup = Wakeup(database)
         self._pool = database.pool(Role.APP, POOL_SIZE, statement_timeout="30s", transaction_timeout="60s")
         self._appender = Appender(database, self.wakeup)
-        self.keys = database.keys.pool(Role.APP, KEYS_POOL_SIZE, statement_timeout="30s", transaction_timeout="60s")
+        # A key has to outlive what it seals, which may be in another database.
+        limits = {"statement_timeout": "30s", "transaction_timeout": "60s", "synchronous_commit": "on"}
+        self.keys = database.keys.pool(Role.APP, KEYS_POOL_SIZE, **limits)
         self.mapper = EnvelopeMapper(Sealer(Keyring(self.keys)))
         self._turns = [threading.Lock() for _ in range(TURNS)]
         self._workspaces: LRUCache[UUID, WorkspaceStore] = LRUCache(CACHED_WORKSPACES)

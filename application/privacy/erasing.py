@@ -70,7 +70,7 @@ def begin(database: Database, store: EventStore, contents: Contents, workspace: 
         hashes = note.hashes
     else:
         hashes = _draft(asked.folder, _particulars(database, contents, workspace, person, asked, reason))
-    _delete_key(database.keys, workspace, asked.person, hashes)
+    hashes = _delete_key(database.keys, workspace, asked.person, hashes)
     _revoke_tokens(database, workspace, asked.person)
     store.forget()
     if not person.erased:
@@ -215,17 +215,19 @@ def _issue(folder: Path, hashes: Hashes) -> list[Path]:
 # ---- what goes
 
 
-def _delete_key(place: Place, workspace: Workspace, person: UUID, hashes: Hashes) -> None:
+def _delete_key(place: Place, workspace: Workspace, person: UUID, hashes: Hashes) -> Hashes:
     """With a note of it, so that whatever is interrupted afterwards is done again. Whoever has the key in memory is
-    told; its row stays, so that none is made in its place."""
+    told; its row stays, so that none is made in its place. Returns the hashes of the note, maybe an older one."""
     where = (workspace.id, person)
-    with place.connect(Role.OWNER) as keys, keys.transaction():
-        keys.execute(
-            "insert into erasure (workspace, subject, act, journal) values (%s, %s, %s, %s) on conflict do nothing",
+    with place.connect(Role.OWNER, synchronous_commit="on") as keys, keys.transaction():
+        [noted] = keys.execute(
+            "insert into erasure (workspace, subject, act, journal) values (%s, %s, %s, %s)"
+            " on conflict (workspace, subject) do update set finished_at = null returning act, journal",
             (*where, *hashes),
-        )
+        ).fetchall()
         keys.execute("update subject_key set key = null where workspace = %s and subject = %s", where)
         erasures.tell(keys)
+    return noted[0], noted[1]
 
 
 def _revoke_tokens(database: Database, workspace: Workspace, person: UUID) -> None:

@@ -234,11 +234,20 @@ def test_a_key_that_a_backup_brought_back_is_deleted_again(
 
 
 def test_an_erasure_that_a_backup_of_the_log_has_not_heard_of_is_done_again(
-    run: Run, guest: UUID, company: Company, postgres: EmbeddedPostgres, database: Database
+    run: Run,
+    guest: UUID,
+    company: Company,
+    postgres: EmbeddedPostgres,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """And if it is interrupted then, once more."""
     assert run("Гость", "--reason", "Просьба", "--yes").exit_code == 0
     with superuser(postgres, database) as connection:
         connection.execute("delete from proteus.event where name = 'SubjectErased'")
+    with monkeypatch.context() as patched:
+        patched.setattr(command, "rebuild_all", cut)
+        assert isinstance(run(encode(Kind.PERSON, guest), "--reason", "Просьба", "--yes").exception, PowerCut)
     again = run(encode(Kind.PERSON, guest), "--reason", "Просьба", "--yes")
     assert again.exit_code == 0, again.output
     assert len(log(database, "name = 'SubjectErased'")) == 1

@@ -178,6 +178,32 @@ def test_an_import_that_is_ended_in_the_middle_goes_on_where_it_was(
     assert rows(moved.there, moved.workspace.id) == rows(moved.here, moved.workspace.id)
 
 
+def test_who_is_erased_while_an_import_is_interrupted_arrives_erased(
+    postgres: EmbeddedPostgres, moved: Moved, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved.export()
+
+    def interrupt(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(transfers, "CHUNK", 3)
+        with pytest.raises(KeyboardInterrupt):
+            import_workspace(moved.there, moved.file, interrupt)
+    assert key_of(moved.there, moved.erased) is not None
+    with superuser(postgres, moved.here.keys) as connection:
+        connection.execute("update proteus_keys.subject_key set key = null where subject = %s", (moved.erased,))
+    moved.export()
+    moved.take()
+    assert key_of(moved.there, moved.erased) is None
+
+
+def key_of(database: Database, subject: UUID) -> bytes | None:
+    with database.keys.connect(Role.PROJECTOR) as connection:
+        [(key,)] = connection.execute("select key from subject_key where subject = %s", (subject,)).fetchall()
+    return bytes(key) if key else None
+
+
 def test_what_was_erased_arrives_erased_and_nothing_readable_is_in_the_file(
     postgres: EmbeddedPostgres, moved: Moved
 ) -> None:
@@ -189,9 +215,7 @@ def test_what_was_erased_arrives_erased_and_nothing_readable_is_in_the_file(
         assert secret not in text
     assert moved.file.stat().st_mode & 0o077 == keys_of(moved.file).stat().st_mode & 0o077 == 0
     moved.take()
-    with moved.there.keys.connect(Role.PROJECTOR) as connection:
-        key = connection.execute("select key from subject_key where subject = %s", (moved.erased,)).fetchone()
-    assert key == (None,)
+    assert key_of(moved.there, moved.erased) is None
 
 
 def test_a_workspace_that_is_here_already_is_not_written_to(moved: Moved) -> None:

@@ -88,6 +88,21 @@ def test_who_is_erased_has_no_name_any_more_and_takes_nothing_new() -> None:
     assert (state.name, state.email, state.active, state.erased) == ("[erased]", None, False, True)
 
 
+def test_nobody_is_called_as_those_who_were_erased() -> None:
+    person.when(AddPerson(name=" [erased] ")).refused(InvalidValue, "name")
+    person.given(ADDED).when(RenamePerson(person=ANNA, name="[erased]")).refused(InvalidValue, "name")
+
+
+def test_of_whom_the_key_is_gone_nothing_is_said_but_that() -> None:
+    """It would be sealed by another key, and stay."""
+    unreadable = PersonAdded(kind=PersonKind.STAFF, name="[erased]", email="[erased]")
+    assert not evolve(None, unreadable, NOW).active
+    person.given(unreadable).when(RenamePerson(person=ANNA, name="Anna")).refused(PersonErased, "person")
+    person.given(unreadable).when(ReactivatePerson(person=ANNA)).refused(PersonErased, "person")
+    command = ErasePerson(person=ANNA, act=ERASURE.act, journal=ERASURE.journal)
+    person.given(unreadable).when(command).then(ERASURE)
+
+
 def test_nothing_can_be_done_with_who_was_erased() -> None:
     for command in (
         ErasePerson(person=ANNA, act="", journal=""),

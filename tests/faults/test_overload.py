@@ -28,7 +28,7 @@ from domain.tickets import OpenTicket
 from tests.conftest import fresh_database
 from tests.faults.replay import assert_equal_to_a_replay, assert_recorded_once, head, places
 from tests.faults.rounds import WAIT, Rounds, until
-from tests.faults.server import COMMENT, Proteus, answers, serve
+from tests.faults.server import Proteus, answers, serve
 
 PLACES = 16
 CLIENTS = 10 * PLACES
@@ -36,6 +36,8 @@ REQUESTS = 25
 """Of each client in a round, one after the other."""
 GROWTH = 64_000_000
 """Bytes by which parent and child together may grow."""
+RETITLE = "mutation($input: RetitleTicketInput!) { retitleTicket(input: $input) { position userErrors { code } } }"
+"""What is known of a ticket does not grow by it, as by thousands of comments, which are held, and rightly."""
 
 
 class Office(NamedTuple):
@@ -130,8 +132,8 @@ async def _flood(office: Office, clients: int) -> tuple[set[UUID], set[UUID]]:
             refused.add(command)
         else:
             assert status == 200, body
-            payload = answer["data"]["addComment"]
-            # Of many comments on one ticket at once, some lose all their races.
+            payload = answer["data"]["retitleTicket"]
+            # Of many commands to one ticket at once, some lose all their races.
             assert payload["position"] or payload["userErrors"] == [{"code": "CONFLICT"}], body
             if payload["position"]:
                 acknowledged.add(command)
@@ -145,8 +147,8 @@ async def _ask(office: Office, client: int, answers: list[tuple[UUID, int, dict[
     secret = office.secrets[client % len(office.secrets)]
     for _ in range(REQUESTS):
         command = uuid4()
-        variables = {"input": {"ticket": ticket, "body": f"From {client}", "commandId": str(command)}}
-        body = json.dumps({"query": COMMENT, "variables": variables}).encode()
+        variables = {"input": {"ticket": ticket, "title": str(command), "commandId": str(command)}}
+        body = json.dumps({"query": RETITLE, "variables": variables}).encode()
         writer.write(head_of(secret, len(body)) + body)
         status, *lines = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), WAIT)).decode().splitlines()
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines if line)}

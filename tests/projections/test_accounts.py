@@ -358,6 +358,25 @@ def test_a_balance_of_days_after_all_work_looks_at_no_work(lab: World, monkeypat
     assert lab.ask(billing.standing, row, date(2026, 4, 2)) == books.replayed(date(2026, 4, 2)).carried
 
 
+def test_nothing_is_stamped_with_work_that_it_is_not_made_of(lab: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The read model of contracts lags behind that of work, and all is looked at meanwhile."""
+    books = Books(lab, prepaid(Rounding(), Rollover.ALL))
+    books.agree(GrantHours(contract=books.contract, seconds=20 * H, valid_from=JANUARY))
+    books.log(datetime(2026, 1, 10, 9, tzinfo=UTC), 2 * H)
+    monkeypatch.setattr(settling, "today", lambda _: date(2026, 3, 30))
+    settle(lab)
+    [(before,)] = lab.rows("select position from tracking where name = 'contracts'")
+    books.log(datetime(2026, 1, 11, 9, tzinfo=UTC), 3 * H)
+    lab.project()
+    [(after,)] = lab.rows("select position from tracking where name = 'contracts'")
+    for position in (before, after):
+        with lab.database.connect(Role.PROJECTOR) as connection:
+            connection.execute("update tracking set position = %s where name = 'contracts'", (position,))
+        Settler(lab.database).catch_up()
+    row = lab.ask(partial(contracts_by_ids, ids=[books.contract]))[books.contract]
+    assert lab.ask(billing.standing, row, date(2026, 4, 2)) == books.replayed(date(2026, 4, 2)).carried
+
+
 def test_rows_of_another_release_are_not_used(lab: World, monkeypatch: pytest.MonkeyPatch) -> None:
     books = Books(lab, hourly(Rounding()))
     books.log(datetime(2026, 1, 10, 9, tzinfo=UTC), 2 * H)
