@@ -24,7 +24,7 @@ test: .venv/.project ## Run the tests, several at a time; ARGS="-k board -x" goe
 test-long: .venv/.project ## Prove it on real histories and by independent readers, and take every figure once
 	@$(BIN)/pytest tests/long $(TOGETHER) $(ARGS)
 
-soak: .venv/.project ## Break it on purpose for half an hour; ROUNDS=5 or MINUTES=10 make it shorter, SEED=7 repeats one, ARGS="-k fence"
+soak: .venv/.project ## Break it on purpose for an hour or more; ROUNDS=5 or MINUTES=10 make it shorter, SEED=7 repeats one, ARGS="-k fence"
 	@PROTEUS_SOAK=1 PROTEUS_SOAK_ROUNDS=$(ROUNDS) PROTEUS_SOAK_MINUTES=$(MINUTES) PROTEUS_SOAK_SEED=$(SEED) \
 	  $(BIN)/pytest tests/faults --verbose $(ARGS)
 
