@@ -61,6 +61,8 @@ class OcelSqlite:
                 columns += [f'"{attribute}" {_COLUMNS[type_]}' for attribute, type_ in types.items()]
                 columns.append(f"foreign key (ocel_id) references {kind} (ocel_id)")
                 self._db.execute(f'create table if not exists "{kind}_{mapped}" ({", ".join(columns)})')
+                if kind == "object":  # each is looked up before it is written
+                    self._db.execute(f'create index if not exists "of_{mapped}" on "object_{mapped}" (ocel_id)')
 
     def events(self, events: Sequence[Event]) -> None:
         self._db.executemany("insert or replace into event values (?, ?)", [(one.id, one.type) for one in events])
