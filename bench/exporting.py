@@ -101,11 +101,19 @@ def _run(database: Database, folder: Path, kind: Kind, *options: str) -> Run:
         env=environment | {"PROTEUS_DATABASE_URL": database.url},
         stdout=subprocess.DEVNULL,
     )
-    _, status, used = os.wait4(process.pid, 0)
+    peak = 0
+    while process.poll() is None:
+        peak = _peak_bytes(process.pid) or peak
+        time.sleep(0.02)
     took = time.perf_counter() - started
-    process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(f"the export as {kind.value} ended with {process.returncode}")
     written = file.stat().st_size
     file.unlink()
-    return Run(took, used.ru_maxrss * 1024, written)
+    return Run(took, peak, written)
+
+
+def _peak_bytes(pid: int) -> int:
+    """Of its memory so far; 0 where it has just ended. What `wait4` tells begins with the size of who started it."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
