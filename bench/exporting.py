@@ -47,7 +47,7 @@ def exporting(lab: Lab) -> Iterator[Figure]:
                 name=f"export of {what}, {events:,} events, as {kind.value}, {run.written / 1e6:.0f} MB",
                 unit="s",
                 value=Spread.of([run.seconds]),
-                limit=OCEL_WITHIN_SECONDS if kind is Kind.OCEL_JSON else None,
+                limit=OCEL_WITHIN_SECONDS if kind in (Kind.OCEL_JSON, Kind.OCEL_SQLITE) else None,
             )
             part = lab.said("export: a part of it", lambda: _run(database, Path(folder), kind, "--to", PART_ENDS))  # noqa: B023
             yield Figure(
