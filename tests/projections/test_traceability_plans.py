@@ -76,8 +76,16 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     fetch = ReadModels.fetch
 
     async def explained(
-        self: ReadModels, workspace: UUID | None, query: Query, arguments: Any, *, joins_sets: bool, binary: bool
+        self: ReadModels,
+        workspace: UUID | None,
+        query: Query,
+        arguments: Any,
+        *,
+        joins_sets: bool = False,
+        binary: bool = False,
     ) -> Any:
+        if workspace is None:  # a server of another test looks now and then whether tokens still hold
+            return await fetch(self, workspace, query, arguments, binary=binary, joins_sets=joins_sets)
         text = sql.SQL(query) if isinstance(query, str) else query
         plan = sql.SQL("explain (analyze, format json) {}").format(text)
         [([told],)] = await fetch(self, workspace, plan, arguments, joins_sets=joins_sets)
