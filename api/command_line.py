@@ -24,11 +24,11 @@ from api import (
 )
 from api import demo as scenario
 from api.exports.command import export_command
-from api.runtime import ATTACHMENTS, DATABASE_VARIABLE, attachments_folder, home, open_contents, open_database
+from api.runtime import ATTACHMENTS, attachments_folder, home, open_contents, open_database
 from api.settings import BadSetting
 from application.embedded_postgres import EmbeddedPostgresError
 from application.event_store.attempts import StoreUnavailable
-from application.event_store.database import KEYS_VARIABLE, DatabaseNotUsable
+from application.event_store.database import DATABASE_VARIABLE, KEYS_VARIABLE, DatabaseNotUsable
 from application.event_store.streams import EventStore
 from application.workspaces import Workspace
 from domain.errors import Refused

@@ -18,9 +18,9 @@ from application.attachments.contents import BYTES_LIMIT, Contents
 from application.audit import sequencing
 from application.embedded_postgres import EmbeddedPostgres, default_root
 from application.event_store.database import (
+    DATABASE_VARIABLE,
     KEYS_VARIABLE,
     SCHEMA_VERSION,
-    VARIABLE,
     Database,
     DatabaseNotUsable,
     Place,
@@ -35,7 +35,6 @@ from projections.live import Feed
 from projections.reading import ReadModels
 from projections.registry import NAMES, TICKET_READ_MODELS, install
 
-DATABASE_VARIABLE = VARIABLE
 HOME_VARIABLE = "PROTEUS_HOME"
 PUBLIC_URL_VARIABLE = "PROTEUS_PUBLIC_URL"
 ATTACHMENTS_VARIABLE = "PROTEUS_ATTACHMENTS"

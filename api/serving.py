@@ -30,7 +30,6 @@ from rich.console import Console
 from api import logs, metrics
 from api.runtime import (
     ATTACHMENTS_VARIABLE,
-    DATABASE_VARIABLE,
     PUBLIC_URL_VARIABLE,
     Runtime,
     open_contents,
@@ -43,7 +42,7 @@ from application import people, tokens
 from application.attachments.sweeping import Sweeper
 from application.audit.scrubbing import Scrubber
 from application.audit.sequencing import Pace, Sequencer
-from application.event_store.database import KEYS_VARIABLE, Database, Role
+from application.event_store.database import DATABASE_VARIABLE, KEYS_VARIABLE, Database, Role
 from application.event_store.streams import EventStore
 from application.handling import Context, state_in
 from application.privacy import reads

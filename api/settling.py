@@ -142,7 +142,7 @@ class Accounts:
         stand = await asyncio.to_thread(settling.stand, self._connection)
         if stand == self._seen:
             return False
-        moved = await asyncio.to_thread(settling.unsettled, self._connection, self._seen, list(self._failed))
+        moved = await asyncio.to_thread(settling.unsettled, self._connection, self._seen, stand, list(self._failed))
         if not moved:
             self._seen = stand
             return False

@@ -20,9 +20,9 @@ from psycopg.rows import TupleRow
 
 from api.context import Context
 from api.http import authenticated
-from api.runtime import DATABASE_VARIABLE, Runtime
+from api.runtime import Runtime
 from api.schema import schema
-from application.event_store.database import Database, Role
+from application.event_store.database import DATABASE_VARIABLE, Database, Role
 from projections import directory
 from projections.reading import Query, ReadModels, View
 
@@ -93,13 +93,12 @@ class Listening(ReadModels):
         self,
         workspace: UUID | None,
         *statements: tuple[Query, Sequence[object] | dict[str, Any]],
-        binary: bool = False,
-        joins_sets: bool = False,
+        **how: bool,
     ) -> list[list[TupleRow]]:
         for query, arguments in statements:
             said: Any = query.as_string(None) if isinstance(query, sql.Composable) else query
             self.heard.append((said, arguments))
-        return await super().fetch_all(workspace, *statements, binary=binary, joins_sets=joins_sets)
+        return await super().fetch_all(workspace, *statements, **how)
 
 
 async def _statements(runtime: Runtime, view: View, text: str) -> list[Statement]:

@@ -21,7 +21,7 @@ import psycopg
 from psycopg import sql
 
 from application.embedded_postgres import EmbeddedPostgres
-from application.event_store.database import Database
+from application.event_store.database import Connection, Database
 from projections.registry import install
 
 T = TypeVar("T")
@@ -94,6 +94,12 @@ class Lab:
         """The same web server and framework with the routes of `bench.bare` alone."""
         with _serving(["-m", "bench.bare"], database, "/ready") as server:
             yield server
+
+
+def drop_indexes(owner: Connection, indexes: str) -> None:
+    """Those of a read model that a rebuild, too, makes after the rows."""
+    names = [line.split()[2] for line in indexes.splitlines() if line.startswith("create index")]
+    owner.execute("".join(f"drop index if exists {name};" for name in names).encode())
 
 
 class Server(msgspec.Struct, frozen=True):

@@ -8,14 +8,13 @@ take an hour; the boards are asked of `proteus serve` as everywhere.
 from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
-from typing import Any
 
 from application.event_store.database import Database, Role
 from application.handling import now
 from bench.boards import PLAIN, ask, board
 from bench.company import STATUSES, Furnished, furnish
 from bench.figures import Figure, in_turns
-from bench.lab import Lab
+from bench.lab import Lab, drop_indexes
 from bench.waiting import wait_until_read
 from projections import spans
 
@@ -79,7 +78,7 @@ def _fill(database: Database, tickets: int, still_open: int) -> Furnished:
     company = furnish(database, 0)
     with database.connect(Role.OWNER) as owner:
         owner.execute("set work_mem = '256MB'; set maintenance_work_mem = '512MB'")
-        owner.execute("".join(f"drop index {name};" for name in _names(owner)).encode())
+        drop_indexes(owner, spans.INDEXES)
         for statement in (_TICKETS, _SPANS):
             arguments = {
                 "workspace": company.actor.workspace,
@@ -96,12 +95,6 @@ def _fill(database: Database, tickets: int, still_open: int) -> Furnished:
     with database.connect(Role.OWNER) as owner:
         owner.execute("vacuum span")
     return company
-
-
-def _names(owner: Any) -> list[str]:
-    """Of the indexes that a rebuild, too, makes after the rows."""
-    made = [line.split()[2] for line in spans.INDEXES.splitlines() if line.startswith("create index")]
-    return [name for name in made if owner.execute("select to_regclass(%s)", (name,)).fetchone() != (None,)]
 
 
 _TICKETS = """

@@ -15,7 +15,7 @@ from application.event_store.envelope import Cause, Envelope
 from application.handling import new_id
 from bench.company import furnish
 from bench.figures import Figure, in_turns
-from bench.lab import Lab, Server
+from bench.lab import Lab, Server, drop_indexes
 from bench.load import Order, load
 from domain import tickets as domain
 from domain.tickets import CommentAdded, Priority, Ticket, TicketEvent, TicketOpened, Visibility
@@ -98,7 +98,7 @@ def _write(database: Database, workspace: UUID, count: int) -> None:
     """As the folds would, but without a log: two hours of commands would say nothing more of a search. The indexes of
     words are made afterwards, as a rebuild makes them."""
     with database.connect(Role.OWNER) as connection:
-        connection.execute("drop index search_text_words, search_text_of_ticket, search_word_like, search_word_stem")
+        drop_indexes(connection, texts.PROJECTION.indexes)
     with ThreadPoolExecutor(WRITERS) as writers:
         list(writers.map(partial(_share, database, workspace, count), range(WRITERS)))
     with database.connect(Role.OWNER, maintenance_work_mem="1GB") as connection:

@@ -415,8 +415,8 @@ async def standing(view: View, row: ContractRow, day: date, moment: Moment = NOW
     if moment.position is None:  # work must not move between what is settled and what comes after
         moment, _ = await fixed(view, moment)
         row = (await contracts_by_ids(view, [row.id], moment)).get(row.id, row)
-        found = None
-    after = await accounts.settled(view, [row], last, moment) if found is None else found[0]
+        found = await accounts.latest(view, [row], last, moment)
+    after = None if found is None else found[0]
     return (await account(view, row, day, moment, after)).ledger.carried
 
 

@@ -74,9 +74,10 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True):
         return self.days[-1].carried
 
 
-def unsettled(connection: Connection, after: int, but: Sequence[UUID] = ()) -> list[Unsettled]:
-    """Some of all workspaces' contracts that have work, and that moved after a position of the log; without these."""
-    arguments = (after, after, list(accounts.READ_MODELS), list(but), accounts.STAMP, BATCH)
+def unsettled(connection: Connection, after: int, until: int, but: Sequence[UUID] = ()) -> list[Unsettled]:
+    """Some of all workspaces' contracts that have work, and that moved after a position of the log; without these, and
+    without those that have work from after `until`, where the read models stand together."""
+    arguments = (after, after, until, list(but), accounts.STAMP, BATCH)
     return [Unsettled(*row) for row in connection.execute(_UNSETTLED, arguments).fetchall()]
 
 
@@ -88,7 +89,7 @@ select x.workspace, x.contract
   cross join lateral (
     select sum(m.changes) as changes, max(m.position) as position from billed_month m where m.contract = x.contract) m
   left join settled_day s on s.contract = x.contract and s.newest
- where m.position <= (select min(t.position) from tracking t where t.name = any(%s))
+ where m.position <= %s
    and x.contract <> all(%s)
    and (s.changes is distinct from m.changes or s.version is distinct from k.version
         or not starts_with(s.terms, %s))

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from api.runtime import DATABASE_VARIABLE, HOME_VARIABLE
-from application.event_store.database import KEYS_VARIABLE, Database
+from api.runtime import HOME_VARIABLE
+from application.event_store.database import DATABASE_VARIABLE, KEYS_VARIABLE, Database
 
 START_SECONDS = 120
 STOP_SECONDS = 30

@@ -20,7 +20,7 @@ Connection = psycopg.Connection[TupleRow]
 
 MINIMUM_SERVER = 170000
 SCHEMA_VERSION = 1
-VARIABLE = "PROTEUS_DATABASE_URL"
+DATABASE_VARIABLE = "PROTEUS_DATABASE_URL"
 KEYS_VARIABLE = "PROTEUS_KEYS_DATABASE_URL"
 """Names the database that holds the keys, where they have one of their own."""
 
@@ -63,7 +63,7 @@ class Place:
     @property
     def variable(self) -> str:
         """Which names it."""
-        return VARIABLE
+        return DATABASE_VARIABLE
 
     @property
     def patience(self) -> float:
@@ -265,7 +265,7 @@ class Database(Place):
             elif before is None and self.keys._is_used(connection):
                 raise DatabaseNotUsable(
                     f"The database of {self.keys.variable} holds the keys of another log (schema {self.keys.schema}),"
-                    f" and that of {VARIABLE} is new. Name a database of its own for the keys."
+                    f" and that of {DATABASE_VARIABLE} is new. Name a database of its own for the keys."
                 )
             self.keys._run_file(connection, "audit_keys.sql")
         with self._migrating() as (connection, stand):
@@ -286,15 +286,15 @@ class Database(Place):
             row = connection.execute("select to_regnamespace(%s) is null", (self.keys.schema,)).fetchone()
         if row != (True,):
             raise DatabaseNotUsable(
-                f"The schema {self.keys.schema} is also in the database of {VARIABLE}, although {KEYS_VARIABLE} names"
-                " another for it. The operator's guide tells how keys move."
+                f"The schema {self.keys.schema} is also in the database of {DATABASE_VARIABLE}, although"
+                f" {KEYS_VARIABLE} names another for it. The operator's guide tells how keys move."
             )
 
 
 def _no_keys(database: Database) -> str:
     place = database.keys
     return (
-        f"The database of {place.variable} does not hold the keys of what is in that of {VARIABLE} (schema"
+        f"The database of {place.variable} does not hold the keys of what is in that of {DATABASE_VARIABLE} (schema"
         f" {place.schema}). The operator's guide tells how keys move from one database to another."
     )
 

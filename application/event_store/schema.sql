@@ -167,7 +167,7 @@ end
 $$;
 alter function revoke_tokens() set search_path from current;
 revoke execute on function revoke_tokens() from public;
-create trigger person_left after insert on event for each row 
+create trigger person_left after insert on event for each row
   when (new.name in ('PersonDeactivated', 'SubjectErased')) execute function revoke_tokens();
 
 create type new_event as (

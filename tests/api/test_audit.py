@@ -14,14 +14,14 @@ from click.testing import CliRunner, Result
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from api.command_line import main
-from api.runtime import DATABASE_VARIABLE, HOME_VARIABLE
+from api.runtime import HOME_VARIABLE
 from application.audit import verifying
 from application.audit.scrubbing import scrub
 from application.audit.sequencing import Pace, Session
 from application.audit.tree import root_of
 from application.audit.verifying import Key, Proof, leaf_hash
 from application.embedded_postgres import EmbeddedPostgres
-from application.event_store.database import Database
+from application.event_store.database import DATABASE_VARIABLE, Database
 from application.event_store.streams import EventStore
 from application.workspaces import Workspace, create_workspace
 from domain.access import Scope

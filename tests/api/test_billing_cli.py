@@ -15,10 +15,10 @@ from pypdf import PdfReader
 
 from api.command_line import main
 from api.ids import Kind, decode, encode
-from api.runtime import DATABASE_VARIABLE, HOME_VARIABLE
+from api.runtime import HOME_VARIABLE
 from application import billing as closing
 from application import clients, contracts, documents, tickets, work
-from application.event_store.database import Database
+from application.event_store.database import DATABASE_VARIABLE, Database
 from application.event_store.streams import EventStore
 from application.handling import Context
 from application.workspaces import Workspace, operator

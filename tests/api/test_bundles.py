@@ -17,11 +17,11 @@ from click.testing import CliRunner, Result
 
 from api.command_line import main
 from api.exports.exporting import Kind
-from api.runtime import DATABASE_VARIABLE, HOME_VARIABLE
+from api.runtime import HOME_VARIABLE
 from application.attachments.attaching import attach
 from application.attachments.contents import Contents
 from application.audit import verifying
-from application.event_store.database import Database
+from application.event_store.database import DATABASE_VARIABLE, Database
 from application.event_store.envelope import SENT_WITH
 from application.event_store.streams import EventStore
 from application.handling import Context

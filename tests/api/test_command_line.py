@@ -20,10 +20,10 @@ from click.testing import CliRunner, Result
 
 from api.command_line import main
 from api.ids import Kind, encode
-from api.runtime import DATABASE_VARIABLE, HOME_VARIABLE
+from api.runtime import HOME_VARIABLE
 from application import people
 from application.embedded_postgres import EmbeddedPostgres
-from application.event_store.database import Database
+from application.event_store.database import DATABASE_VARIABLE, Database
 from application.event_store.streams import EventStore
 from application.handling import Context
 from application.tokens import list_tokens

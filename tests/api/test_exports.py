@@ -20,10 +20,10 @@ from api.exports import exporting, reading, xes
 from api.exports.exporting import Kind
 from api.ids import Kind as Id
 from api.ids import encode
-from api.runtime import DATABASE_VARIABLE, HOME_VARIABLE
+from api.runtime import HOME_VARIABLE
 from application import contracts, work
 from application.embedded_postgres import EmbeddedPostgres
-from application.event_store.database import Database, Role
+from application.event_store.database import DATABASE_VARIABLE, Database, Role
 from application.event_store.streams import EventStore
 from application.handling import Context
 from application.workspaces import create_workspace

@@ -15,10 +15,10 @@ from click.testing import CliRunner, Result
 from api import erasing as command
 from api.command_line import main
 from api.ids import Kind, encode
-from api.runtime import DATABASE_VARIABLE, HOME_VARIABLE, open_contents
+from api.runtime import HOME_VARIABLE, open_contents
 from application.embedded_postgres import EmbeddedPostgres
 from application.event_store import erasures
-from application.event_store.database import KEYS_VARIABLE, Database, Role
+from application.event_store.database import DATABASE_VARIABLE, KEYS_VARIABLE, Database, Role
 from application.event_store.streams import EventStore
 from application.handling import Context
 from application.people import handle

@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from api.command_line import main
-from api.runtime import DATABASE_VARIABLE, HOME_VARIABLE
-from application.event_store.database import Database, Role
+from api.runtime import HOME_VARIABLE
+from application.event_store.database import DATABASE_VARIABLE, Database, Role
 from domain.access import Scope
 from domain.tickets import AddComment, AssignTicket, SetPriority, TransitionTicket
 from domain.tickets import Priority as Urgency

@@ -12,9 +12,9 @@ from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from api.command_line import main
-from api.runtime import DATABASE_VARIABLE, HOME_VARIABLE
+from api.runtime import HOME_VARIABLE
 from application.audit.verifying import COSIGNATURE, Checkpoint, Extension, Key, NotProven, verify_consistency
-from application.event_store.database import Database
+from application.event_store.database import DATABASE_VARIABLE, Database
 from tests.api.test_command_line import sentence
 from tests.application.recording import Company
 

@@ -7,9 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from api.command_line import main
-from api.runtime import DATABASE_VARIABLE
 from application import tickets
-from application.event_store.database import Database
+from application.event_store.database import DATABASE_VARIABLE, Database
 from application.event_store.streams import EventStore
 from application.handling import Context
 from application.workspaces import Workspace, operator

@@ -13,11 +13,11 @@ from click.testing import CliRunner
 from graphql import build_schema, parse, validate
 
 from api.command_line import main
-from api.runtime import DATABASE_VARIABLE, HOME_VARIABLE
+from api.runtime import HOME_VARIABLE
 from application import people, tickets
 from application.audit.sequencing import Pace
 from application.audit.sequencing import Session as Sequencing
-from application.event_store.database import Database
+from application.event_store.database import DATABASE_VARIABLE, Database
 from application.event_store.streams import EventStore
 from application.handling import Context
 from application.workspaces import create_workspace

@@ -19,12 +19,12 @@ from psycopg import sql
 
 from api.command_line import main
 from api.ids import Kind, encode
-from api.runtime import DATABASE_VARIABLE, HOME_VARIABLE
+from api.runtime import HOME_VARIABLE
 from application import views, work
 from application.attachments.attaching import attach
 from application.attachments.contents import Contents
 from application.embedded_postgres import EmbeddedPostgres
-from application.event_store.database import KEYS_VARIABLE, Database
+from application.event_store.database import DATABASE_VARIABLE, KEYS_VARIABLE, Database
 from application.event_store.streams import EventStore
 from application.handling import Context
 from application.tokens import issue_token

@@ -23,11 +23,11 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from api.app import application
 from api.command_line import main
 from api.ids import Kind, encode
-from api.runtime import DATABASE_VARIABLE, HOME_VARIABLE
+from api.runtime import HOME_VARIABLE
 from api.serving import following
 from application.embedded_postgres import EmbeddedPostgres
 from application.event_store import master_keys
-from application.event_store.database import KEYS_VARIABLE, Database, DatabaseNotUsable, Place, Role
+from application.event_store.database import DATABASE_VARIABLE, KEYS_VARIABLE, Database, DatabaseNotUsable, Place, Role
 from application.event_store.sealing import SealBroken
 from application.event_store.streams import EventStore
 from application.tokens import issue_token

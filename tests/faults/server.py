@@ -18,9 +18,9 @@ from uuid import UUID, uuid4
 
 import httpx
 
-from api.runtime import DATABASE_VARIABLE, HOME_VARIABLE
+from api.runtime import HOME_VARIABLE
 from application import tokens
-from application.event_store.database import Database
+from application.event_store.database import DATABASE_VARIABLE, Database
 from domain.access import Scope
 from tests.application.recording import Company
 from tests.faults.rounds import WAIT, until

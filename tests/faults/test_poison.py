@@ -10,9 +10,8 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from api.ids import Kind, decode
-from api.runtime import DATABASE_VARIABLE
 from application.embedded_postgres import EmbeddedPostgres
-from application.event_store.database import Database
+from application.event_store.database import DATABASE_VARIABLE, Database
 from tests.application.recording import Company, insertion, writer
 from tests.faults.replay import assert_equal_to_a_replay
 from tests.faults.rounds import Rounds

@@ -23,9 +23,9 @@ from litestar.testing import TestClient
 from api.app import application
 from api.command_line import main
 from api.exports.exporting import Kind
-from api.runtime import DATABASE_VARIABLE, HOME_VARIABLE
+from api.runtime import HOME_VARIABLE
 from application.embedded_postgres import EmbeddedPostgres
-from application.event_store.database import Database
+from application.event_store.database import DATABASE_VARIABLE, Database
 from application.event_store.streams import EventStore
 from application.tokens import issue_token
 from application.workspaces import operator
