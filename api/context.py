@@ -3,6 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -10,9 +11,7 @@ from strawberry.dataloader import DataLoader
 from strawberry.litestar import BaseContext
 
 from api import proofs
-from api.proofs import ProvenRow
 from api.runtime import Runtime
-from application.audit.proofs import LeafRow
 from application.event_store.envelope import SENT_WITH
 from application.privacy.reads import Way
 from domain.access import Actor
@@ -45,7 +44,6 @@ from projections.reading import NOW, Page, View
 from projections.rows import (
     AttachmentRow,
     ChildCounts,
-    ClientRow,
     CommentRow,
     ContractRow,
     DocumentRow,
@@ -55,18 +53,12 @@ from projections.rows import (
     HandOverRow,
     HighlightPart,
     LinkRow,
-    PackageReportRow,
     PersonRow,
     RatingRow,
-    RepositoryRow,
-    ServiceRow,
     SpanRow,
-    TeamRow,
     TicketChangeRow,
     TicketDetails,
     TicketRow,
-    ViewRow,
-    WebhookRow,
     WorkEntryRow,
 )
 
@@ -88,153 +80,110 @@ class _Shared(DataLoader[K, T]):
         return asyncio.shield(asyncio.gather(*map(super().load, keys)))
 
 
-class Loaders:
-    """One per request: things that many rows name are asked for together, and once."""
+def _by_id(
+    load: Callable[[], Callable[[View, list[K]], Awaitable[dict[K, T]]]],
+) -> "cached_property[DataLoader[K, T | None]]":
+    """Asks for all that are named at once, with what `load` returns when the first is."""
 
-    def __init__(self, view: View) -> None:
-        self.people = loader(lambda ids: directory.people_by_ids(view, ids))
-        self.teams = loader(lambda ids: directory.teams_by_ids(view, ids))
-        self.services = loader(lambda ids: directory.services_by_ids(view, ids))
-        self.teams_of = loader(lambda ids: directory.teams_of(view, ids))
-        self.views = loader(lambda ids: views.views_by_ids(view, ids))
-        self.webhooks = loader(lambda ids: webhooks.webhooks_by_ids(view, ids))
-        self.events = loader_by(view, timeline.by_positions)
-        self.leaves = loader(lambda positions: proofs.leaves(view, positions))
-        self.proofs = loader(lambda positions: proofs.proven(view, positions))
-        self.comments = loader(lambda ids: comments.by_ids(view, ids))
-        self.tickets = loader_by(view, tickets.by_ids)
-        self.details = loader_by(view, tickets.details)
-        self.sensitive = loader_by(view, privacy.sensitive)
-        self.stale = loader(lambda ids: parking.stale(view, ids))
-        self.child_counts = loader_by(view, tickets.child_counts)
-        self.watchers = loader_by(view, participants.watchers)
-        self.watcher_counts = loader_by(view, participants.watcher_counts)
-        self.children = loader_by(view, tickets.children)
-        self.comments_of = loader_by(view, comments.comments)
-        self.comment_counts = loader_by(view, comments.comment_counts)
-        self.attachments = loader(lambda ids: attachments.by_ids(view, ids))
-        self.attachments_of = loader_by(view, attachments.attachments)
-        self.attachment_counts = loader_by(view, attachments.attachment_counts)
-        self.links_of = loader_by(view, links.links)
-        self.link_counts = loader_by(view, links.link_counts)
-        self.clients = loader(lambda ids: contracts.clients_by_ids(view, ids))
-        self.contacts_of = loader(lambda ids: contracts.contacts_of(view, ids))
-        self.contracts = loader(lambda ids: contracts.contracts_by_ids(view, ids))
-        self.contracts_of = loader_by(view, contracts.contracts_of_clients)
-        self.contract_counts = loader_by(view, contracts.contract_counts)
-        self.documents = loader(lambda ids: documents.documents_by_ids(view, ids))
-        self.documents_of = loader_by(view, documents.of_tickets)
-        self.document_counts = loader_by(view, documents.counts_of_tickets)
-        self.package_reports = loader(lambda ids: documents.reports_of(view, ids))
-        self.estimates_of = loader_by(view, estimates.of_tickets)
-        self.estimate_questions = loader_by(view, estimates.questions)
-        self.bound = loader(lambda ids: contracts.bound(view, ids))
-        self.merged_into = loader_by(view, merging.merged_into)
-        self.work_entries = loader(lambda ids: work.by_ids(view, ids))
-        self.work_of = loader_by(view, work.of_tickets)
-        self.work_counts = loader_by(view, work.counts_of_tickets)
-        self.worked_seconds = loader_by(view, work.worked_seconds)
-        self.overlapping = loader(lambda ids: work.overlapping(view, ids))
-        self.ratings = loader_by(view, ratings.ratings)
-        self.rating_counts = loader_by(view, ratings.rating_counts)
-        self.hand_overs = loader_by(view, hand_overs.hand_overs)
-        self.hand_over_counts = loader_by(view, hand_overs.hand_over_counts)
-        self.highlights = loader_by(view, search.highlights)
-        self.history = loader_by(view, timeline.history)
-        self.history_counts = loader_by(view, timeline.history_counts)
-        self.spans = loader_by(view, spans.spans)
-        self.span_counts = loader_by(view, spans.span_counts)
-        self.repositories = loader(lambda ids: traceability_repositories.repositories_by_ids(view, ids))
-        self.commit_counts = loader(lambda ids: traceability_repositories.commit_counts(view, ids))
-        self.changes_of = loader_by(view, traceability_changes.changes_of)
-        self.change_counts = loader_by(view, traceability_changes.change_counts)
-        self.members = loader_by(view, directory.members)
-        self.member_counts = loader_by(view, directory.member_counts)
+    def made(loaders: "Loaders") -> DataLoader[K, T | None]:
+        async def answer(keys: list[K]) -> Sequence[T | None]:
+            found = await load()(loaders.view, keys)
+            return [found.get(key) for key in keys]
 
-    people: DataLoader[UUID, PersonRow | None]
-    teams: DataLoader[UUID, TeamRow | None]
-    services: DataLoader[UUID, ServiceRow | None]
-    teams_of: DataLoader[UUID, list[TeamRow] | None]
-    views: DataLoader[UUID, ViewRow | None]
-    webhooks: DataLoader[UUID, WebhookRow | None]
-    events: DataLoader[Asked, EventRow | None]
-    leaves: DataLoader[int, LeafRow | None]
-    proofs: DataLoader[int, ProvenRow | None]
-    comments: DataLoader[UUID, CommentRow | None]
-    tickets: DataLoader[Asked, TicketRow | None]
-    details: DataLoader[Asked, TicketDetails | None]
-    sensitive: DataLoader[Asked, bool | None]
-    stale: DataLoader[UUID, bool | None]
-    child_counts: DataLoader[Asked, ChildCounts | None]
-    watchers: DataLoader[Asked, Page[PersonRow]]
-    watcher_counts: DataLoader[Asked, int]
-    children: DataLoader[Asked, Page[TicketRow]]
-    comments_of: DataLoader[Asked, Page[CommentRow]]
-    comment_counts: DataLoader[Asked, int]
-    attachments: DataLoader[UUID, AttachmentRow | None]
-    attachments_of: DataLoader[Asked, Page[AttachmentRow]]
-    attachment_counts: DataLoader[Asked, int]
-    links_of: DataLoader[Asked, Page[LinkRow]]
-    link_counts: DataLoader[Asked, int]
-    clients: DataLoader[UUID, ClientRow | None]
-    contacts_of: DataLoader[UUID, list[UUID] | None]
-    contracts: DataLoader[UUID, ContractRow | None]
-    contracts_of: DataLoader[Asked, Page[ContractRow]]
-    contract_counts: DataLoader[Asked, int]
-    documents: DataLoader[UUID, DocumentRow | None]
-    documents_of: DataLoader[Asked, Page[DocumentRow]]
-    document_counts: DataLoader[Asked, int]
-    package_reports: DataLoader[UUID, list[PackageReportRow] | None]
-    estimates_of: DataLoader[Asked, list[EstimateRow] | None]
-    estimate_questions: DataLoader[Asked, list[EstimateQuestionRow] | None]
-    bound: DataLoader[UUID, UUID | None]
-    merged_into: DataLoader[Asked, UUID | None]
-    work_entries: DataLoader[UUID, WorkEntryRow | None]
-    work_of: DataLoader[Asked, Page[WorkEntryRow]]
-    work_counts: DataLoader[Asked, int]
-    worked_seconds: DataLoader[Asked, int | None]
-    overlapping: DataLoader[UUID, bool | None]
-    ratings: DataLoader[Asked, Page[RatingRow]]
-    rating_counts: DataLoader[Asked, int]
-    hand_overs: DataLoader[Asked, Page[HandOverRow]]
-    hand_over_counts: DataLoader[Asked, int]
-    highlights: DataLoader[Asked, list[HighlightPart] | None]
-    history: DataLoader[Asked, Page[EventRow]]
-    history_counts: DataLoader[Asked, int]
-    spans: DataLoader[Asked, Page[SpanRow]]
-    span_counts: DataLoader[Asked, int]
-    repositories: DataLoader[UUID, RepositoryRow | None]
-    commit_counts: DataLoader[UUID, int | None]
-    changes_of: DataLoader[Asked, Page[TicketChangeRow]]
-    change_counts: DataLoader[Asked, int]
-    members: DataLoader[Asked, Page[PersonRow]]
-    member_counts: DataLoader[Asked, int]
+        return _Shared(load_fn=answer)
+
+    return cached_property(made)
 
 
-def loader(load: Callable[[list[K]], Awaitable[dict[K, T]]]) -> DataLoader[K, T | None]:
-    async def answer(keys: list[K]) -> Sequence[T | None]:
-        found = await load(keys)
-        return [found.get(key) for key in keys]
-
-    return _Shared(load_fn=answer)
-
-
-def loader_by(view: View, load: Callable[..., Awaitable[dict[Any, Any]]]) -> DataLoader[Asked, Any]:
+def _by(load: Callable[[], Callable[..., Awaitable[dict[Any, Any]]]]) -> "cached_property[DataLoader[Asked, Any]]":
     """Asks once for all things of which the same is asked. What cannot be answered fails those alone who asked it."""
 
-    async def answer(keys: list[Asked]) -> Sequence[Any]:
-        ids: defaultdict[tuple[Any, ...], list[Any]] = defaultdict(list)
-        for id_, *asked in keys:
-            ids[tuple(asked)].append(id_)
-        answers = await asyncio.gather(*(load(view, ids[asked], *asked) for asked in ids), return_exceptions=True)
-        found = dict(zip(ids, answers, strict=True))
-        return [
-            of_all if isinstance(of_all, BaseException) else of_all.get(id_)
-            for id_, *asked in keys
-            for of_all in [found[tuple(asked)]]
-        ]
+    def made(loaders: "Loaders") -> DataLoader[Asked, Any]:
+        async def answer(keys: list[Asked]) -> Sequence[Any]:
+            ids: defaultdict[tuple[Any, ...], list[Any]] = defaultdict(list)
+            for id_, *asked in keys:
+                ids[tuple(asked)].append(id_)
+            loads = (load()(loaders.view, ids[asked], *asked) for asked in ids)
+            found = dict(zip(ids, await asyncio.gather(*loads, return_exceptions=True), strict=True))
+            return [
+                of_all if isinstance(of_all, BaseException) else of_all.get(id_)
+                for id_, *asked in keys
+                for of_all in [found[tuple(asked)]]
+            ]
 
-    return _Shared(load_fn=answer)
+        return _Shared(load_fn=answer)
+
+    return cached_property(made)
+
+
+Lazy = cached_property[DataLoader[Asked, T]]
+
+
+class Loaders:
+    """One per request: things that many rows name are asked for together, and once. Each is made when it is needed: a
+    request needs few of them."""
+
+    def __init__(self, view: View) -> None:
+        self.view = view
+
+    people = _by_id(lambda: directory.people_by_ids)
+    teams = _by_id(lambda: directory.teams_by_ids)
+    services = _by_id(lambda: directory.services_by_ids)
+    teams_of = _by_id(lambda: directory.teams_of)
+    views = _by_id(lambda: views.views_by_ids)
+    webhooks = _by_id(lambda: webhooks.webhooks_by_ids)
+    events: Lazy[EventRow | None] = _by(lambda: timeline.by_positions)
+    leaves = _by_id(lambda: proofs.leaves)
+    proofs = _by_id(lambda: proofs.proven)
+    comments = _by_id(lambda: comments.by_ids)
+    tickets: Lazy[TicketRow | None] = _by(lambda: tickets.by_ids)
+    details: Lazy[TicketDetails | None] = _by(lambda: tickets.details)
+    sensitive: Lazy[bool | None] = _by(lambda: privacy.sensitive)
+    stale = _by_id(lambda: parking.stale)
+    child_counts: Lazy[ChildCounts | None] = _by(lambda: tickets.child_counts)
+    watchers: Lazy[Page[PersonRow]] = _by(lambda: participants.watchers)
+    watcher_counts: Lazy[int] = _by(lambda: participants.watcher_counts)
+    children: Lazy[Page[TicketRow]] = _by(lambda: tickets.children)
+    comments_of: Lazy[Page[CommentRow]] = _by(lambda: comments.comments)
+    comment_counts: Lazy[int] = _by(lambda: comments.comment_counts)
+    attachments = _by_id(lambda: attachments.by_ids)
+    attachments_of: Lazy[Page[AttachmentRow]] = _by(lambda: attachments.attachments)
+    attachment_counts: Lazy[int] = _by(lambda: attachments.attachment_counts)
+    links_of: Lazy[Page[LinkRow]] = _by(lambda: links.links)
+    link_counts: Lazy[int] = _by(lambda: links.link_counts)
+    clients = _by_id(lambda: contracts.clients_by_ids)
+    contacts_of = _by_id(lambda: contracts.contacts_of)
+    contracts = _by_id(lambda: contracts.contracts_by_ids)
+    contracts_of: Lazy[Page[ContractRow]] = _by(lambda: contracts.contracts_of_clients)
+    contract_counts: Lazy[int] = _by(lambda: contracts.contract_counts)
+    documents = _by_id(lambda: documents.documents_by_ids)
+    documents_of: Lazy[Page[DocumentRow]] = _by(lambda: documents.of_tickets)
+    document_counts: Lazy[int] = _by(lambda: documents.counts_of_tickets)
+    package_reports = _by_id(lambda: documents.reports_of)
+    estimates_of: Lazy[list[EstimateRow] | None] = _by(lambda: estimates.of_tickets)
+    estimate_questions: Lazy[list[EstimateQuestionRow] | None] = _by(lambda: estimates.questions)
+    bound = _by_id(lambda: contracts.bound)
+    merged_into: Lazy[UUID | None] = _by(lambda: merging.merged_into)
+    work_entries = _by_id(lambda: work.by_ids)
+    work_of: Lazy[Page[WorkEntryRow]] = _by(lambda: work.of_tickets)
+    work_counts: Lazy[int] = _by(lambda: work.counts_of_tickets)
+    worked_seconds: Lazy[int | None] = _by(lambda: work.worked_seconds)
+    overlapping = _by_id(lambda: work.overlapping)
+    ratings: Lazy[Page[RatingRow]] = _by(lambda: ratings.ratings)
+    rating_counts: Lazy[int] = _by(lambda: ratings.rating_counts)
+    hand_overs: Lazy[Page[HandOverRow]] = _by(lambda: hand_overs.hand_overs)
+    hand_over_counts: Lazy[int] = _by(lambda: hand_overs.hand_over_counts)
+    highlights: Lazy[list[HighlightPart] | None] = _by(lambda: search.highlights)
+    history: Lazy[Page[EventRow]] = _by(lambda: timeline.history)
+    history_counts: Lazy[int] = _by(lambda: timeline.history_counts)
+    spans: Lazy[Page[SpanRow]] = _by(lambda: spans.spans)
+    span_counts: Lazy[int] = _by(lambda: spans.span_counts)
+    repositories = _by_id(lambda: traceability_repositories.repositories_by_ids)
+    commit_counts = _by_id(lambda: traceability_repositories.commit_counts)
+    changes_of: Lazy[Page[TicketChangeRow]] = _by(lambda: traceability_changes.changes_of)
+    change_counts: Lazy[int] = _by(lambda: traceability_changes.change_counts)
+    members: Lazy[Page[PersonRow]] = _by(lambda: directory.members)
+    member_counts: Lazy[int] = _by(lambda: directory.member_counts)
 
 
 class Context(BaseContext, kw_only=True):

@@ -1,5 +1,7 @@
 """Search: tickets by their texts, the best first, each with what was found."""
 
+import asyncio
+from inspect import isawaitable
 from typing import Any
 
 import strawberry
@@ -7,16 +9,16 @@ from strawberry import UNSET, Parent
 
 from api.attachments import Attachment
 from api.comments import Comment
-from api.fields import Info, by, once_passed
+from api.fields import Info, by, once_passed, selected
 from api.filters import TicketFilter, asked
 from api.paging import Connection, ConnectionRow, page_ask
-from api.prefetch import prefetch
+from api.prefetch import at_last, found, load_ahead, prefetch
 from api.scalars import Position
 from api.ticket_fields import Ticket
 from projections import filters, search
 from projections.registry import TICKET_READ_MODELS
 from projections.rows import HighlightPart as HighlightPartRow
-from projections.rows import HighlightRow, SearchField, SearchHitRow, TicketRow
+from projections.rows import HighlightRow, SearchField, SearchHitRow
 
 strawberry.enum(SearchField)
 
@@ -43,14 +45,24 @@ class Highlight:
     parts: list[HighlightPart]
 
 
-async def _highlights(hit: Parent[SearchHitRow], info: Info) -> list[HighlightRow]:
+def _highlights(hit: Parent[SearchHitRow], info: Info) -> Any:
     """The texts that were found, the best first, three at most."""
-    loaded = await info.context.loaders.highlights.load_many([(text, hit.asked) for text in hit.texts])
+    parts = [found(info.context.loaders.highlights, (text, hit.asked)) for text in hit.texts]
+    if any(map(isawaitable, parts)):
+        return _later(hit, parts)
+    return _shown(hit, parts)
+
+
+async def _later(hit: SearchHitRow, parts: list[Any]) -> list[HighlightRow]:
+    return _shown(hit, await asyncio.gather(*map(at_last, parts)))
+
+
+def _shown(hit: SearchHitRow, parts: list[list[HighlightPartRow] | None]) -> list[HighlightRow]:
     key = [HighlightPartRow(text=hit.ticket.external_key or hit.ticket.key, match=True)]
     return [
-        HighlightRow(id=text.id, field=text.field, parts=parts)
-        for text, parts in zip(hit.texts, [key if one is None else one for one in loaded], strict=True)
-        if parts is not key or text.field is SearchField.KEY
+        HighlightRow(id=text.id, field=text.field, parts=key if found is None else found)
+        for text, found in zip(hit.texts, parts, strict=True)
+        if found is not None or text.field is SearchField.KEY
     ]
 
 
@@ -75,8 +87,10 @@ async def _search(
     await once_passed(info, min_position, *TICKET_READ_MODELS, "search")
     view, wanted = info.context.view, asked(filter, filters.TicketFilter)
     page = await search.search(view, query, wanted, page_ask(first, after))
-    rows: list[TicketRow] = [hit.ticket for hit in page.nodes]
-    await prefetch(info, rows)
+    if "highlights" in selected(info, "SearchHit"):
+        highlights = info.context.loaders.highlights
+        await load_ahead((highlights, {(text, hit.asked) for hit in page.nodes for text in hit.texts}))
+    await prefetch(info, [hit.ticket for hit in page.nodes])
     return ConnectionRow(page, lambda: search.count(view, query, wanted))
 
 

@@ -39,10 +39,10 @@ create table search_text (
   id         uuid not null,    -- of the ticket, the comment, the attachment
   field      text not null,
   ticket     uuid not null,
-  slice      integer not null, -- grows with time; below 0 for titles
+  slice      integer not null, -- of the log; titles have wider ones, below 0
   internal   boolean not null, -- not for requesters
   text       text not null,
-  words      tsvector not null,
+  words      tsvector not null, -- each with the workspace's mark
   primary key (id, field)
 );
 create table search_word (
@@ -54,16 +54,49 @@ create table search_word (
 """
 
 INDEXES = """
-create index search_text_words on search_text using gin (workspace, slice, words) with (gin_pending_list_limit = 256);
+create index search_text_words on search_text using gin (slice, words) with (gin_pending_list_limit = 256)
+  where field <> 'TITLE';
+create index search_text_titles on search_text using gin (slice, words) with (gin_pending_list_limit = 64)
+  where field = 'TITLE';
 create index search_text_of_ticket on search_text (workspace, ticket);
 create index search_word_like on search_word using gin (workspace, word gin_trgm_ops)
   with (gin_pending_list_limit = 64);
 create index search_word_stem on search_word (workspace, stem);
 """
 
+# The index has no column for the workspace: what a word is found in would be looked for among all texts of it. Words
+# have a mark of it instead, which few other workspaces have.
+#
 # Texts that hold what was asked are counted as far as they can be ranked in time. Where there are more, the word says
-# little, and the newest stand for all: slice by slice, a quarter of them titles.
+# little, and the newest stand for all: slice by slice, ever more at a time, a quarter of them titles.
 FUNCTIONS = """
+create or replace function search_mark(workspace uuid) returns text language sql immutable parallel safe as
+$$ select right(workspace::text, 4) $$;
+
+create or replace function search_words(searched text, workspace uuid) returns tsvector
+  language plpgsql immutable parallel safe as
+$$
+declare
+  plain tsvector := to_tsvector('russian', searched);
+begin
+  if octet_length(searched) > 2000 then -- a mark must not make a word longer than words may be
+    plain := ts_delete(plain, array(select w from unnest(tsvector_to_array(plain)) w where octet_length(w) > 2000));
+  end if;
+  if length(plain) = 0 then
+    return plain;
+  end if;
+  -- each is in quotes, after a blank, and has no blank in it
+  return '''' || search_mark(workspace)
+         || substr(replace(plain::text, ' ''', ' ''' || search_mark(workspace)), 2);
+end
+$$;
+
+create or replace function search_marked(plain tsquery, workspace uuid) returns tsquery
+  language sql immutable parallel safe as
+$$
+  select regexp_replace(plain::text, '''((?:[^'']|'''')+)''', '''' || search_mark(workspace) || '\\1''', 'g')::tsquery
+$$;
+
 create or replace function search_query(asked json) returns tsquery language plpgsql stable security definer as
 $$
 declare
@@ -110,16 +143,18 @@ end
 $$;
 
 create or replace function
-  search_texts(asked json, public_only boolean, of_tickets uuid[], most integer, slices integer)
-  returns table (id uuid, field text, ticket uuid, rank real) language plpgsql stable security definer as
+  search_texts(asked json, public_only boolean, of_tickets uuid[], most integer, positions integer)
+  returns table (id uuid, field text, ticket uuid, rank real)
+  language plpgsql stable security definer rows 2000 as
 $$
 declare
   here uuid := current_workspace();
-  wanted tsquery := search_query(asked);
-  part integer;
+  wanted tsquery := search_marked(search_query(asked), here);
   last integer;
+  until integer;
+  several integer;
+  slices integer[];
   found_so_far integer := 0;
-  quota integer;
   got integer;
 begin
   if numnode(wanted) = 0 then
@@ -132,37 +167,52 @@ begin
      limit most;
     return;
   end if;
-  select max(tracking.position) / slices into last from tracking where name = 'search';
+  select max(tracking.position) / positions into last from tracking where name = 'search';
   -- The newest alone tell a common word at once, without the list of all texts that have it: if all slices are like
   -- these two, more have it than can be ranked.
-  select count(*) into got from (
-    select from search_text t
-     where t.workspace = here and t.slice = any(array[last, last - 1]) and t.words @@ wanted
-       and not (public_only and t.internal)
-     limit most / 2) counted;
-  if got * (last + 1) / 2 <= most and got < most / 2 then
+  select count(*) into got from search_text t
+   where t.workspace = here and t.field <> 'TITLE' and t.slice = any(array[last, last - 1]) and t.words @@ wanted
+     and not (public_only and t.internal);
+  if got * (last + 1) / 2 <= most then
     select count(*) into got from (
       select from search_text t
-       where t.workspace = here and t.words @@ wanted and not (public_only and t.internal) limit most + 1) counted;
+       where t.workspace = here and not (public_only and t.internal)
+         and (t.field <> 'TITLE' and t.words @@ wanted or t.field = 'TITLE' and t.words @@ wanted) -- by both indexes
+       limit most + 1) counted;
     if got <= most then
       return query
       select t.id, t.field, t.ticket, search_rank(t.field, t.words, wanted) from search_text t
-       where t.workspace = here and t.words @@ wanted and not (public_only and t.internal);
+       where t.workspace = here and not (public_only and t.internal)
+         and (t.field <> 'TITLE' and t.words @@ wanted or t.field = 'TITLE' and t.words @@ wanted);
       return;
     end if;
   end if;
-  foreach quota in array array[most / 4, most] loop
-    part := last;
-    while part >= 0 and found_so_far < quota loop
-      return query
-      select t.id, t.field, t.ticket, search_rank(t.field, t.words, wanted) from search_text t
-       where t.workspace = here and t.slice = case when quota < most then -1 - part else part end
-         and t.words @@ wanted and not (public_only and t.internal)
-       limit quota - found_so_far;
-      get diagnostics got = row_count;
-      found_so_far := found_so_far + got;
-      part := part - 1;
-    end loop;
+  until := last / 4;
+  several := 1;
+  while until >= 0 and found_so_far < most / 4 loop
+    slices := array(select -1 - n from generate_series(greatest(until - several + 1, 0), until) n);
+    return query
+    select t.id, t.field, t.ticket, search_rank(t.field, t.words, wanted) from search_text t
+     where t.workspace = here and t.field = 'TITLE' and t.slice = any(slices) and t.words @@ wanted
+     limit most / 4 - found_so_far;
+    get diagnostics got = row_count;
+    found_so_far := found_so_far + got;
+    until := until - several;
+    several := least(several * 2, 16);
+  end loop;
+  until := last;
+  several := 1;
+  while until >= 0 and found_so_far < most loop
+    slices := array(select generate_series(greatest(until - several + 1, 0), until));
+    return query
+    select t.id, t.field, t.ticket, search_rank(t.field, t.words, wanted) from search_text t
+     where t.workspace = here and t.field <> 'TITLE' and t.slice = any(slices) and t.words @@ wanted
+       and not (public_only and t.internal)
+     limit most - found_so_far;
+    get diagnostics got = row_count;
+    found_so_far := found_so_far + got;
+    until := until - several;
+    several := least(several * 2, 16);
   end loop;
 end
 $$;
@@ -193,12 +243,12 @@ end
 $$;
 """
 
-SLICE = 65_536
-"""Positions of the log whose texts are looked at together."""
+SLICE = 4_096
+"""Positions of the log whose texts are looked at together; of titles, which are few, four times as many."""
 
 _UPSERT = """
 insert into search_text (workspace, id, field, ticket, slice, internal, text, words)
-select r.workspace, r.id, r.field, r.ticket, r.slice, r.internal, r.text, to_tsvector('russian', r.searched)
+select r.workspace, r.id, r.field, r.ticket, r.slice, r.internal, r.text, search_words(r.searched, r.workspace)
   from json_to_recordset(%s::text::json)
     as r(workspace uuid, id uuid, field text, ticket uuid, slice int, internal boolean, text text, searched text)
 on conflict (id, field) do update set
@@ -275,14 +325,14 @@ def _texts(change: Change) -> list[_Text]:
 
 
 def _row(change: Change, id_: UUID, field: SearchField, text: str, internal: bool, also: str) -> dict[str, Any]:
-    part = change.envelope.position // SLICE
+    position = change.envelope.position
     text = _plain(text)
     return {
         "workspace": change.envelope.workspace,
         "id": id_,
         "field": field,
         "ticket": change.envelope.originator_id,
-        "slice": -1 - part if field is SearchField.TITLE else part,
+        "slice": -1 - position // (4 * SLICE) if field is SearchField.TITLE else position // SLICE,
         "internal": internal,
         "text": text,
         "searched": f"{text} {_plain(also)}".lower() if also else text.lower(),
@@ -360,12 +410,12 @@ def _condition(view: View, conditions: Conditions, asked: Asked, key: str) -> sq
         "asked": conditions.argument(_encoded(asked)),
         "public": sql.Literal(not view.actor.reads_all),
         "most": sql.Literal(LISTED),
-        "slices": sql.Literal(SLICE),
+        "positions": sql.Literal(SLICE),
         "key": conditions.argument(key),
     }
     return sql.SQL(
         "(s.ticket = any(array("
-        "   select f.ticket from search_texts({asked}::text::json, {public}, {own}, {most}, {slices}) f))"
+        "   select f.ticket from search_texts({asked}::text::json, {public}, {own}, {most}, {positions}) f))"
         " or upper({key}) = 'T-' || s.number or starts_with(lower(s.external_key), lower({key})))"
     ).format(**arguments, own=_of_own(view))
 
@@ -395,23 +445,29 @@ async def search(view: View, query: str, filter: TicketFilter | None, ask: PageA
     if ask.after is not None:
         start = _Start(*decode_cursor(ask.after, tuple[int, int, int]))
         most = start.most
-        if most not in (RANKED, LISTED):
+        if most not in (RANKED, 2 * RANKED, LISTED):
             raise BadInput("This cursor does not belong to this list in this order.")
         rows = await found.best(view, most, size + 1, start)
     else:
-        most = RANKED
-        rows = await found.best(view, most, max(size, ENOUGH if found.filtered else 0) + 1)
-        if found.needs_more(len(rows), rows[0][-3] if rows else RANKED):
-            most = LISTED
-            rows = await found.best(view, most, size + 1)
-    return page_of([(_hit(row, found.asked), (row[-2], row[1], most)) for row in rows[: size + 1]], ask)
+        most, wanted = RANKED, max(size, ENOUGH if found.filtered else 0) + 1
+        rows = await found.best(view, most, wanted)
+        while more := found.more(most, len(rows), rows[0][-1] if rows else most):
+            most = more
+            rows = await found.best(view, most, wanted)
+    rows = rows[: size + 1]
+    hits = _hits(rows, found.asked)
+    return page_of([(hit, (row[-3], row[1], most)) for hit, row in zip(hits, rows, strict=True)], ask)
 
 
 async def count(view: View, query: str, filter: TicketFilter | None) -> int:
     """Of the tickets on all the pages."""
     found = await _Found.of(view, query, filter)
-    tickets, texts = await found.counted(view, RANKED)
-    return (await found.counted(view, LISTED))[0] if found.needs_more(tickets, texts) else tickets
+    most = RANKED
+    tickets, texts = await found.counted(view, most)
+    while more := found.more(most, tickets, texts):
+        most = more
+        tickets, texts = await found.counted(view, most)
+    return tickets
 
 
 class _Start(NamedTuple):
@@ -422,15 +478,17 @@ class _Start(NamedTuple):
     most: int
 
 
-def _hit(row: Sequence[Any], asked: Asked) -> SearchHitRow:
-    *shown, _, rank, texts = row
-    found = [text.partition(":") for text in texts[:TEXTS_SHOWN]]
-    return SearchHitRow(
-        ticket=tickets.ticket_row(shown, NOW),
-        rank=rank / _RANKS,
-        texts=tuple(TextFound(id=UUID(id_), field=SearchField(field)) for field, _, id_ in found),
-        asked=asked,
-    )
+def _hits(rows: Sequence[TupleRow], asked: Asked) -> list[SearchHitRow]:
+    shown = tickets.ticket_rows(tickets.in_columns(rows, tickets.COLUMNS), NOW)
+    return [
+        SearchHitRow(ticket=ticket, rank=row[-3] / _RANKS, texts=tuple(map(_text, row[-2])), asked=asked)
+        for ticket, row in zip(shown, rows, strict=True)
+    ]
+
+
+def _text(found: str) -> TextFound:
+    field, _, id_ = found.partition(":")
+    return TextFound(id=UUID(id_), field=SearchField(field))
 
 
 _RANKS = 1_000_000
@@ -456,29 +514,35 @@ class _Found(msgspec.Struct, frozen=True):
         narrow, filtered = None, filter is not None or not view.actor.reads_all
         if filtered:
             few = sql.SQL("select s.ticket {} limit {}").format(matching.source(), sql.Literal(NARROW + 1))
-            found = [row[0] for row in await view.fetch(few, matching.arguments)]
-            narrow = found if len(found) <= NARROW else None
+            listed = sql.SQL("select array_agg(f.ticket) from ({}) f having count(*) <= {}").format(few, NARROW)
+            narrow = next((ids or [] for (ids,) in await view.fetch(listed, matching.arguments)), None)
         return cls(asked, matching, narrow, not view.actor.reads_all, query.strip(), filtered and narrow is None)
 
-    def needs_more(self, tickets: int, texts: int) -> bool:
-        """Whether so many tickets, which the filter leaves of so many ranked texts, are too few to stand for all."""
-        return self.filtered and tickets <= ENOUGH and texts >= RANKED
+    def more(self, most: int, tickets: int, texts: int) -> int | None:
+        """How many texts to rank instead of so many, where the tickets that the filter leaves of them are too few to
+        stand for all; None where they are enough, or all that there are."""
+        if not self.filtered or tickets > ENOUGH or texts < most or most >= LISTED:
+            return None
+        return 2 * most if 2 * tickets > ENOUGH * 1.2 and 2 * most < LISTED else LISTED
 
     async def best(self, view: View, most: int, limit: int, start: _Start | None = None) -> list[TupleRow]:
-        """Columns of tickets, how many texts were ranked, the rank, the texts."""
+        """Columns of tickets, the rank, the texts, how many texts were ranked."""
         after = sql.SQL("true") if start is None else sql.SQL("(h.rank, s.number) < (%(rank)s, %(number)s)")
         return await view.fetch(
-            sql.SQL("{} and {} order by h.rank desc, s.number desc limit {}").format(
-                self._select(sql.SQL("{}, (select count(*) from f), h.rank, h.texts").format(tickets.SELECTED)),
-                after,
-                sql.Literal(limit),
+            sql.SQL(_BEST).format(
+                found=_FOUND,
+                columns=tickets.SELECTED,
+                source=self._source(),
+                after=after,
+                limit=sql.Literal(limit),
+                shown=sql.Literal(TEXTS_SHOWN),
             ),
             {**self._arguments(most), **({} if start is None else start._asdict())},
         )
 
     async def counted(self, view: View, most: int) -> tuple[int, int]:
         """Tickets, and texts that were ranked."""
-        counts = self._select(sql.SQL("count(*), (select count(*) from f)"))
+        counts = sql.SQL("{} select count(*), (select count(*) from f) {}").format(_FOUND, self._source())
         [(found, texts)] = await view.fetch(counts, self._arguments(most))
         return found, texts
 
@@ -491,29 +555,37 @@ class _Found(msgspec.Struct, frozen=True):
             "public": self.public,
             "of_tickets": self.narrow,
             "most": most,
-            "slices": SLICE,
+            "positions": SLICE,
             "key_number": int(number) if numbered else None,
             "key": self.key,
         }
 
-    def _select(self, columns: sql.Composable) -> sql.Composed:
-        return sql.SQL(_SELECT).format(columns=columns, source=self.matching.source(among=sql.SQL("h")))
+    def _source(self) -> sql.Composed:
+        return self.matching.source(among=sql.SQL("h"))
 
 
-_SELECT = """
-with f as (
+_FOUND = sql.SQL("""
+with f as materialized (
   select f.id, f.field, f.ticket, f.rank
-    from search_texts(%(asked)s::text::json, %(public)s, %(of_tickets)s::uuid[], %(most)s, %(slices)s) f
+    from search_texts(%(asked)s::text::json, %(public)s, %(of_tickets)s::uuid[], %(most)s, %(positions)s) f
   union all
   select k.ticket, 'KEY', k.ticket, 1000 from span k
    where k.workspace = %(workspace)s and k.closed_position is null
      and (k.number = %(key_number)s or k.external_key = %(key)s)
 ), h as (
-  select f.ticket, round((max(f.rank) + 0.1 * (sum(f.rank) - max(f.rank))) * 1000000)::bigint as rank,
-         array_agg(f.field || ':' || f.id order by f.rank desc, f.id) as texts
+  select f.ticket, round((max(f.rank) + 0.1 * (sum(f.rank) - max(f.rank))) * 1000000)::bigint as rank
     from f group by f.ticket
 )
-select {columns} {source}
+""")
+_BEST = """
+{found}, page as (
+  select {columns}, h.rank as found_rank {source} and {after} order by h.rank desc, s.number desc limit {limit}
+), t as (
+  select f.ticket, (array_agg(f.field || ':' || f.id order by f.rank desc, f.id))[:{shown}] as texts
+    from f where f.ticket in (select p.ticket from page p) group by f.ticket
+)
+select p.*, t.texts, (select count(*) from f)
+  from page p join t on t.ticket = p.ticket order by p.found_rank desc, p.number desc
 """
 
 

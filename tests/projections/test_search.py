@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from application.attachments.attaching import attach
 from application.attachments.contents import Contents
+from application.event_store.database import Role
 from application.handling import Context
 from domain.access import Actor
 from domain.tickets import AddComment, AttachFile, DetachFile, EditComment, Ticket, Visibility, WithdrawComment
@@ -246,14 +247,43 @@ def test_of_common_words_the_newest_texts_are_ranked_titles_among_them(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(search, "RANKED", 10)
-    monkeypatch.setattr(search, "SLICE", 16)
-    tickets = [world.open(f"Сайт {n}") for n in range(60)]
-    for ticket in tickets:
-        say(world, ticket, "Сайт")
+    monkeypatch.setattr(search, "SLICE", 4)
+    for n in range(60):
+        say(world, world.open(f"Сайт {n}"), "Сайт")
     world.project()
-    newest = {f"Сайт {n}" for n in range(60 - 2 * 16, 60)}
+    newest = {f"Сайт {n}" for n in range(60 - 20, 60)}
     assert 5 <= len(found(world, "сайт")) <= 10
     assert set(found(world, "сайт")) <= newest
+    assert any(hit.texts[0].field is SearchField.TITLE for hit in hits(world, "сайт"))
+
+
+def test_a_word_as_long_as_words_may_be_is_kept_apart(world: World) -> None:
+    """PostgreSQL's own limit is 2,046 bytes, which a mark would pass."""
+    say(world, world.open("Длинное"), "сервер https://example.com/" + "it's" * 508 + " и ещё слово")
+    world.project()
+    assert found(world, "слово") == found(world, "сервер") == found(world, "example.com") == ["Длинное"]
+
+
+def test_another_workspace_with_the_same_mark_is_not_seen(world: World) -> None:
+    other = world.beside("other")
+    say(world, world.open("Наше"), "сервер")
+    say(other, other.open("Чужое"), "сервер")
+    world.project()
+    with world.database.connect(Role.OWNER) as owner:
+        owner.execute(
+            "create or replace function search_mark(workspace uuid) returns text"
+            " language sql immutable parallel safe as $$ select '0000' $$"
+        )
+    assert rebuild(world.database, search.PROJECTION).same is not None
+    assert found(world, "сервер") == ["Наше"]
+    assert found(other, "сервер") == ["Чужое"]
+
+
+@pytest.mark.parametrize("query", ["example.com/it's", "o'brien", 'сервер "it\'s here" -z', "a|b & !d:*", "'", "(!'x"])
+def test_marks_are_put_before_words_however_they_are_written(world: World, query: str) -> None:
+    say(world, world.open("Ссылка"), "Смотри example.com/it's и o'brien: сервер, it's here, a|b & !d:* (!'x ' ")
+    world.project()
+    assert found(world, query) == ([] if query == "'" else ["Ссылка"])
 
 
 def test_a_page_that_a_filter_leaves_short_is_filled_from_older_texts(
