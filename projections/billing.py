@@ -17,6 +17,7 @@ from uuid import UUID
 import holidays
 import msgspec
 
+from application.event_store.envelope import Envelope
 from domain.billing import BillableWork, Carried, Ledger, ledger, month_end
 from domain.contracts import FIRST_DAY, LAST_DAY, Contract, PeriodClosed, reached_by
 from domain.hour_packages import Package, usage
@@ -29,7 +30,7 @@ from projections.projection import Change, Projection
 from projections.reading import NOW, BadInput, Moment, View
 from projections.rows import BalanceRow, ContractRow, DrawnStatement
 from projections.versions import Versions
-from projections.writing import Writes
+from projections.writing import Writes, columns
 
 DDL = """
 create table billed_work (
@@ -88,7 +89,7 @@ on conflict (contract, month) do update
 
 def fold(write: Writes, changes: Sequence[Change]) -> None:
     versions = Versions("billed_work")
-    moved: dict[tuple[UUID, date], tuple[UUID, int, int]] = {}
+    moved: dict[tuple[int, int, int], _Moved] = {}
     periods: list[dict[str, Any]] = []
     for change in changes:
         after, before, event = change.after, change.before, change.envelope.event
@@ -98,18 +99,35 @@ def fold(write: Writes, changes: Sequence[Change]) -> None:
             continue
         for entry in (before, after):
             if isinstance(entry, WorkEntry) and entry.contract is not None:
-                key = (entry.contract, (entry.started_at - _WESTERNMOST).date().replace(day=1))
-                _, last, times = moved.get(key, (None, 0, 0))
-                moved[key] = change.envelope.workspace, max(last, change.envelope.position), times + 1
+                _move(moved, change.envelope, entry.contract, entry.started_at)
         versions.close(change, stood=isinstance(before, WorkEntry) and before.contract is not None)
         if after.contract is not None and not after.reversed:
             versions.open(change, _row(after))
     versions.write(write)
     write.insert("closed_period", periods)
     if moved:
-        contracts, months = zip(*moved, strict=True)
-        workspaces, positions, counts = zip(*moved.values(), strict=True)
-        write.execute(_MOVED, [list(column) for column in (workspaces, contracts, months, positions, counts)])
+        rows = [(one.workspace, one.contract, one.month, one.position, one.changes) for one in moved.values()]
+        write.execute(_MOVED, columns(rows))
+
+
+class _Moved(msgspec.Struct):
+    """A row of `billed_month`."""
+
+    workspace: UUID
+    contract: UUID
+    month: date
+    position: int = 0
+    changes: int = 0
+
+
+def _move(moved: dict[tuple[int, int, int], _Moved], envelope: Envelope, contract: UUID, started: datetime) -> None:
+    earliest = started - _WESTERNMOST if started.day == 1 else started
+    key = (contract.int, earliest.year, earliest.month)
+    month = moved.get(key)
+    if month is None:
+        month = moved[key] = _Moved(envelope.workspace, contract, date(earliest.year, earliest.month, 1))
+    month.position = max(month.position, envelope.position)
+    month.changes += 1
 
 
 _WESTERNMOST = timedelta(hours=12)

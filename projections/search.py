@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 from psycopg import sql
 from psycopg.rows import TupleRow
 
@@ -364,7 +365,7 @@ RANKED = 2_000
 LISTED = 10_000
 """So many texts can make a list of tickets that is in another order, or a page that a filter leaves short."""
 ENOUGH = 100
-"""Where a filter leaves no more tickets than these of the texts that are ranked, older texts are, too."""
+"""Where a filter leaves no more tickets than these of the texts that are ranked, it is looked further."""
 NARROW = 2_000
 """Of so few tickets, all texts are looked at one by one."""
 TEXTS_SHOWN = 3
@@ -443,39 +444,39 @@ async def search(view: View, query: str, filter: TicketFilter | None, ask: PageA
     size = page_size(ask)
     found = await _Found.of(view, query, filter)
     if ask.after is not None:
-        start = _Start(*decode_cursor(ask.after, tuple[int, int, int]))
-        most = start.most
-        if most not in (RANKED, 2 * RANKED, LISTED):
+        start = _Start(*decode_cursor(ask.after, tuple[int, int, int, bool]))
+        if start.most not in (RANKED, 2 * RANKED, LISTED):
             raise BadInput("This cursor does not belong to this list in this order.")
-        rows = await found.best(view, most, size + 1, start)
+        found = await found.as_at(view, start)
+        rows, _ = await found.best(view, size + 1, start)
     else:
-        most, wanted = RANKED, max(size, ENOUGH if found.filtered else 0) + 1
-        rows = await found.best(view, most, wanted)
-        while more := found.more(most, len(rows), rows[0][-1] if rows else most):
-            most = more
-            rows = await found.best(view, most, wanted)
+        wanted = max(size, ENOUGH if found.filtered else 0) + 1
+        rows, texts = await found.best(view, wanted)
+        while (further := await found.further(view, len(rows), texts)) is not None:
+            found = further
+            rows, texts = await found.best(view, wanted)
     rows = rows[: size + 1]
-    hits = _hits(rows, found.asked)
-    return page_of([(hit, (row[-3], row[1], most)) for hit, row in zip(hits, rows, strict=True)], ask)
+    keys = [_Start(row[-3], row[1], found.most, found.narrow is not None) for row in rows]
+    return page_of(list(zip(_hits(rows, found.asked), keys, strict=True)), ask)
 
 
 async def count(view: View, query: str, filter: TicketFilter | None) -> int:
     """Of the tickets on all the pages."""
     found = await _Found.of(view, query, filter)
-    most = RANKED
-    tickets, texts = await found.counted(view, most)
-    while more := found.more(most, tickets, texts):
-        most = more
-        tickets, texts = await found.counted(view, most)
+    tickets, texts = await found.counted(view)
+    while (further := await found.further(view, tickets, texts)) is not None:
+        found = further
+        tickets, texts = await found.counted(view)
     return tickets
 
 
 class _Start(NamedTuple):
-    """After which ticket a page begins, and of how many texts it is."""
+    """After which ticket a page begins, of how many texts it is, and whether of few tickets alone."""
 
     rank: int
     number: int
     most: int
+    narrow: bool
 
 
 def _hits(rows: Sequence[TupleRow], asked: Asked) -> list[SearchHitRow]:
@@ -496,39 +497,51 @@ _RANKS = 1_000_000
 
 
 class _Found(msgspec.Struct, frozen=True):
-    """The tickets that a search and a filter find."""
+    """The tickets that a search and a filter find. `most`: of so many texts. `narrow`: where the filter leaves few
+    tickets, these, when somebody has looked. `filtered`: whether some may be left out."""
 
     asked: Asked
     matching: tickets.Matching
-    narrow: list[UUID] | None
-    """Where the filter leaves few tickets: these."""
     public: bool
     key: str
     filtered: bool
-    """Whether it leaves some tickets out, but too few."""
+    most: int
+    narrow: list[UUID] | None = None
 
     @classmethod
     async def of(cls, view: View, query: str, filter: TicketFilter | None) -> "_Found":
-        asked = parsed(query)
+        public = not view.actor.reads_all
         matching = tickets.Matching(view, filter, None, NOW)
-        narrow, filtered = None, filter is not None or not view.actor.reads_all
-        if filtered:
-            few = sql.SQL("select s.ticket {} limit {}").format(matching.source(), sql.Literal(NARROW + 1))
-            listed = sql.SQL("select array_agg(f.ticket) from ({}) f having count(*) <= {}").format(few, NARROW)
-            narrow = next((ids or [] for (ids,) in await view.fetch(listed, matching.arguments)), None)
-        return cls(asked, matching, narrow, not view.actor.reads_all, query.strip(), filtered and narrow is None)
+        made = cls(parsed(query), matching, public, query.strip(), public or filter is not None, RANKED)
+        # Of a requester's own tickets all texts are looked at: the newest of all texts are those of others.
+        few = await made._few(view) if public else None
+        return made if few is None else replace(made, most=LISTED, narrow=few)
 
-    def more(self, most: int, tickets: int, texts: int) -> int | None:
-        """How many texts to rank instead of so many, where the tickets that the filter leaves of them are too few to
-        stand for all; None where they are enough, or all that there are."""
-        if not self.filtered or tickets > ENOUGH or texts < most or most >= LISTED:
+    async def as_at(self, view: View, start: _Start) -> "_Found":
+        """As it was when that page was read."""
+        return replace(self, most=start.most, narrow=await self._few(view) if start.narrow else None)
+
+    async def further(self, view: View, tickets: int, texts: int) -> "_Found | None":
+        """What to look at instead, where so many tickets, which the filter leaves of so many ranked texts, are too few
+        to stand for all: more texts, or all texts of few tickets. None where they are enough, or all that there are."""
+        if not self.filtered or self.narrow is not None or self.most >= LISTED:
             return None
-        return 2 * most if 2 * tickets > ENOUGH * 1.2 and 2 * most < LISTED else LISTED
+        if tickets > ENOUGH or texts < self.most:
+            return None
+        if 2 * tickets > ENOUGH * 1.2 and 2 * self.most < LISTED:
+            return replace(self, most=2 * self.most)
+        return replace(self, most=LISTED, narrow=await self._few(view))
 
-    async def best(self, view: View, most: int, limit: int, start: _Start | None = None) -> list[TupleRow]:
-        """Columns of tickets, the rank, the texts, how many texts were ranked."""
+    async def _few(self, view: View) -> list[UUID] | None:
+        """The tickets that the filter leaves, if there are no more than NARROW."""
+        few = sql.SQL("select s.ticket {} limit {}").format(self.matching.source(), sql.Literal(NARROW + 1))
+        listed = sql.SQL("select array_agg(f.ticket) from ({}) f having count(*) <= {}").format(few, NARROW)
+        return next((ids or [] for (ids,) in await view.fetch(listed, self.matching.arguments)), None)
+
+    async def best(self, view: View, limit: int, start: _Start | None = None) -> tuple[list[TupleRow], int]:
+        """Columns of tickets, the rank, the texts; and how many texts were ranked."""
         after = sql.SQL("true") if start is None else sql.SQL("(h.rank, s.number) < (%(rank)s, %(number)s)")
-        return await view.fetch(
+        rows = await view.fetch(
             sql.SQL(_BEST).format(
                 found=_FOUND,
                 columns=tickets.SELECTED,
@@ -537,16 +550,17 @@ class _Found(msgspec.Struct, frozen=True):
                 limit=sql.Literal(limit),
                 shown=sql.Literal(TEXTS_SHOWN),
             ),
-            {**self._arguments(most), **({} if start is None else start._asdict())},
+            {**self._arguments(), **({} if start is None else start._asdict())},
         )
+        return [row for row in rows if row[0] is not None], rows[0][-1]
 
-    async def counted(self, view: View, most: int) -> tuple[int, int]:
+    async def counted(self, view: View) -> tuple[int, int]:
         """Tickets, and texts that were ranked."""
         counts = sql.SQL("{} select count(*), (select count(*) from f) {}").format(_FOUND, self._source())
-        [(found, texts)] = await view.fetch(counts, self._arguments(most))
+        [(found, texts)] = await view.fetch(counts, self._arguments())
         return found, texts
 
-    def _arguments(self, most: int) -> dict[str, Any]:
+    def _arguments(self) -> dict[str, Any]:
         number = self.key.upper().removeprefix("T-")
         numbered = number.isascii() and number.isdigit() and len(number) < 19
         return {
@@ -554,7 +568,7 @@ class _Found(msgspec.Struct, frozen=True):
             "asked": _encoded(self.asked),
             "public": self.public,
             "of_tickets": self.narrow,
-            "most": most,
+            "most": self.most,
             "positions": SLICE,
             "key_number": int(number) if numbered else None,
             "key": self.key,
@@ -584,8 +598,9 @@ _BEST = """
   select f.ticket, (array_agg(f.field || ':' || f.id order by f.rank desc, f.id))[:{shown}] as texts
     from f where f.ticket in (select p.ticket from page p) group by f.ticket
 )
-select p.*, t.texts, (select count(*) from f)
-  from page p join t on t.ticket = p.ticket order by p.found_rank desc, p.number desc
+select p.*, t.texts, n.ranked
+  from (select count(*) from f) n (ranked) left join (page p join t on t.ticket = p.ticket) on true
+ order by p.found_rank desc, p.number desc
 """
 
 

@@ -14,29 +14,26 @@ class Versions:
     def __init__(self, table: LiteralString) -> None:
         self._table: LiteralString = table
         self._rows: list[dict[str, Any]] = []
-        self._open: dict[UUID, dict[str, Any]] = {}
+        self._open: dict[int, dict[str, Any]] = {}  # by their ids as numbers
         self._closed: dict[UUID, int] = {}
 
     def close(self, change: Change, *, stood: bool) -> None:
         """`stood`: whether the state before had a row."""
         id_, position = change.envelope.originator_id, change.envelope.position
-        if (row := self._open.pop(id_, None)) is not None:
+        if (row := self._open.pop(id_.int, None)) is not None:
             row["closed_position"] = position
         elif stood:
             self._closed[id_] = position
 
-    def open(self, change: Change, values: dict[str, Any]) -> None:
-        """After what stood before was closed."""
+    def open(self, change: Change, row: dict[str, Any]) -> None:
+        """After what stood before was closed. `row`: of all other columns."""
         envelope = change.envelope
-        row = {
-            "workspace": envelope.workspace,
-            "id": envelope.originator_id,
-            "version": envelope.originator_version,
-            "position": envelope.position,
-            "closed_position": None,
-            **values,
-        }
-        self._open[envelope.originator_id] = row
+        row["workspace"] = envelope.workspace
+        row["id"] = envelope.originator_id
+        row["version"] = envelope.originator_version
+        row["position"] = envelope.position
+        row["closed_position"] = None
+        self._open[envelope.originator_id.int] = row
         self._rows.append(row)
 
     def write(self, write: Writes) -> None:

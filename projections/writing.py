@@ -5,8 +5,9 @@ which nobody can see yet, are filled by COPY, in a third of the time.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, LiteralString, Protocol, cast
 
 import msgspec
@@ -67,10 +68,11 @@ class Copies:
     def insert(self, table: LiteralString, rows: Sequence[Row]) -> None:
         if rows:
             named = names(rows[0])
-            converted = self._columns.converted(table, named)
-            values = [_values(row, named) for row in rows]
-            for n, document in converted:
-                _convert(values, n, document)
+            values: Sequence[Sequence[Any]] = [*map(_reads(rows[0], named), rows)]
+            if converted := self._columns.converted(table, named):
+                values = mended = [list(row) for row in values]
+                for n, document in converted:
+                    _convert(mended, n, document)
             self._work.append((_copy(table, named), _lines(values)))
 
     def execute(self, statement: LiteralString, arguments: Sequence[object] = ()) -> None:
@@ -130,8 +132,15 @@ def _copy(table: str, columns: tuple[str, ...]) -> sql.Composed:
     )
 
 
-def _values(row: Row, columns: tuple[str, ...]) -> list[Any]:
-    return [row[name] for name in columns] if isinstance(row, dict) else list(msgspec.structs.astuple(row))
+def _reads(row: Row, columns: tuple[str, ...]) -> Callable[[Any], Sequence[Any]]:
+    """What makes a row like this one its values."""
+    if not isinstance(row, dict):
+        return msgspec.structs.astuple
+    if len(columns) == 1:
+        [name] = columns
+        return lambda row: [row[name]]
+    read: Callable[[Any], Sequence[Any]] = itemgetter(*columns)
+    return read
 
 
 def _convert(rows: list[list[Any]], n: int, document: bool) -> None:
@@ -141,14 +150,14 @@ def _convert(rows: list[list[Any]], n: int, document: bool) -> None:
             values[n] = _encode(value).decode() if document else _array(value)
 
 
-def _lines(rows: list[list[Any]]) -> bytes:
+def _lines(rows: Sequence[Sequence[Any]]) -> bytes:
     lines = _encode_lines(rows)
     if _ESCAPED.search(lines):
         return b"\n".join(map(_line, rows))
     return lines[1:-2].replace(b"]\n[", b"\n")  # none in a text, where JSON escapes the end of a line
 
 
-def _line(values: list[Any]) -> bytes:
+def _line(values: Sequence[Any]) -> bytes:
     return _encode([_raw(value) if isinstance(value, str) else value for value in values])[1:-1]
 
 

@@ -1,6 +1,6 @@
 """Between events in memory and rows: JSON by msgspec, free text sealed, older versions upcast."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 from uuid import UUID
 
@@ -20,7 +20,7 @@ from application.event_store.envelope import (
     as_row,
 )
 from application.event_store.event_types import EVENT_TYPES, NAMES, EventType
-from application.event_store.sealing import SEALED_PREFIX, Sealer, place, subject_of
+from application.event_store.sealing import SEALED_PREFIX, Opener, Sealer, place, subject_of
 from domain.text import ERASED
 
 REASON = "cause.reason"
@@ -88,68 +88,70 @@ class EnvelopeMapper(Mapper[UUID]):
             _parse(row[NAME], row[_EVENT_VERSION], row[_STATE], _NO_TEXTS if to_fold else _of_cause(row), to_fold)
             for row in rows
         ]
-        subjects = {
-            (row[WORKSPACE], subject_of(text))
-            for row, (_, texts) in zip(rows, parsed, strict=True)
-            for text in texts.values()
-        }
-        if subjects:
-            self.sealer.keyring.load(subjects)
-        return [self._open(row, *parts) for row, parts in zip(rows, parsed, strict=True)]
+        texts = [
+            (row[WORKSPACE], text) for row, (_, found) in zip(rows, parsed, strict=True) for text in found.values()
+        ]
+        opener = self.sealer.opener(texts) if texts else _nothing_sealed
+        return [_opened(row, *parts, opener) for row, parts in zip(rows, parsed, strict=True)]
 
-    def _open(self, row: Row, event: DomainEvent | dict[str, Any], texts: dict[str, str]) -> Envelope:
-        (
-            position,
-            workspace,
-            stream,
-            version,
-            name,
-            event_version,
-            _,
-            occurred_at,
-            recorded_at,
-            actor,
-            on_behalf_of,
-            channel,
-            source,
-            reason,
-            command_id,
-            command_hash,
-            correlation_id,
-            causation_id,
-            trace,
-        ) = row
-        subject = None
-        opened: dict[str, Any] = {}
+
+def _nothing_sealed(text: str, workspace: UUID, at: bytes) -> object:
+    raise AssertionError("what was not found sealed is not opened")
+
+
+def _opened(row: Row, event: DomainEvent | dict[str, Any], texts: dict[str, str], opener: Opener) -> Envelope:
+    (
+        position,
+        workspace,
+        stream,
+        version,
+        name,
+        event_version,
+        _,
+        occurred_at,
+        recorded_at,
+        actor,
+        on_behalf_of,
+        channel,
+        source,
+        reason,
+        command_id,
+        command_hash,
+        correlation_id,
+        causation_id,
+        trace,
+    ) = row
+    subject = None
+    opened: dict[str, Any] = {}
+    if texts:
         for field, text in texts.items():
             subject = subject if field == SOURCE else subject_of(text)
-            opened[field] = self.sealer.open(text, workspace, place(stream, version, field))
-            if opened[field] is None:
-                opened[field] = {} if field == "fields" else ERASED
+            value = opener(text, workspace, place(stream, version, field))
+            opened[field] = ({} if field == "fields" else ERASED) if value is None else value
         reason, source = opened.pop(REASON, reason), opened.pop(SOURCE, source)
-        cause = Cause(
-            actor=actor,
-            on_behalf_of=on_behalf_of,
-            channel=channel,
-            source=source,
-            reason=reason,
-            command_id=command_id,
-            correlation_id=correlation_id,
-            causation_id=causation_id,
-            trace=trace,
-        )
-        return Envelope(
-            workspace=workspace,
-            originator_id=stream,
-            originator_version=version,
-            event=_with_texts(EVENT_TYPES[name], event_version, event, opened, cause),
-            occurred_at=occurred_at,
-            cause=cause,
-            subject=subject,
-            command_hash=command_hash,
-            position=position,
-            recorded_at=recorded_at,
-        )
+    cause = Cause(
+        actor=actor,
+        on_behalf_of=on_behalf_of,
+        channel=channel,
+        source=source,
+        reason=reason,
+        command_id=command_id,
+        correlation_id=correlation_id,
+        causation_id=causation_id,
+        trace=trace,
+    )
+    return Envelope(
+        workspace=workspace,
+        originator_id=stream,
+        originator_version=version,
+        event=_with_texts(EVENT_TYPES[name], event_version, event, opened, cause),
+        occurred_at=occurred_at,
+        cause=cause,
+        subject=subject,
+        command_hash=command_hash,
+        position=position,
+        recorded_at=recorded_at,
+    )
 
 
 def _of_cause(row: Row) -> dict[str, str]:
@@ -167,18 +169,21 @@ def _parse(
     """The event with its texts still sealed, and those to open by field; an older version as a dict."""
     kind = EVENT_TYPES[name]
     event: Any
-    found: dict[str, Any]
+    read: Callable[[Any, str], Any]
     if version == kind.version:
-        event = _DECODERS[name].decode(state)
+        event, read = _DECODERS[name].decode(state), getattr
         sealed = kind.kept if to_fold else kind.sealed[version]
-        if not sealed:
-            return event, of_cause
-        found = {field: getattr(event, field) for field in sealed}
     else:
-        event = msgspec.json.decode(state)
-        found = {field: event.get(field) for field in kind.sealed[version]}
-    found |= of_cause
-    return event, {field: text for field, text in found.items() if text and isinstance(text, str)}
+        event, read = msgspec.json.decode(state), _get
+        sealed = kind.sealed[version]
+    if not sealed:
+        return event, of_cause
+    found = {field: text for field in sealed if (text := read(event, field)) and isinstance(text, str)}
+    return event, found | of_cause if of_cause else found
+
+
+def _get(event: dict[str, Any], field: str) -> Any:
+    return event.get(field)
 
 
 def _with_texts(kind: EventType, version: int, state: Any, opened: dict[str, Any], cause: Cause) -> DomainEvent:

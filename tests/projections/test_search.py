@@ -211,7 +211,7 @@ def test_pages_neither_skip_nor_repeat(world: World) -> None:
     with pytest.raises(BadInput):
         world.ask(search.search, "принтер", None, PageAsk(first=5, after="WzFd"))
     with pytest.raises(BadInput):
-        world.ask(search.search, "принтер", None, PageAsk(first=5, after=encode_cursor([1, 1, 9_999])))
+        world.ask(search.search, "принтер", None, PageAsk(first=5, after=encode_cursor([1, 1, 9_999, False])))
 
 
 def test_a_requester_finds_what_is_public_in_their_own_tickets(world: World) -> None:
