@@ -139,8 +139,7 @@ def _reads(row: Row, columns: tuple[str, ...]) -> Callable[[Any], Sequence[Any]]
     if len(columns) == 1:
         [name] = columns
         return lambda row: [row[name]]
-    read: Callable[[Any], Sequence[Any]] = itemgetter(*columns)
-    return read
+    return cast("Callable[[Any], Sequence[Any]]", itemgetter(*columns))
 
 
 def _convert(rows: list[list[Any]], n: int, document: bool) -> None:
