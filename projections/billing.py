@@ -363,6 +363,8 @@ async def drawn(
     periods = await closed_periods(view, contract, moment)
     before = [one for one in periods if one.until < until]
     first = since or (before[-1].next_day if before else row.versions[0].applies_from)
+    if first > until:
+        raise BadInput(f"The contract begins on {first}; until is a day from then on.")
     closed = next((one for one in periods if (one.since, one.until) == (first, until)), None)
     if closed is not None:
         moment = Moment(position=closed.known)

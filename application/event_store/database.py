@@ -57,8 +57,15 @@ class Place:
     schema: str = "proteus"
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[a-z][a-z0-9_]{0,45}", self.schema):
-            raise DatabaseNotUsable(f"{self.schema!r} is not a schema name: a-z, 0-9 and _, at most 41.")
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", self.schema) or len(self.schema) > self.longest_name:
+            raise DatabaseNotUsable(
+                f"{self.schema!r} is not a schema name: a-z, 0-9 and _, at most {self.longest_name}."
+            )
+
+    @property
+    def longest_name(self) -> int:
+        """Of its schema, in characters: PostgreSQL's names have 63, and others are made of it."""
+        return 46
 
     @property
     def variable(self) -> str:
@@ -240,6 +247,10 @@ class Database(Place):
     """Where a shard lives. `keys_url`: of the database that holds its keys, where they have one of their own."""
 
     keys_url: str | None = None
+
+    @property
+    def longest_name(self) -> int:
+        return 41
 
     @property
     def keys(self) -> Place:

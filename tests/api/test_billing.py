@@ -286,6 +286,13 @@ def test_days_that_cannot_be_are_told(admin: Client) -> None:
         assert admin.refused("closePeriod", contract=contract, until=until) == ("INVALID_VALUE", ["until"])
 
 
+def test_there_is_no_statement_of_days_before_the_contract_begins(admin: Client) -> None:
+    contract, _ = bound(admin, HOURLY)
+    [error] = admin.send(STATEMENT, c=contract, until="2020-01-01")["errors"]
+    assert error["extensions"]["code"] == "BAD_USER_INPUT"
+    assert "The contract begins on" in error["message"]
+
+
 def test_days_in_the_wrong_order_are_bad_input(admin: Client) -> None:
     contract, _ = bound(admin, HOURLY)
     assert admin.codes(STATEMENT, c=contract, since="2026-02-01", until="2026-01-01") == ["BAD_USER_INPUT"]

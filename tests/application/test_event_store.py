@@ -15,7 +15,7 @@ from eventsourcing.application import AggregateNotFoundError, Application, Repos
 from eventsourcing.persistence import ApplicationRecorder, RecordConflictError
 
 from application.event_store.attempts import StoreUnavailable
-from application.event_store.database import Database, Role
+from application.event_store.database import Database, DatabaseNotUsable, Role
 from application.event_store.envelope import Cause, Envelope, Stream
 from application.event_store.event_types import fold
 from application.event_store.recorder import AlreadyRecorded, Guard, Recorded, VersionConflict
@@ -485,3 +485,11 @@ def test_a_person_is_folded_under_the_workspace_they_belong_to(here: WorkspaceSt
     here.append(envelopes(here.workspace, stream, PersonAdded(kind=PersonKind.STAFF, name="Анна"), subject=stream))
     assert here.load([stream])[stream].state == Person(kind=PersonKind.STAFF, name="Анна", email=None)
     assert store.workspace(uuid4()).load([stream]) == {}
+
+
+@pytest.mark.parametrize("schema", ["a" * 42, "Proteus", "a-b", ""])
+def test_a_schema_s_name_leaves_room_for_names_made_of_it(schema: str) -> None:
+    with pytest.raises(DatabaseNotUsable, match="at most 41"):
+        Database("postgresql://localhost/proteus", schema)
+    longest = Database("postgresql://localhost/proteus", "a" * 41)
+    assert len(longest.keys.schema) == 46
