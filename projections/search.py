@@ -83,12 +83,8 @@ begin
   if octet_length(searched) > 2000 then -- a mark must not make a word longer than words may be
     plain := ts_delete(plain, array(select w from unnest(tsvector_to_array(plain)) w where octet_length(w) > 2000));
   end if;
-  if length(plain) = 0 then
-    return plain;
-  end if;
-  -- each is in quotes, after a blank, and has no blank in it
-  return '''' || search_mark(workspace)
-         || substr(replace(plain::text, ' ''', ' ''' || search_mark(workspace)), 2);
+  -- each word is in quotes, after a blank, and has no blank in it; the mark alone is a word of all texts
+  return '''' || search_mark(workspace) || '''' || replace(' ' || plain::text, ' ''', ' ''' || search_mark(workspace));
 end
 $$;
 
@@ -160,6 +156,8 @@ declare
 begin
   if numnode(wanted) = 0 then
     return;
+  elsif querytree(wanted) = 'T' then -- it only leaves out: of all texts of the workspace, which the index then knows
+    wanted := (quote_literal(search_mark(here)))::tsquery && wanted;
   end if;
   if of_tickets is not null then
     return query
@@ -174,7 +172,7 @@ begin
   select count(*) into got from search_text t
    where t.workspace = here and t.field <> 'TITLE' and t.slice = any(array[last, last - 1]) and t.words @@ wanted
      and not (public_only and t.internal);
-  if got * (last + 1) / 2 <= most then
+  if got::bigint * (last + 1) / 2 <= most then
     select count(*) into got from (
       select from search_text t
        where t.workspace = here and not (public_only and t.internal)

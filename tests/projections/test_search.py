@@ -264,6 +264,17 @@ def test_a_word_as_long_as_words_may_be_is_kept_apart(world: World) -> None:
     assert found(world, "слово") == found(world, "сервер") == found(world, "example.com") == ["Длинное"]
 
 
+def test_what_only_leaves_out_finds_all_other_texts_of_the_workspace(world: World) -> None:
+    other = world.beside("other")
+    world.open("Сервер")
+    world.open("Почта")
+    world.open("...")
+    other.open("Чужое")
+    world.project()
+    assert set(found(world, "-сервер")) == {"Почта", "..."}
+    assert found(world, "-сервер -почта -чужое") == ["..."]
+
+
 def test_another_workspace_with_the_same_mark_is_not_seen(world: World) -> None:
     other = world.beside("other")
     say(world, world.open("Наше"), "сервер")
