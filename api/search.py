@@ -60,9 +60,9 @@ async def _later(hit: SearchHitRow, parts: list[Any]) -> list[HighlightRow]:
 def _shown(hit: SearchHitRow, parts: list[list[HighlightPartRow] | None]) -> list[HighlightRow]:
     key = [HighlightPartRow(text=hit.ticket.external_key or hit.ticket.key, match=True)]
     return [
-        HighlightRow(id=text.id, field=text.field, parts=key if found is None else found)
-        for text, found in zip(hit.texts, parts, strict=True)
-        if found is not None or text.field is SearchField.KEY
+        HighlightRow(id=text.id, field=text.field, parts=key if one is None else one)
+        for text, one in zip(hit.texts, parts, strict=True)
+        if one is not None or text.field is SearchField.KEY
     ]
 
 
@@ -87,10 +87,12 @@ async def _search(
     await once_passed(info, min_position, *TICKET_READ_MODELS, "search")
     view, wanted = info.context.view, asked(filter, filters.TicketFilter)
     page = await search.search(view, query, wanted, page_ask(first, after))
-    if "highlights" in selected(info, "SearchHit"):
-        highlights = info.context.loaders.highlights
-        await load_ahead((highlights, {(text, hit.asked) for hit in page.nodes for text in hit.texts}))
-    await prefetch(info, [hit.ticket for hit in page.nodes])
+    texts = {(text, hit.asked) for hit in page.nodes for text in hit.texts}
+    highlighted = "highlights" in selected(info, "SearchHit")
+    await asyncio.gather(
+        load_ahead((info.context.loaders.highlights, texts if highlighted else ())),
+        prefetch(info, [hit.ticket for hit in page.nodes]),
+    )
     return ConnectionRow(page, lambda: search.count(view, query, wanted))
 
 

@@ -4,7 +4,7 @@ command alone."""
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from application import tickets
 from application.event_store.appender import encode_rows
 from application.event_store.database import Database, Role
 from application.event_store.envelope import Cause, Envelope, StoredEnvelope
-from application.event_store.sealing import SEALED_PREFIX, Sealer
+from application.event_store.sealing import SEALED_PREFIX, Opener, Sealer
 from application.event_store.streams import EventStore
 from application.handling import Context, new_id, now
 from application.workspaces import Workspace, create_workspace, operator
@@ -105,8 +105,8 @@ class Unsealed(Sealer):
     def seal(self, value: object, workspace: UUID, subject: UUID, at: bytes) -> str:
         return f"{SEALED_PREFIX}{subject.hex}:{msgspec.json.encode(value).decode()}"
 
-    def open(self, sealed: str, workspace: UUID, at: bytes) -> object:
-        return msgspec.json.decode(sealed.split(":", 2)[2])
+    def opener(self, sealed: Iterable[tuple[UUID, str]]) -> Opener:
+        return lambda text, workspace, at: msgspec.json.decode(text.split(":", 2)[2])
 
 
 def _by_the_recorder(lab: Lab, database: Database, store: EventStore, workspace: Workspace) -> Figure:

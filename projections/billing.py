@@ -353,8 +353,8 @@ async def drawn(
     view: View, contract: UUID, since: date | None, until: date, moment: Moment = NOW
 ) -> DrawnStatement | None:
     """The statement of these days: as it was closed, where they are just those of one that was, else as it stands.
-    Without `since`: of the days that no statement before tells of. None where there is no such contract that the viewer
-    may see. Raises BadInput."""
+    Without `since`: of the days that no statement before tells of; of none where the contract begins after `until`.
+    None where there is no such contract that the viewer may see. Raises BadInput."""
     must_be_days(since or until, until)
     moment, position = await fixed(view, moment)
     row = shown = (await contracts_by_ids(view, [contract], moment)).get(contract)
@@ -363,8 +363,6 @@ async def drawn(
     periods = await closed_periods(view, contract, moment)
     before = [one for one in periods if one.until < until]
     first = since or (before[-1].next_day if before else row.versions[0].applies_from)
-    if first > until:
-        raise BadInput(f"The contract begins on {first}; until is a day from then on.")
     closed = next((one for one in periods if (one.since, one.until) == (first, until)), None)
     if closed is not None:
         moment = Moment(position=closed.known)
@@ -378,6 +376,16 @@ async def drawn(
         statement=statement(now.contract, now.ledger, None if then is None else then.ledger, first, until),
         comments=now.comments,
     )
+
+
+async def stated(
+    view: View, contract: UUID, since: date | None, until: date, moment: Moment = NOW
+) -> DrawnStatement | None:
+    """As `drawn`, to be shown: days before the contract begins are refused, too. Raises BadInput."""
+    found = await drawn(view, contract, since, until, moment)
+    if found is not None and found.statement.since > found.statement.until:
+        raise BadInput(f"The contract begins on {found.statement.since}; until is a day from then on.")
+    return found
 
 
 async def fixed(view: View, moment: Moment) -> tuple[Moment, int]:

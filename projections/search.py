@@ -8,6 +8,7 @@ themselves; what a requester must not see is left out before anything is matched
 
 import re
 from collections.abc import Sequence
+from math import ceil
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -80,6 +81,9 @@ $$
 declare
   plain tsvector := to_tsvector('russian', searched);
 begin
+  if octet_length(searched) > 200000 then -- nor all of them more than 1 MB: without places, as for phrases
+    plain := strip(plain);
+  end if;
   if octet_length(searched) > 2000 then -- a mark must not make a word longer than words may be
     plain := ts_delete(plain, array(select w from unnest(tsvector_to_array(plain)) w where octet_length(w) > 2000));
   end if;
@@ -140,7 +144,7 @@ end
 $$;
 
 create or replace function
-  search_texts(asked json, public_only boolean, of_tickets uuid[], most integer, positions integer)
+  search_texts(asked json, public_only boolean, of_tickets uuid[], most integer, slices integer)
   returns table (id uuid, field text, ticket uuid, rank real)
   language plpgsql stable security definer rows 2000 as
 $$
@@ -148,9 +152,10 @@ declare
   here uuid := current_workspace();
   wanted tsquery := search_marked(search_query(asked), here);
   last integer;
+  titles_until integer;
+  wide integer := 1;
   until integer;
-  several integer;
-  slices integer[];
+  together integer := 1;
   found_so_far integer := 0;
   got integer;
 begin
@@ -166,7 +171,7 @@ begin
      limit most;
     return;
   end if;
-  select max(tracking.position) / positions into last from tracking where name = 'search';
+  select max(tracking.position) / slices into last from tracking where name = 'search';
   -- The newest alone tell a common word at once, without the list of all texts that have it: if all slices are like
   -- these two, more have it than can be ranked.
   select count(*) into got from search_text t
@@ -186,32 +191,28 @@ begin
       return;
     end if;
   end if;
-  until := last / 4;
-  several := 1;
-  while until >= 0 and found_so_far < most / 4 loop
-    slices := array(select -1 - n from generate_series(greatest(until - several + 1, 0), until) n);
-    return query
-    select t.id, t.field, t.ticket, search_rank(t.field, t.words, wanted) from search_text t
-     where t.workspace = here and t.field = 'TITLE' and t.slice = any(slices) and t.words @@ wanted
-     limit most / 4 - found_so_far;
-    get diagnostics got = row_count;
-    found_so_far := found_so_far + got;
-    until := until - several;
-    several := least(several * 2, 16);
-  end loop;
+  titles_until := last / 4;
   until := last;
-  several := 1;
-  while until >= 0 and found_so_far < most loop
-    slices := array(select generate_series(greatest(until - several + 1, 0), until));
-    return query
-    select t.id, t.field, t.ticket, search_rank(t.field, t.words, wanted) from search_text t
-     where t.workspace = here and t.field <> 'TITLE' and t.slice = any(slices) and t.words @@ wanted
-       and not (public_only and t.internal)
-     limit most - found_so_far;
+  while found_so_far < most and (titles_until >= 0 or until >= 0) loop
+    if titles_until >= 0 and (found_so_far < most / 4 or until < 0) then
+      return query
+      select t.id, t.field, t.ticket, search_rank(t.field, t.words, wanted) from search_text t
+       where t.workspace = here and t.field = 'TITLE' and t.words @@ wanted
+         and t.slice = any(array(select -1 - n from generate_series(titles_until - wide + 1, titles_until) n))
+       limit most - found_so_far;
+      titles_until := titles_until - wide;
+      wide := least(wide * 2, 16);
+    else
+      return query
+      select t.id, t.field, t.ticket, search_rank(t.field, t.words, wanted) from search_text t
+       where t.workspace = here and t.field <> 'TITLE' and t.words @@ wanted and not (public_only and t.internal)
+         and t.slice = any(array(select generate_series(until - together + 1, until)))
+       limit most - found_so_far;
+      until := until - together;
+      together := least(together * 2, 16);
+    end if;
     get diagnostics got = row_count;
     found_so_far := found_so_far + got;
-    until := until - several;
-    several := least(several * 2, 16);
   end loop;
 end
 $$;
@@ -364,8 +365,8 @@ LISTED = 10_000
 """So many texts can make a list of tickets that is in another order, or a page that a filter leaves short."""
 ENOUGH = 100
 """Where a filter leaves no more tickets than these of the texts that are ranked, it is looked further."""
-NARROW = 2_000
-"""Of so few tickets, all texts are looked at one by one."""
+NARROW = 1_000
+"""Of so few tickets, all texts are looked at one by one, where more texts than can be ranked have what is asked for."""
 TEXTS_SHOWN = 3
 """Of one ticket."""
 
@@ -409,12 +410,12 @@ def _condition(view: View, conditions: Conditions, asked: Asked, key: str) -> sq
         "asked": conditions.argument(_encoded(asked)),
         "public": sql.Literal(not view.actor.reads_all),
         "most": sql.Literal(LISTED),
-        "positions": sql.Literal(SLICE),
+        "slices": sql.Literal(SLICE),
         "key": conditions.argument(key),
     }
     return sql.SQL(
         "(s.ticket = any(array("
-        "   select f.ticket from search_texts({asked}::text::json, {public}, {own}, {most}, {positions}) f))"
+        "   select f.ticket from search_texts({asked}::text::json, {public}, {own}, {most}, {slices}) f))"
         " or upper({key}) = 'T-' || s.number or starts_with(lower(s.external_key), lower({key})))"
     ).format(**arguments, own=_of_own(view))
 
@@ -443,7 +444,7 @@ async def search(view: View, query: str, filter: TicketFilter | None, ask: PageA
     found = await _Found.of(view, query, filter)
     if ask.after is not None:
         start = _Start(*decode_cursor(ask.after, tuple[int, int, int, bool]))
-        if start.most not in (RANKED, 2 * RANKED, LISTED):
+        if not 0 < start.most <= LISTED:
             raise BadInput("This cursor does not belong to this list in this order.")
         found = await found.as_at(view, start)
         rows, _ = await found.best(view, size + 1, start)
@@ -517,18 +518,21 @@ class _Found(msgspec.Struct, frozen=True):
 
     async def as_at(self, view: View, start: _Start) -> "_Found":
         """As it was when that page was read."""
-        return replace(self, most=start.most, narrow=await self._few(view) if start.narrow else None)
+        narrow = self.narrow or await self._few(view) if start.narrow else None
+        return replace(self, most=start.most, narrow=narrow)
 
     async def further(self, view: View, tickets: int, texts: int) -> "_Found | None":
-        """What to look at instead, where so many tickets, which the filter leaves of so many ranked texts, are too few
-        to stand for all: more texts, or all texts of few tickets. None where they are enough, or all that there are."""
-        if not self.filtered or self.narrow is not None or self.most >= LISTED:
+        """What to look at instead of so many ranked texts, of which the filter leaves so many tickets: all texts of the
+        tickets that it leaves, where these are few; more texts, where they are too few to stand for all; or nothing."""
+        if not self.filtered or self.narrow is not None or texts < self.most or self.most >= LISTED:
             return None
-        if tickets > ENOUGH or texts < self.most:
+        if self.most == RANKED and (few := await self._few(view)) is not None:
+            return replace(self, most=LISTED, narrow=few)
+        if tickets > ENOUGH:
             return None
-        if 2 * tickets > ENOUGH * 1.2 and 2 * self.most < LISTED:
-            return replace(self, most=2 * self.most)
-        return replace(self, most=LISTED, narrow=await self._few(view))
+        step = RANKED // 2
+        most = ceil(self.most * 1.2 * ENOUGH / step / max(tickets, 1)) * step  # as far as older ones are alike
+        return replace(self, most=min(most, LISTED))
 
     async def _few(self, view: View) -> list[UUID] | None:
         """The tickets that the filter leaves, if there are no more than NARROW."""
@@ -567,7 +571,7 @@ class _Found(msgspec.Struct, frozen=True):
             "public": self.public,
             "of_tickets": self.narrow,
             "most": self.most,
-            "positions": SLICE,
+            "slices": SLICE,
             "key_number": int(number) if numbered else None,
             "key": self.key,
         }
@@ -579,7 +583,7 @@ class _Found(msgspec.Struct, frozen=True):
 _FOUND = sql.SQL("""
 with f as materialized (
   select f.id, f.field, f.ticket, f.rank
-    from search_texts(%(asked)s::text::json, %(public)s, %(of_tickets)s::uuid[], %(most)s, %(positions)s) f
+    from search_texts(%(asked)s::text::json, %(public)s, %(of_tickets)s::uuid[], %(most)s, %(slices)s) f
   union all
   select k.ticket, 'KEY', k.ticket, 1000 from span k
    where k.workspace = %(workspace)s and k.closed_position is null

@@ -184,10 +184,6 @@ def _cipher(key: bytes) -> AESGCM:
     return AESGCM(key)
 
 
-def _cipher_of(key: bytes | None) -> AESGCM | None:
-    return None if key is None else _cipher(key)
-
-
 Opener = Callable[[str, UUID, bytes], object]
 """Of a sealed value, its workspace and its place. None where the subject was erased. Raises SealBroken."""
 
@@ -221,7 +217,11 @@ class Sealer:
         first = {(workspace.int, text[_SUBJECT]): (workspace, text) for workspace, text in sealed}
         subjects = {head: (workspace, subject_of(text)) for head, (workspace, text) in first.items()}
         keys = self.keyring.load(subjects.values())
-        ciphers = {head: _cipher_of(keys[subject]) for head, subject in subjects.items() if subject in keys}
+        ciphers = {
+            head: None if (key := keys[subject]) is None else _cipher(key)
+            for head, subject in subjects.items()
+            if subject in keys
+        }
 
         def opened(text: str, workspace: UUID, at: bytes) -> object:
             try:

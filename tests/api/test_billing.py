@@ -291,6 +291,7 @@ def test_there_is_no_statement_of_days_before_the_contract_begins(admin: Client)
     [error] = admin.send(STATEMENT, c=contract, until="2020-01-01")["errors"]
     assert error["extensions"]["code"] == "BAD_USER_INPUT"
     assert "The contract begins on" in error["message"]
+    assert admin.refused("closePeriod", contract=contract, until="2020-01-01") == ("PERIOD_CLOSED", ["until"])
 
 
 def test_days_in_the_wrong_order_are_bad_input(admin: Client) -> None:

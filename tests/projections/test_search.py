@@ -211,7 +211,7 @@ def test_pages_neither_skip_nor_repeat(world: World) -> None:
     with pytest.raises(BadInput):
         world.ask(search.search, "принтер", None, PageAsk(first=5, after="WzFd"))
     with pytest.raises(BadInput):
-        world.ask(search.search, "принтер", None, PageAsk(first=5, after=encode_cursor([1, 1, 9_999, False])))
+        world.ask(search.search, "принтер", None, PageAsk(first=5, after=encode_cursor([1, 1, 10_001, False])))
 
 
 def test_a_requester_finds_what_is_public_in_their_own_tickets(world: World) -> None:
@@ -356,6 +356,55 @@ def test_a_word_is_found_however_often_it_stands_among_the_newest(
     assert len(found_) >= min(len(expected), 10)
     if len(expected) <= 20:
         assert found_ == expected
+
+
+def test_titles_go_on_where_the_newest_texts_made_a_word_look_common(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "RANKED", 40)
+    monkeypatch.setattr(search, "SLICE", 4)
+    tickets = [world.open(f"Сайт {n}") for n in range(30)]
+    for n in range(40):
+        world.open(f"Почта {n}")
+    for ticket in tickets[:4]:
+        say(world, ticket, "Сайт")
+    world.project()
+    assert set(found(world, "сайт")) == {f"Сайт {n}" for n in range(30)}
+
+
+@pytest.mark.parametrize("every", [3, 5])
+def test_pages_and_counts_agree_however_far_is_looked(
+    world: World, monkeypatch: pytest.MonkeyPatch, every: int
+) -> None:
+    """Of 30 texts that are ranked a filter leaves ten tickets, of 40 enough; or six, and of 50 enough."""
+    monkeypatch.setattr(search, "RANKED", 30)
+    monkeypatch.setattr(search, "SLICE", 4)
+    monkeypatch.setattr(search, "NARROW", 5)
+    monkeypatch.setattr(search, "ENOUGH", 10)
+    for n in range(120):
+        world.open(f"Сайт {n}", "TASK" if n % every == 0 else "INCIDENT")
+    world.project()
+    tasks = TicketFilter(role=KeyFilter(eq="TASK"))
+    seen: list[str] = []
+    page, after = None, None
+    while page is None or page.has_next:
+        page = world.ask(search.search, "сайт", tasks, PageAsk(first=4, after=after))
+        seen += [hit.ticket.title for hit in page.nodes]
+        after = page.cursors[-1]
+    assert len(seen) == len(set(seen)) == world.ask(search.count, "сайт", tasks)
+    assert len(seen) > 10
+
+
+def test_of_few_tickets_all_are_found_however_common_the_word(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "RANKED", 10)
+    monkeypatch.setattr(search, "SLICE", 4)
+    monkeypatch.setattr(search, "ENOUGH", 2)
+    for n in range(60):
+        world.open(f"Сайт {n}", "TASK" if n % 4 == 0 else "INCIDENT")
+    world.project()
+    tasks = TicketFilter(role=KeyFilter(eq="TASK"))
+    assert set(found(world, "сайт", tasks)) == {f"Сайт {n}" for n in range(0, 60, 4)}
+    assert world.ask(search.count, "сайт", tasks) == 15
 
 
 def test_a_list_takes_a_search_in_its_own_order_and_of_now_alone(world: World) -> None:

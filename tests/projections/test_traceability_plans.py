@@ -14,8 +14,10 @@ from application.traceability.commands import handle
 from domain.traceability.releases import RecordRelease
 from domain.traceability.repositories import DefineRepository
 from projections import traceability
+from projections.filters import PageAsk
 from projections.reading import Query, ReadModels, View
 from projections.traceability_links import differing_links
+from projections.traceability_quality import ChangeGap, gap_count, gap_months, gaps, months
 from projections.traceability_trace import of_commit
 from tests.projections.conftest import World, hour
 
@@ -120,6 +122,26 @@ def test_missing_links_are_found_without_taking_each_with_each(
 ) -> None:
     found = world.ask(differing_links, shop)
     assert len(found.missing) == 3 * COMMITS  # of a commit by its trailer and by its request, and of that one
+    assert _rows(steps) < 10 * COMMITS
+
+
+@pytest.mark.parametrize("gap", ChangeGap)
+def test_what_changes_lack_is_found_without_taking_each_with_each(
+    world: World, shop: UUID, steps: list[dict[str, Any]], gap: ChangeGap
+) -> None:
+    missing = world.ask(gap_count, shop, gap, None)
+    assert missing == {ChangeGap.NO_TICKET: COMMITS, ChangeGap.NO_RELEASE: 0, ChangeGap.NO_REVIEW: COMMITS}[gap]
+    assert len(world.ask(gaps, shop, gap, None, PageAsk(first=5)).nodes) == min(missing, 5)
+    assert _rows(steps) < 10 * COMMITS
+
+
+def test_months_are_counted_without_taking_each_with_each(
+    world: World, shop: UUID, steps: list[dict[str, Any]]
+) -> None:
+    [gaps_of_month] = world.ask(gap_months, shop)
+    assert gaps_of_month.commits == COMMITS
+    [month] = world.ask(months, shop, "production")
+    assert month.commits == COMMITS
     assert _rows(steps) < 10 * COMMITS
 
 
