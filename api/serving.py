@@ -51,7 +51,8 @@ from application.workspaces import Workspace, create_workspace, find_workspace, 
 from domain.access import Scope
 from domain.people import AddPerson, Person
 from projections.engine import Engine
-from projections.registry import TOGETHER
+from projections.registry import PROJECTIONS, TOGETHER
+from projections.renewal import Renewal
 
 CHECKPOINT_EVENTS_VARIABLE = "PROTEUS_AUDIT_CHECKPOINT_EVENTS"
 CHECKPOINT_SECONDS_VARIABLE = "PROTEUS_AUDIT_CHECKPOINT_SECONDS"
@@ -111,9 +112,14 @@ def following_all(database: Database, attachments: Path) -> Generator[None]:
 
 @contextmanager
 def following(database: Database) -> Generator[Engine]:
-    """Projects, sequences and settles in threads, for as long as the context lasts. Yields the first engine."""
+    """Projects, sequences, settles and renews in threads, for as long as the context lasts. Yields the first engine."""
     engines = [Engine(database, together) for together in TOGETHER]
-    followers: list[Engine | Sequencer | Settler] = [*engines, Sequencer(database, pace()), Settler(database)]
+    followers: list[Engine | Sequencer | Settler | Renewal] = [
+        *engines,
+        Sequencer(database, pace()),
+        Settler(database),
+        Renewal(database, PROJECTIONS),
+    ]
     threads = [threading.Thread(target=one.run, name="proteus-engine") for one in followers]
     for thread in threads:
         thread.start()

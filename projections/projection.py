@@ -1,5 +1,6 @@
 """What a read model is: its tables, how a batch of events folds into rows, which columns hold personal data."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import LiteralString
@@ -30,6 +31,7 @@ class Projection(msgspec.Struct, frozen=True, kw_only=True):
     than they were recorded in (a parked stream is made up for later), those of one stream never.
     `personal`: table -> columns in plain text that an erasure must wipe.
     `extensions` of PostgreSQL that it needs. `functions`: made anew by every migration, and not by a rebuild.
+    `version` counts up where `fold` or `functions` write otherwise than before into tables of the same description.
     """
 
     name: str
@@ -40,10 +42,19 @@ class Projection(msgspec.Struct, frozen=True, kw_only=True):
     personal: dict[str, tuple[str, ...]] = {}
     extensions: tuple[str, ...] = ()
     functions: LiteralString = ""
+    version: int = 1
+
+    @property
+    def shape(self) -> str:
+        """Of its tables and of what they hold: what was made by another one is rebuilt (`projections.renewal`)."""
+        described = f"{self.version} {self.ddl} {self.indexes}"
+        return hashlib.blake2b(described.encode(), digest_size=8).hexdigest()
 
 
 def install(connection: Connection, projections: Sequence[Projection]) -> None:
-    """Makes the tables that are missing; call it as the owner, with the shard's search_path."""
+    """Makes the tables that are missing; call it as the owner, with the shard's search_path. Those that were made by
+    another description stay until they are rebuilt."""
+    connection.execute("alter table tracking add column if not exists shape text")
     for projection in projections:
         known = connection.execute("select 1 from tracking where name = %s", (projection.name,)).fetchone()
         for extension in projection.extensions:
@@ -53,8 +64,11 @@ def install(connection: Connection, projections: Sequence[Projection]) -> None:
             connection.execute(projection.ddl)
             secure(connection, projection.tables)
             connection.execute(projection.indexes)
-            connection.execute("insert into tracking (name) values (%s)", (projection.name,))
+            connection.execute(
+                "insert into tracking (name, shape) values (%s, %s)", (projection.name, projection.shape)
+            )
         if projection.functions:
+            connection.execute("set local check_function_bodies = off")  # of tables that are still to be rebuilt
             connection.execute(projection.functions)
 
 

@@ -276,7 +276,7 @@ class _Rebuild:
                 return False
             shadow = self._shadow(projection)
             for table in projection.tables:
-                self._owner.execute(sql.SQL("drop table {}").format(sql.Identifier(self._live, table)))
+                self._owner.execute(sql.SQL("drop table if exists {}").format(sql.Identifier(self._live, table)))
                 self._owner.execute(
                     sql.SQL("alter table {} set schema {}").format(
                         sql.Identifier(shadow, table), sql.Identifier(self._live)
@@ -284,8 +284,8 @@ class _Rebuild:
                 )
             # The epoch deposes whoever leads: its next write, from before the swap, must not land.
             self._owner.execute(
-                "update tracking set position = %s, recorded_at = %s, epoch = epoch + 1 where name = %s",
-                (self._stand.position, self._stand.recorded_at, projection.name),
+                "update tracking set position = %s, recorded_at = %s, epoch = epoch + 1, shape = %s where name = %s",
+                (self._stand.position, self._stand.recorded_at, projection.shape, projection.name),
             )
             self._owner.execute("delete from parked where projection = %s", (projection.name,))
             record = Inserts()
@@ -301,7 +301,12 @@ class _Rebuild:
 
 
 def digest(connection: Connection, table: str, schema: str) -> str:
-    """Of all rows, whatever their order: equal tables have equal digests."""
+    """Of all rows, whatever their order: equal tables have equal digests. Of a table that is not there: none."""
+    there = connection.execute(
+        "select to_regclass(format('%%I.%%I', %s::text, %s::text)) is not null", (schema, table)
+    ).fetchone()
+    if there != (True,):
+        return ""
     row = connection.execute(
         sql.SQL("select count(*) || ':' || coalesce(sum(hashtextextended(r::text, 0)), 0) from {} r").format(
             sql.Identifier(schema, table)

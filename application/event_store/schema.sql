@@ -92,7 +92,8 @@ create table tracking (
   position     bigint not null default 0,
   epoch        bigint not null default 0,
   recorded_at  timestamptz not null default '0001-01-01T00:00:00Z', -- running maximum over all events passed
-  updated_at   timestamptz not null default clock_timestamp()
+  updated_at   timestamptz not null default clock_timestamp(),
+  shape        text -- of a read model: by which description its tables were made
 );
 
 -- The history as a person with psql reads it.
