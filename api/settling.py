@@ -120,7 +120,7 @@ class Settler:
                     await asyncio.to_thread(self._stopping.wait, max(PACE_SECONDS, PACE_SHARE * took))
                 else:
                     async for _ in listening.notifies(timeout=POLL_SECONDS, stop_after=1):
-                        pass
+                        await asyncio.sleep(PACE_SECONDS)
 
 
 class Accounts:

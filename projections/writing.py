@@ -18,7 +18,7 @@ from application.event_store.database import Connection
 Row = dict[str, Any] | msgspec.Struct
 """By the columns' names; all rows of one call have the same ones."""
 
-Statement = LiteralString | sql.Composed
+Statement = LiteralString | bytes
 
 _encoder = msgspec.json.Encoder()
 _encode, _encode_lines = _encoder.encode, _encoder.encode_lines
@@ -93,10 +93,9 @@ def names(row: Row) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=1000)
-def _from_json(table: str, columns: tuple[str, ...]) -> sql.Composed:
-    return sql.SQL("insert into {0} ({1}) select {1} from json_populate_recordset(null::{0}, %s::text::json)").format(
-        sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, columns))
-    )
+def _from_json(table: str, columns: tuple[str, ...]) -> bytes:
+    insert = sql.SQL("insert into {0} ({1}) select {1} from json_populate_recordset(null::{0}, %s::text::json)")
+    return insert.format(sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, columns))).as_bytes()
 
 
 # ---- COPY: a line of CSV is a row's JSON array without its brackets, with JSON's quotes and backslashes for CSV's.
@@ -126,10 +125,9 @@ class Columns:
 
 
 @lru_cache(maxsize=1000)
-def _copy(table: str, columns: tuple[str, ...]) -> sql.Composed:
-    return sql.SQL("copy {} ({}) from stdin (format csv, quote '\"', escape '\\', null 'null')").format(
-        sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, columns))
-    )
+def _copy(table: str, columns: tuple[str, ...]) -> bytes:
+    copy = sql.SQL("copy {} ({}) from stdin (format csv, quote '\"', escape '\\', null 'null')")
+    return copy.format(sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, columns))).as_bytes()
 
 
 def _reads(row: Row, columns: tuple[str, ...]) -> Callable[[Any], Sequence[Any]]:
