@@ -10,8 +10,8 @@ from projections.rebuild import rebuild_all
 
 log = logging.getLogger(__name__)
 
-PAUSE = 5.0
-"""Before it is tried again, in seconds."""
+FIRST_PAUSE, LONGEST_PAUSE = 5.0, 3_600.0
+"""Before it is tried again, in seconds, ever more: each attempt reads the whole log."""
 
 
 class Renewal:
@@ -27,6 +27,7 @@ class Renewal:
 
     def run(self) -> None:
         """Until stopped. What cannot be rebuilt now, or is rebuilt elsewhere, is looked at again."""
+        pause = FIRST_PAUSE
         while not self._stopping.is_set():
             try:
                 outdated = self.outdated()
@@ -37,8 +38,9 @@ class Renewal:
             except _Stopped:
                 return
             except Exception:
-                log.exception("read models could not be rebuilt; trying again in %.0f s", PAUSE)
-                self._stopping.wait(PAUSE)
+                log.exception("read models could not be rebuilt; trying again in %.0f s", pause)
+                self._stopping.wait(pause)
+                pause = min(pause * 2, LONGEST_PAUSE)
 
     def outdated(self) -> list[Projection]:
         """Those whose tables were made by another description than today's."""

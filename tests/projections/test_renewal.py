@@ -115,7 +115,7 @@ def test_what_is_busy_is_tried_again(world: World, monkeypatch: pytest.MonkeyPat
         return rebuild_all(*given)  # type: ignore[arg-type]
 
     monkeypatch.setattr(renewal, "rebuild_all", busy_once)
-    monkeypatch.setattr(renewal, "PAUSE", 0.01)
+    monkeypatch.setattr(renewal, "FIRST_PAUSE", 0.01)
     as_an_older_version_left_them(world, "views")
     renew(world)
     assert tried == [0, 1]
