@@ -119,7 +119,8 @@ class Settler:
                     took = time.monotonic() - began
                     await asyncio.to_thread(self._stopping.wait, max(PACE_SECONDS, PACE_SHARE * took))
                 else:
-                    async for _ in listening.notifies(timeout=POLL_SECONDS, stop_after=1):
+                    # All that were heard together: a socket that fills up would hold up PostgreSQL's process behind it.
+                    if [one async for one in listening.notifies(timeout=POLL_SECONDS, stop_after=1)]:
                         await asyncio.sleep(PACE_SECONDS)
 
 

@@ -124,7 +124,8 @@ class Deliverer:
                     if time.monotonic() >= advance_at:
                         await asyncio.to_thread(_advance, leadership, hub.stand)
                         advance_at = time.monotonic() + ADVANCE_SECONDS
-                    async for _ in connection.notifies(timeout=POLL_SECONDS, stop_after=1):
+                    # All that were heard together: a socket that fills up would hold up PostgreSQL's process behind it.
+                    if [one async for one in connection.notifies(timeout=POLL_SECONDS, stop_after=1)]:
                         await asyncio.sleep(GATHER_SECONDS)
         finally:
             await hub.close()
