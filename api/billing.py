@@ -306,7 +306,7 @@ async def _statement(
     await once_passed(info, min_position, "billing", "contracts", "estimates", "work", "spans")
     view = info.context.view
     moment = await view.moment(asked(as_of, filters.AsOf))
-    drawn = await billing.stated(view, decode(contract, Kind.CONTRACT), given(since), until, moment)
+    drawn = await billing.requested(view, decode(contract, Kind.CONTRACT), given(since), until, moment)
     if drawn is None:
         raise no_such_contract()
     return drawn

@@ -83,7 +83,7 @@ class _Shared(DataLoader[K, T]):
 def _by_id(
     load: Callable[[], Callable[[View, list[K]], Awaitable[dict[K, T]]]],
 ) -> "cached_property[DataLoader[K, T | None]]":
-    """Asks for all that are named at once, with what `load` returns when the first is."""
+    """Asks for all that are named at once. `load` is looked up when needed: a loader may have its module's name."""
 
     def made(loaders: "Loaders") -> DataLoader[K, T | None]:
         async def answer(keys: list[K]) -> Sequence[T | None]:

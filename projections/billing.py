@@ -121,7 +121,7 @@ class _Moved(msgspec.Struct):
 
 
 def _move(moved: dict[tuple[int, int, int], _Moved], envelope: Envelope, contract: UUID, started: datetime) -> None:
-    earliest = started - _WESTERNMOST if started.day == 1 else started
+    earliest = started - _WESTERNMOST if started.day == 1 else started  # of the same month on any other day
     key = (contract.int, earliest.year, earliest.month)
     month = moved.get(key)
     if month is None:
@@ -378,7 +378,7 @@ async def drawn(
     )
 
 
-async def stated(
+async def requested(
     view: View, contract: UUID, since: date | None, until: date, moment: Moment = NOW
 ) -> DrawnStatement | None:
     """As `drawn`, to be shown: days before the contract begins are refused, too. Raises BadInput."""

@@ -54,7 +54,7 @@ class Projection(msgspec.Struct, frozen=True, kw_only=True):
 def install(connection: Connection, projections: Sequence[Projection]) -> None:
     """Makes the tables that are missing; call it as the owner, with the shard's search_path. Those that were made by
     another description stay until they are rebuilt."""
-    connection.execute("alter table tracking add column if not exists shape text")
+    _note_shapes(connection)
     for projection in projections:
         known = connection.execute("select 1 from tracking where name = %s", (projection.name,)).fetchone()
         for extension in projection.extensions:
@@ -70,6 +70,15 @@ def install(connection: Connection, projections: Sequence[Projection]) -> None:
         if projection.functions:
             connection.execute("set local check_function_bodies = off")  # of tables that are still to be rebuilt
             connection.execute(projection.functions)
+
+
+def _note_shapes(connection: Connection) -> None:
+    """In a database that was made before they were. Asked first: the column's addition locks out all that read."""
+    known = connection.execute(
+        "select from pg_attribute where attrelid = 'tracking'::regclass and attname = 'shape' and not attisdropped"
+    ).fetchone()
+    if known is None:
+        connection.execute("alter table tracking add column shape text")
 
 
 def secure(connection: Connection, tables: Sequence[str]) -> None:

@@ -70,7 +70,7 @@ create index search_word_stem on search_word (workspace, stem);
 # have a mark of it instead, which few other workspaces have.
 #
 # Texts that hold what was asked are counted as far as they can be ranked in time. Where there are more, the word says
-# little, and the newest stand for all: slice by slice, ever more at a time, a quarter of them titles.
+# little, and the newest stand for all: slice by slice, ever more at a time, a quarter of them titles at least.
 FUNCTIONS = """
 create or replace function search_mark(workspace uuid) returns text language sql immutable parallel safe as
 $$ select right(workspace::text, 4) $$;

@@ -28,7 +28,7 @@ async def of_statement(
     view: View, contract: UUID, since: date | None, until: date, moment: Moment = NOW
 ) -> Sheet | None:
     """None where there is no such contract that the viewer may see. Raises BadInput."""
-    drawn = await billing.stated(view, contract, since, until, moment)
+    drawn = await billing.requested(view, contract, since, until, moment)
     return None if drawn is None else await written(view, drawn)
 
 

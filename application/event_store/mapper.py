@@ -91,12 +91,8 @@ class EnvelopeMapper(Mapper[UUID]):
         texts = [
             (row[WORKSPACE], text) for row, (_, found) in zip(rows, parsed, strict=True) for text in found.values()
         ]
-        opener = self.sealer.opener(texts) if texts else _nothing_sealed
+        opener = self.sealer.opener(texts)
         return [_opened(row, *parts, opener) for row, parts in zip(rows, parsed, strict=True)]
-
-
-def _nothing_sealed(text: str, workspace: UUID, at: bytes) -> object:
-    raise AssertionError("what was not found sealed is not opened")
 
 
 def _opened(row: Row, event: DomainEvent | dict[str, Any], texts: dict[str, str], opener: Opener) -> Envelope:
