@@ -15,7 +15,7 @@ from application.event_store.attempts import StoreUnavailable
 from application.event_store.database import Connection, Database, Role
 from application.event_store.follower import Deposed, Leadership
 from application.event_store.streams import EventStore
-from application.event_store.wakeup import PROJECTED
+from application.event_store.wakeup import PROJECTED, heard
 from application.handling import Context
 from application.workspaces import operator
 from domain.access import Actor, Scope
@@ -119,8 +119,7 @@ class Settler:
                     took = time.monotonic() - began
                     await asyncio.to_thread(self._stopping.wait, max(PACE_SECONDS, PACE_SHARE * took))
                 else:
-                    # All that were heard together: a socket that fills up would hold up PostgreSQL's process behind it.
-                    if [one async for one in listening.notifies(timeout=POLL_SECONDS, stop_after=1)]:
+                    if await heard(listening, POLL_SECONDS):
                         await asyncio.sleep(PACE_SECONDS)
 
 

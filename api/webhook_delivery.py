@@ -26,7 +26,7 @@ from application.event_store import metrics
 from application.event_store.database import Connection, Database, Role
 from application.event_store.follower import Deposed, Leadership, Stand
 from application.event_store.streams import EventStore
-from application.event_store.wakeup import PROJECTED
+from application.event_store.wakeup import PROJECTED, heard
 from application.handling import Context
 from application.webhook_networks import Networks
 from application.webhook_sending import SECONDS, Answer, Sender
@@ -124,8 +124,7 @@ class Deliverer:
                     if time.monotonic() >= advance_at:
                         await asyncio.to_thread(_advance, leadership, hub.stand)
                         advance_at = time.monotonic() + ADVANCE_SECONDS
-                    # All that were heard together: a socket that fills up would hold up PostgreSQL's process behind it.
-                    if [one async for one in connection.notifies(timeout=POLL_SECONDS, stop_after=1)]:
+                    if await heard(connection, POLL_SECONDS):
                         await asyncio.sleep(GATHER_SECONDS)
         finally:
             await hub.close()

@@ -8,6 +8,7 @@ import threading
 import time
 
 import psycopg
+from psycopg.rows import TupleRow
 
 from application.event_store.database import Database, Role
 
@@ -51,3 +52,9 @@ class Wakeup:
             time.sleep(COALESCE_SECONDS)
         if connection is not None:
             connection.close()
+
+
+async def heard(listening: psycopg.AsyncConnection[TupleRow], seconds: float) -> bool:
+    """Whether a connection that listens was notified within so long, of whatever. All that came together is read before
+    the caller does anything else: a socket that fills up would hold up PostgreSQL's process behind it."""
+    return bool([one async for one in listening.notifies(timeout=seconds, stop_after=1)])

@@ -311,6 +311,17 @@ def test_a_page_that_a_filter_leaves_short_is_filled_from_older_texts(
     assert found(world, "нигде", tasks) == []
 
 
+def paged(world: World, filter: TicketFilter, size: int) -> list[str]:
+    """The titles of all pages."""
+    seen: list[str] = []
+    page, after = None, None
+    while page is None or page.has_next:
+        page = world.ask(search.search, "сайт", filter, PageAsk(first=size, after=after))
+        seen += [hit.ticket.title for hit in page.nodes]
+        after = page.cursors[-1]
+    return seen
+
+
 @pytest.mark.parametrize("enough", [1, 100])
 def test_pages_of_any_size_are_of_the_same_tickets_as_the_count(
     world: World, monkeypatch: pytest.MonkeyPatch, enough: int
@@ -325,17 +336,8 @@ def test_pages_of_any_size_are_of_the_same_tickets_as_the_count(
     world.project()
     tasks = TicketFilter(role=KeyFilter(eq="TASK"))
 
-    def paged(size: int) -> list[int]:
-        seen: list[int] = []
-        page, after = None, None
-        while page is None or page.has_next:
-            page = world.ask(search.search, "сайт", tasks, PageAsk(first=size, after=after))
-            seen += [hit.ticket.number for hit in page.nodes]
-            after = page.cursors[-1]
-        return seen
-
-    listed = paged(100)
-    assert paged(1) == paged(3) == listed
+    listed = paged(world, tasks, 100)
+    assert paged(world, tasks, 1) == paged(world, tasks, 3) == listed
     assert world.ask(search.count, "сайт", tasks) == len(listed)
     assert (len(listed) == 12) == (enough > 1)
 
@@ -385,12 +387,7 @@ def test_pages_and_counts_agree_however_far_is_looked(
         world.open(f"Сайт {n}", "TASK" if n % every == 0 else "INCIDENT")
     world.project()
     tasks = TicketFilter(role=KeyFilter(eq="TASK"))
-    seen: list[str] = []
-    page, after = None, None
-    while page is None or page.has_next:
-        page = world.ask(search.search, "сайт", tasks, PageAsk(first=4, after=after))
-        seen += [hit.ticket.title for hit in page.nodes]
-        after = page.cursors[-1]
+    seen = paged(world, tasks, 4)
     assert len(seen) == len(set(seen)) == world.ask(search.count, "сайт", tasks)
     assert len(seen) > 10
 
